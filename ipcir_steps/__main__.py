@@ -1,0 +1,3 @@
+from ipcir_steps.cli import main
+
+raise SystemExit(main())

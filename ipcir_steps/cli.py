@@ -1,0 +1,52 @@
+"""The command line: ``ipcir ROOM …``. A room is imported only when it is called, so light steps start at once.
+
+A room module has ``arguments(parser)`` and ``main(args)``; everything heavy is imported inside ``main``.
+"""
+
+import argparse
+import importlib
+import logging
+import sys
+
+from ipcir_steps import __version__
+from ipcir_steps.errors import IPCIRError
+
+ROOMS = {
+    "datasets": "read a dataset's annotations and images into queries and gallery",
+    "captions": "caption reference images with BLIP-2",
+    "reasoning": "write target captions with a chat model",
+    "layouts": "plan the imagined image: scene and instances with boxes",
+    "masks": "segment the reference instances with Grounding DINO and SAM",
+    "proxies": "draw proxy images from layouts",
+    "embeddings": "encode images and captions with CLIP",
+    "baselines": "make the text side of the similarity: LDRE, SEARLE, LinCIR, …",
+    "fusion": "fuse proxy, query and perturbation into a robust proxy (eq. 1)",
+    "ranking": "balance the similarities and rank the gallery (eq. 2)",
+    "metrics": "score rankings under a benchmark's protocol",
+    "submission": "write and check files for the benchmark servers",
+    "results": "collect metrics, intervals and published numbers in one file",
+    "gather": "join the shards of a step in query order",
+    "models": "fetch models and record their digests",
+    "mini": "render the mini world and build its models",
+    "config": "check a configuration; write its schema and defaults",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one room. Returns the exit code: 0, or 2 after an expected error, told in one message."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="ipcir", description="IP-CIR: composed image retrieval, step by step.")
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="room", metavar="ROOM", required=True)
+    for name, text in ROOMS.items():
+        sub = subparsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name in argv[:1]:
+            importlib.import_module(f"ipcir_steps.{name}").arguments(sub)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        importlib.import_module(f"ipcir_steps.{args.room}").main(args)
+    except IPCIRError as error:
+        print(f"ipcir {args.room}: error: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,34 @@
+"""Settings of baselines, fusion and ranking: the analysis half."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ipcir_steps.config.base import Count, Section
+
+
+class LDRE(Section):
+    """LDRE's adaptive caption ensemble."""
+
+    k: Count = Field(50, description="gallery images summed per caption (LDRE: 5, IP-CIR: 50)")
+    temperature: float = Field(0.01, gt=0, description="softmax temperature over captions (LDRE: 0.04, IP-CIR: 0.01)")
+    scope: Literal["dataset", "query"] = Field(
+        "dataset", description="dataset: weights from the whole query set (published); query: per query"
+    )
+
+
+class Fusion(Section):
+    """Robust proxy (eq. 1)."""
+
+    weights: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="proxy, query, perturbation")
+    scale: Literal["dataset", "query"] = Field(
+        "dataset", description="maximum over the whole query set (published) or per query"
+    )
+
+
+class Ranking(Section):
+    """Similarity balance (eq. 2) and top-k search."""
+
+    k: Count = Field(50, description="length of the ranked lists")
+    block: Count = Field(8192, description="gallery rows per block")
+    memory_mb: Count = Field(2048, description="bound on resident memory, MiB")

@@ -1,0 +1,31 @@
+"""Settings of the rooms that look at images."""
+
+from pydantic import Field
+
+from ipcir_steps.config.base import Count, Fraction, Section
+
+
+class Captions(Section):
+    """Source captions with BLIP-2."""
+
+    count: Count = Field(15, description="K: captions per reference image")
+    nucleus: bool = Field(True, description="nucleus sampling; false: beam search")
+    top_p: Fraction = Field(0.9, description="nucleus sampling: probability mass kept")
+    temperature: float = Field(1.0, gt=0, description="nucleus sampling temperature")
+    max_new_tokens: Count = Field(30, description="longest caption, in tokens")
+    batch_size: Count = Field(4, description="images per batch")
+    prompt: str = Field("", description="text the caption continues; empty for the published model")
+
+
+class Masks(Section):
+    """Reference-instance masks with Grounding DINO and SAM."""
+
+    box_threshold: Fraction = Field(0.35, description="least detection score of a box")
+    text_threshold: Fraction = Field(0.25, description="least score of a phrase token")
+
+
+class Embeddings(Section):
+    """CLIP features."""
+
+    batch_size: Count = Field(64, description="images or captions per batch")
+    ratio: float = Field(1.25, ge=1, description="target-pad: widest aspect ratio that is left unpadded")

@@ -1,0 +1,131 @@
+"""Reading and writing artefacts: atomic, deterministic, and never outside their root."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from ipcir_steps.errors import InputError
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it over ``path`` on success, remove it on failure.
+
+    A reader sees the old file or the whole new one, also after ``kill -9`` or a full disk.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"could not be written ({error.strerror or error})",
+            file=path,
+            remedy="Free disk space or check permissions and run again; finished work is kept.",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: str | Path, records: Iterable[dict]) -> None:
+    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for record in records:
+            file.write(dumps(record) + "\n")
+
+
+def dumps(value) -> str:
+    """One line of JSON: the same value always gives the same bytes."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def read_json(path: str | Path):
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("does not exist", file=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not valid JSON ({error})", file=path, remedy="Restore or rebuild the file.") from error
+
+
+def read_jsonl(path: str | Path) -> list[dict]:
+    """All records of a JSON-lines file. Raises InputError naming the line that is not a JSON object."""
+    path = Path(path)
+    records = []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise InputError(f"is not valid JSON ({error})", file=path, record=number) from error
+                if not isinstance(record, dict):
+                    raise InputError("is not a JSON object", file=path, record=number)
+                records.append(record)
+    except FileNotFoundError:
+        raise InputError("does not exist", file=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8 text ({error})", file=path) from error
+    return records
+
+
+def inside(root: str | Path, relative: str, *, file=None, record=None, field=None) -> Path:
+    """``root / relative`` when that stays below ``root`` (symbolic links resolved), else InputError."""
+    root = Path(root)
+    path = root / relative
+    escapes = PurePosixPath(relative).is_absolute() or not path.resolve().is_relative_to(root.resolve())
+    if escapes or not relative or "\0" in relative:
+        raise InputError(
+            f"path {relative!r} leaves the directory {root}",
+            file=file,
+            record=record,
+            field=field,
+            remedy="Use a path relative to the dataset root, without '..'.",
+        )
+    return path
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value) -> str:
+    """sha256 of a JSON value, independent of the key order."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seed(*parts) -> int:
+    """A 63-bit seed from a run seed and whatever it is for, the same on every machine and in every shard.
+
+    >>> seed(2025, "query-7", 0) == seed(2025, "query-7", 0)
+    True
+    """
+    return int(digest(list(parts))[:16], 16) >> 1
