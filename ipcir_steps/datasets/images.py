@@ -1,0 +1,54 @@
+"""Opening images: any mode becomes RGB, anything unreadable becomes one clear error."""
+
+import warnings
+from pathlib import Path
+
+import PIL.Image
+import PIL.ImageOps
+
+from ipcir_steps.errors import InputError
+from ipcir_steps.files import inside
+from ipcir_steps.records import Image
+
+
+def open_rgb(path: str | Path) -> PIL.Image.Image:
+    """Decode fully, turn upright by EXIF, convert to 8-bit RGB (CMYK, grey, palette, alpha on white, 16-bit).
+
+    Raises InputError for a missing, empty, truncated or otherwise unreadable file.
+    """
+    try:
+        with warnings.catch_warnings(), PIL.Image.open(path) as image:
+            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+            image.load()
+            image = PIL.ImageOps.exif_transpose(image)
+            if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
+                return _eight_bit(image).convert("RGB")
+            if "A" in image.mode or "transparency" in image.info:
+                image = image.convert("RGBA")
+                return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise InputError("the image is missing", file=path) from None
+    except (OSError, ValueError, SyntaxError, EOFError, PIL.Image.DecompressionBombWarning) as error:
+        raise InputError(
+            f"the image cannot be read ({error})",
+            file=path,
+            remedy="Replace it, or set missing_images: skip for the dataset.",
+        ) from error
+
+
+def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
+    """16-bit greys to 8 bits by their high byte; PIL alone would clip them to white."""
+    import numpy as np
+
+    return PIL.Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+
+
+def probe(root: Path, image: Image) -> tuple[int, int]:
+    """(width, height) in pixels of an image that decodes. Raises InputError."""
+    return open_rgb(inside(root, image.path, record=image.name, field="path")).size
+
+
+def open_image(root: str | Path, image: Image) -> PIL.Image.Image:
+    """The RGB pixels of a dataset's image. Raises InputError."""
+    return open_rgb(inside(root, image.path, record=image.name, field="path"))
