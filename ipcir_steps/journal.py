@@ -26,7 +26,7 @@ class Journal:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.records: dict[str, dict] = {}
         size = self._recover()
-        self._file = open(self.path, "r+b" if size else "wb")
+        self._file = open(self.path, "r+b" if size else "wb")  # noqa: SIM115 (open as long as the step runs)
         self._file.truncate(size)
         self._file.seek(size)
         if not size:

@@ -20,7 +20,9 @@ def test_published_cirr(published):
     first = data.queries[0]
     assert (first.query_id, first.reference, first.targets) == ("12060", "dev-244-0-img0", ("dev-1028-1-img1",))
     assert len(first.group) == 5 and first.reference not in first.group
-    assert all(query.targets is None for query in datasets.load(dataset("cirr", published / "CIRR"), "test1").queries)
+    test = datasets.load(dataset("cirr", published / "CIRR"), "test1").queries
+    assert len(test) == 4148 and all(query.targets is None for query in test)
+    assert [query.query_id for query in test if not query.caption] == ["27098"]  # published so: kept, not refused
 
 
 def test_published_circo(published):
@@ -92,7 +94,9 @@ def test_empty_gallery(tmp_path):
 
 
 def test_missing_dataset_says_where_to_get_it(tmp_path):
-    with pytest.raises(InputError, match=r"cap.rc2|split.rc2.val.json: the annotation file is missing. Get it from http"):
+    with pytest.raises(
+        InputError, match=r"cap.rc2|split.rc2.val.json: the annotation file is missing. Get it from http"
+    ):
         datasets.load(dataset("cirr", tmp_path), "val")
 
 

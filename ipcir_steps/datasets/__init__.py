@@ -51,8 +51,6 @@ def _check(settings: Dataset, split: str, queries: Sequence[Query], gallery: Seq
         if query.query_id in seen:
             raise InputError("the query id appears twice", **where, record=query.query_id, field="query_id")
         seen.add(query.query_id)
-        if not any(caption.strip() for caption in query.captions):
-            raise InputError("is empty", **where, record=query.query_id, field="caption")
         for target in query.targets or ():
             if target not in names:
                 raise InputError(

@@ -45,6 +45,8 @@ def _queries(path: Path, root: Path, files: set[str]):
                 raise InputError(
                     f"{reference!r} is not an image below {root}", file=path, record=number, field="reference"
                 )
+            if not (row["caption"] or "").strip():
+                raise InputError("is empty", file=path, record=number, field="caption")
             targets = [target.strip() for target in (row.get("targets") or "").split("|") if target.strip()]
             yield Query(
                 query_id=(row.get("id") or "").strip() or str(number),
