@@ -22,7 +22,9 @@ def test_published_cirr(published):
     assert len(first.group) == 5 and first.reference not in first.group
     test = datasets.load(dataset("cirr", published / "CIRR"), "test1").queries
     assert len(test) == 4148 and all(query.targets is None for query in test)
-    assert [query.query_id for query in test if not query.caption] == ["27098"]  # published so: kept, not refused
+    assert [query.query_id for query in test if not query.caption.strip()] == [
+        "27098"
+    ]  # published so: kept, not refused
 
 
 def test_published_circo(published):

@@ -1,1 +1,161 @@
 """The configuration: pydantic models from which the default config.yaml and its JSON schema are generated."""
+
+import argparse
+import difflib
+import json
+import re
+from pathlib import Path
+
+import pydantic
+import yaml
+
+from ipcir_steps.config.base import Count, Section
+from ipcir_steps.config.data import Backbone, Dataset, Model, Name
+from ipcir_steps.config.defaults import BACKBONES, BASELINES, DATASETS, MODELS
+from ipcir_steps.config.generation import Proxies
+from ipcir_steps.config.language import Layouts, Reasoning
+from ipcir_steps.config.retrieval import LDRE, Fusion, Ranking
+from ipcir_steps.config.vision import Captions, Embeddings, Masks
+from ipcir_steps.errors import InputError
+from ipcir_steps.files import write_json, write_text
+
+Field = pydantic.Field
+
+
+class Config(Section):
+    """Settings of the IP-CIR workflow. Every key is optional; the defaults run the embedded mini world."""
+
+    seed: int = Field(2025, ge=0, description="seed of everything that is drawn by chance")
+    strict: bool = Field(False, description="end with an error when any query failed")
+    shards: Count = Field(2, description="parts that long steps are split into; the results never depend on it")
+    run: list[Name] = Field(["mini_cirr", "mini_circo", "mini_fashioniq"], description="datasets of the target `all`")
+    backbones: list[Name] = Field(["mini"], min_length=1, description="CLIP backbones to evaluate, of clip below")
+    baselines: list[str] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
+    datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
+    models: dict[Name, Model] = Field(MODELS, description="models by the role that they play")
+    clip: dict[Name, Backbone] = Field(BACKBONES, description="CLIP backbones by name")
+    captions: Captions = Field(Captions(count=5, max_new_tokens=16), description="source captions (BLIP-2)")
+    reasoning: Reasoning = Field(Reasoning(max_new_tokens=24), description="target captions (chat model)")
+    layouts: Layouts = Field(Layouts(max_new_tokens=256), description="layouts (chat model)")
+    masks: Masks = Field(Masks(), description="reference-instance masks (Grounding DINO, SAM)")
+    proxies: Proxies = Field(Proxies(width=64, height=64, steps=10), description="imagined proxy images")
+    embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
+    ldre: LDRE = Field(LDRE(), description="LDRE's caption ensemble")
+    fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
+    ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
+    resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")
+
+    @pydantic.model_validator(mode="after")
+    def _references(self) -> "Config":
+        for key, names, known in (
+            ("run", self.run, self.datasets),
+            ("backbones", self.backbones, self.clip),
+            ("baselines", [n for n in self.baselines if ":" not in n and not n.endswith(".safetensors")], BASELINES),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{key}: unknown name {name!r}{_nearest(name, known)}")
+        missing = [role for role in MODELS if role not in self.models]
+        if missing:
+            raise ValueError(f"models: the role {missing[0]!r} is not set")
+        return self
+
+
+def _nearest(name: str, known) -> str:
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(map(str, known))})"
+
+
+def load_config(values: dict, file: str = "config.yaml") -> Config:
+    """Validate. Raises InputError naming the key, the value and the nearest valid name.
+
+    The three catalogues (datasets, models, clip) extend the built-in entries; all other keys replace.
+    """
+    values = dict(values)
+    for key, builtin in (("datasets", DATASETS), ("models", MODELS), ("clip", BACKBONES)):
+        if isinstance(values.get(key), dict):
+            values[key] = {
+                **{name: entry.model_dump(exclude_unset=True) for name, entry in builtin.items()},
+                **values[key],
+            }
+    try:
+        return Config.model_validate_json(json.dumps(values))
+    except pydantic.ValidationError as error:
+        raise InputError(_explain(error.errors()[0]), file=file) from error
+
+
+def _explain(error: dict) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{key}' (value {error['input']!r}){_nearest(error['loc'][-1], _keys(error['loc'][:-1]))}"
+    if error["type"] == "literal_error":
+        known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
+        return f"key '{key}': {error['input']!r} is not allowed{_nearest(error['input'], known)}"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "missing":
+        return f"key '{key}' is missing"
+    return f"key '{key}': {error['msg'][0].lower()}{error['msg'][1:]}, but the value is {error['input']!r}"
+
+
+def _keys(path: tuple) -> list[str]:
+    """The valid keys of the section at ``path``."""
+    section, catalogue = Config, {"datasets": Dataset, "models": Model, "clip": Backbone}
+    for depth, part in enumerate(path):
+        if depth == 0 and part in catalogue:
+            section = catalogue[part]
+        elif depth == 0:
+            section = section.model_fields[part].annotation
+    return list(section.model_fields)
+
+
+def section_json(config: Config, name: str, entry: str | None = None) -> str:
+    """A section (or a catalogue's entry) as canonical JSON: what a rule passes with ``--settings``."""
+    section = getattr(config, name)
+    section = section if entry is None else section[entry]
+    return json.dumps(section.model_dump(mode="json"), ensure_ascii=False, sort_keys=True)
+
+
+def schema() -> dict:
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+
+
+def default_yaml() -> str:
+    """The commented default ``config.yaml``."""
+    intro = (
+        "# The default configuration, written by `ipcir config --defaults`. Change what you need; delete the rest.\n"
+    )
+    return intro + _yaml(Config(), 0)
+
+
+def _yaml(section: Section, depth: int) -> str:
+    lines, pad = [], "  " * depth
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            lines += [f"\n{pad}# {field.description}", f"{pad}{name}:", _yaml(value, depth + 1)]
+        elif isinstance(value, dict):
+            lines += [f"\n{pad}# {field.description}", f"{pad}{name}:"]
+            for key, entry in value.items():
+                text = yaml.safe_dump(entry.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=200)
+                lines += [f"{pad}  {key}:", *(f"{pad}    {line}" for line in text.splitlines())]
+        else:
+            value = list(value) if isinstance(value, tuple) else value
+            text = yaml.safe_dump(value, default_flow_style=True, width=200).removesuffix("\n").removesuffix("\n...")
+            lines.append(f"{pad}{name}: {text}  # {field.description}")
+    return "\n".join(lines) + ("\n" if depth == 0 else "")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", type=Path, help="validate a config.yaml")
+    parser.add_argument("--defaults", type=Path, help="write the commented default config.yaml here")
+    parser.add_argument("--schema", type=Path, help="write the JSON schema here")
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.check:
+        load_config(yaml.safe_load(args.check.read_text(encoding="utf-8")) or {}, str(args.check))
+    if args.defaults:
+        write_text(args.defaults, default_yaml())
+    if args.schema:
+        write_json(args.schema, schema())

@@ -1,0 +1,37 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The demo's models are tiny: more threads per process only make them wait for each other.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test lint mini-benchmarks clean
+
+demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
+	snakemake --cores 2 results/mini_cirr_metrics.json
+	ipcir results --show results/mini_cirr_metrics.json
+
+mini-benchmarks: $(READY)  ## the demo on all three embedded benchmarks, with figures
+	snakemake --cores 2 all
+
+test: $(READY)
+	pytest -q
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	snakefmt --check .
+	snakemake --lint
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch==2.14.1 torchvision==0.29.1
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[analysis,vision,language,diffusion,workflow,test]'
+	touch $@
+
+clean:  ## results, logs and the rendered mini world; not the installation
+	rm -rf results logs resources/mini resources/manifests benchmarks/results .snakemake

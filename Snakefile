@@ -1,0 +1,46 @@
+"""IP-CIR: composed image retrieval with an imagined proxy.
+
+snakemake --cores 8 results/cirr_metrics.json
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/mini.smk"
+include: "rules/models.smk"
+include: "rules/datasets.smk"
+include: "rules/captions.smk"
+include: "rules/reasoning.smk"
+include: "rules/layouts.smk"
+include: "rules/masks.smk"
+include: "rules/proxies.smk"
+include: "rules/embeddings.smk"
+include: "rules/baselines.smk"
+include: "rules/fusion.smk"
+include: "rules/ranking.smk"
+include: "rules/metrics.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
+        expand("results/figures/{dataset}.svg", dataset=CONFIG.run),
+
+
+rule figures:
+    input:
+        expand("results/figures/{dataset}.svg", dataset=CONFIG.run),
+
+
+rule prefetch:
+    input:
+        expand("resources/manifests/{role}.json", role=CONFIG.models),
+        expand("resources/manifests/clip/{backbone}.json", backbone=CONFIG.backbones),

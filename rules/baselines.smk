@@ -1,0 +1,34 @@
+"""Text side of the similarity."""
+
+
+rule baseline:
+    """Make the query side of the text similarity."""
+    input:
+        queries="results/{dataset}/{split}/queries.jsonl",
+        target_captions="results/{dataset}/{split}/{backbone}/target_captions.safetensors",
+        source_captions="results/{dataset}/{split}/{backbone}/source_captions.safetensors",
+        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
+        references="results/{dataset}/{split}/{backbone}/references.safetensors",
+        model="resources/manifests/clip/{backbone}.json",
+    output:
+        "results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
+    log:
+        "logs/{dataset}/{split}/{backbone}/{baseline}/baseline.log",
+    benchmark:
+        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/baseline.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=30,
+    params:
+        format=lambda wildcards: dataset_of(wildcards).format,
+        settings=baseline_settings,
+    shell:
+        "ipcir baselines {wildcards.baseline} --queries {input.queries} --dataset-format {params.format}"
+        " --target-captions {input.target_captions} --source-captions {input.source_captions}"
+        " --gallery {input.gallery} --references {input.references} --model {input.model}"
+        " --settings {params.settings:q} --output {output} 2> {log}"

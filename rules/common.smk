@@ -1,0 +1,112 @@
+"""The validated configuration and the input functions that rules share."""
+
+from ipcir_steps.config import load_config, section_json
+from ipcir_steps.config.defaults import MINI
+from ipcir_steps.errors import InputError
+from snakemake.exceptions import WorkflowError
+
+VARIANTS = ["base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy"]
+FUSED = ["pi", "rp", "no_proxy", "other_proxy"]
+
+try:
+    CONFIG = load_config(config)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+
+wildcard_constraints:
+    dataset="[A-Za-z0-9][A-Za-z0-9_.-]*?",
+    split="[A-Za-z0-9_]+",
+    backbone="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    baseline="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    role="[a-z_]+",
+    shard=r"\d+",
+    step="captions|reasoning|layouts|masks|proxies",
+    variant="|".join(VARIANTS),
+
+
+def dataset_of(wildcards):
+    """Settings of the dataset that a path names."""
+    if wildcards.dataset not in CONFIG.datasets:
+        raise WorkflowError(
+            f"config.yaml: no dataset '{wildcards.dataset}' under datasets"
+        )
+    return CONFIG.datasets[wildcards.dataset]
+
+
+def dataset_settings(wildcards):
+    dataset_of(wildcards)
+    return section_json(CONFIG, "datasets", wildcards.dataset)
+
+
+def dataset_root(wildcards):
+    return dataset_of(wildcards).root
+
+
+def dataset_source(wildcards):
+    """What must exist before a dataset can be read: the rendered mini world, or the CSV of a folder."""
+    dataset = dataset_of(wildcards)
+    if dataset.root.startswith(f"{MINI}/"):
+        return f"{MINI}/world"
+    return [dataset.queries] if dataset.queries else []
+
+
+def model_source(source):
+    """The rule-made directory that a model lies in, for the models of the mini world."""
+    return f"{MINI}/models" if source.startswith(f"{MINI}/") else []
+
+
+def shards_of(step):
+    """Input function: the shard files of a step."""
+    return lambda wildcards: expand(
+        "results/{dataset}/{split}/shards/{step}/{shard}.jsonl",
+        dataset=wildcards.dataset,
+        split=wildcards.split,
+        step=step,
+        shard=range(CONFIG.shards),
+    )
+
+
+def of_metrics_split(pattern, **more):
+    """Input function: ``pattern`` for the dataset's split with labels."""
+    return lambda wildcards: expand(
+        pattern, dataset=wildcards.dataset, split=dataset_of(wildcards).split, **more
+    )
+
+
+def growing(megabytes):
+    """Memory that doubles with every attempt."""
+    return lambda wildcards, attempt: megabytes * 2 ** (attempt - 1)
+
+
+STEPS = ["datasets", "captions", "reasoning", "layouts", "masks", "proxies"]
+
+
+def revision_of(model):
+    return f"--revision {model.revision}" if model.revision else ""
+
+
+def container(family):
+    """The local image of a model family, built by `ipcir containers build`."""
+    return f"containers/{family}.sif"
+
+
+def embedding_settings(wildcards):
+    return section_json(CONFIG, "embeddings")
+
+
+def baseline_settings(wildcards):
+    """A baseline's own section, where it has one."""
+    return (
+        section_json(CONFIG, wildcards.baseline)
+        if hasattr(CONFIG, wildcards.baseline)
+        else "{}"
+    )
+
+
+def results_settings(wildcards):
+    import json
+
+    return json.dumps(
+        {"seed": CONFIG.seed, "resamples": CONFIG.resamples}, sort_keys=True
+    )

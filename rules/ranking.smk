@@ -1,0 +1,46 @@
+"""Similarity balance and top-k lists (eq. 2)."""
+
+
+rule ranking:
+    """Balance the similarities (eq. 2) and rank the gallery, all variants in one pass."""
+    input:
+        text="results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
+        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
+        queries="results/{dataset}/{split}/queries.jsonl",
+        images="results/{dataset}/{split}/gallery.jsonl",
+        fusion=expand(
+            "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
+            variant=FUSED,
+            allow_missing=True,
+        ),
+    output:
+        expand(
+            "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.rankings.parquet",
+            variant=VARIANTS,
+            allow_missing=True,
+        ),
+    log:
+        "logs/{dataset}/{split}/{backbone}/{baseline}/ranking.log",
+    benchmark:
+        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/ranking.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        variants=VARIANTS,
+        balance=lambda wildcards: dataset_of(wildcards).balance,
+        exclude=lambda wildcards: (
+            "--exclude-reference" if dataset_of(wildcards).exclude_reference else ""
+        ),
+        settings=section_json(CONFIG, "ranking"),
+    shell:
+        "ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
+        " --gallery-images {input.images} --fusion results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/fusion"
+        " --variants {params.variants} --lambda {params.balance} {params.exclude}"
+        " --settings {params.settings:q} --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"
+        " 2> {log}"
