@@ -25,6 +25,8 @@ ROOMS = {
     "metrics": "score rankings under a benchmark's protocol",
     "submission": "write and check files for the benchmark servers",
     "results": "collect metrics, intervals and published numbers in one file",
+    "figures": "draw the figures of a result file",
+    "failures": "collect the failures of all steps",
     "gather": "join the shards of a step in query order",
     "models": "fetch models and record their digests",
     "mini": "render the mini world and build its models",

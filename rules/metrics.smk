@@ -63,6 +63,7 @@ rule results:
             baseline=CONFIG.baselines,
             variant=VARIANTS,
         ),
+        queries=of_metrics_split("results/{dataset}/{split}/queries.jsonl"),
         failures=of_metrics_split("results/{dataset}/{split}/failures.jsonl"),
     output:
         "results/{dataset}_metrics.json",
@@ -82,5 +83,6 @@ rule results:
         settings=results_settings,
         strict="--strict" if CONFIG.strict else "",
     shell:
-        "ipcir results --dataset {wildcards.dataset} --metrics {input.metrics} --failures {input.failures}"
+        "ipcir results --dataset {wildcards.dataset} --metrics {input.metrics}"
+        " --queries {input.queries} --failures {input.failures}"
         " --settings {params.settings:q} {params.strict} --output {output} 2> {log}"
