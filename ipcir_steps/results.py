@@ -130,7 +130,9 @@ def table(result: dict) -> str:
     rows = [header]
     for entry in result["entries"]:
         change = entry["difference"].get(names[0])
-        interval = "{value:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{k: 100 * v for k, v in change.items()}) if change else ""
+        interval = (
+            "{value:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{k: 100 * v for k, v in change.items()}) if change else ""
+        )
         percent = [f"{100 * entry['metrics'][name]:.2f}" for name in names]
         rows.append([entry["backbone"], entry["baseline"], entry["variant"], *percent, interval])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -168,6 +170,8 @@ def main(args: argparse.Namespace) -> None:
     result = collect(args.dataset, args.metrics, args.queries, args.failures, settings)
     lost = result["failures"]["queries"]
     if args.strict and lost:
-        raise InputError(f"{lost} queries failed and strict is set", file=args.failures, remedy="See the reasons there.")
+        raise InputError(
+            f"{lost} queries failed and strict is set", file=args.failures, remedy="See the reasons there."
+        )
     write_json(args.output, result)
     print(table(result), file=sys.stderr)
