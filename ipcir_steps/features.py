@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,25 @@ def load_features(path: str | Path) -> Features:
     return features
 
 
+def align(features: Features, names, *, file=None, other=None) -> list[int]:
+    """The row of each of ``names``. Raises InputError naming the first name that is not in ``features``."""
+    rows = {name: row for row, name in enumerate(features.names)}
+    for name in names:
+        if name not in rows:
+            remedy = "Rebuild both from the same queries and gallery."
+            raise InputError(
+                f"has no row for it{f', {other} has' if other else ''}", file=file, record=name, remedy=remedy
+            )
+    return [rows[name] for name in names]
+
+
+def release(values: np.ndarray) -> None:
+    """Drop the pages of a memory-mapped array from resident memory; they come back from disk when read again."""
+    mapped = getattr(values, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def _header(path: str | Path) -> tuple[dict, int]:
     try:
         with open(path, "rb") as file:
@@ -96,3 +116,4 @@ def check(features: Features, path: str | Path) -> None:
         for row in np.flatnonzero((largest == 0).any(1)):
             if names[start + row] not in missing:
                 raise InputError("is a zero vector", file=path, record=names[start + row], field="features")
+        release(values)
