@@ -28,16 +28,21 @@ class Features:
 
 def save_features(path: str | Path, features: Features) -> None:
     """Write atomically. Raises InputError naming the first row that is not finite or is a zero vector."""
-    from safetensors.numpy import save_file
-
     check(features, path)
     metadata = {
         "names": json.dumps(features.names, ensure_ascii=False),
         "missing": json.dumps(features.missing, ensure_ascii=False),
         "model": json.dumps(features.model, ensure_ascii=False, sort_keys=True),
     }
-    with atomic(path) as temporary:
-        save_file({"features": np.ascontiguousarray(features.values, dtype=np.float32)}, temporary, metadata)
+    values = np.ascontiguousarray(features.values, dtype=np.float32)
+    tensor = {"dtype": "F32", "shape": values.shape, "data_offsets": [0, values.nbytes]}
+    # The safetensors package writes metadata keys in an order that changes from call to call; the same features
+    # have to give the same bytes.
+    header = json.dumps({"__metadata__": metadata, "features": tensor}).encode()
+    header += b" " * (-len(header) % 8)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        values.tofile(file)
 
 
 def load_features(path: str | Path) -> Features:
