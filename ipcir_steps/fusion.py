@@ -81,7 +81,7 @@ def other_queries(query_ids, run_seed: int) -> list[int]:
     All queries form one cycle in the order of a hash of their ids, so the row order does not matter.
 
     >>> other_queries(["a", "b", "c"], 0)
-    [1, 2, 0]
+    [2, 0, 1]
     """
     if len(query_ids) < 2:
         raise InputError("other_proxy needs two queries with proxies", remedy="Leave this control out.")
