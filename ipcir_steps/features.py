@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +28,21 @@ class Features:
 
 def save_features(path: str | Path, features: Features) -> None:
     """Write atomically. Raises InputError naming the first row that is not finite or is a zero vector."""
-    from safetensors.numpy import save_file
-
     check(features, path)
     metadata = {
         "names": json.dumps(features.names, ensure_ascii=False),
         "missing": json.dumps(features.missing, ensure_ascii=False),
         "model": json.dumps(features.model, ensure_ascii=False, sort_keys=True),
     }
-    with atomic(path) as temporary:
-        save_file({"features": np.ascontiguousarray(features.values, dtype=np.float32)}, temporary, metadata)
+    values = np.ascontiguousarray(features.values, dtype=np.float32)
+    tensor = {"dtype": "F32", "shape": values.shape, "data_offsets": [0, values.nbytes]}
+    # The safetensors package writes metadata keys in an order that changes from call to call; the same features
+    # have to give the same bytes.
+    header = json.dumps({"__metadata__": metadata, "features": tensor}).encode()
+    header += b" " * (-len(header) % 8)
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        values.tofile(file)
 
 
 def load_features(path: str | Path) -> Features:
@@ -61,6 +67,25 @@ def load_features(path: str | Path) -> Features:
     )
     check(features, path)
     return features
+
+
+def align(features: Features, names, *, file=None, other=None) -> list[int]:
+    """The row of each of ``names``. Raises InputError naming the first name that is not in ``features``."""
+    rows = {name: row for row, name in enumerate(features.names)}
+    for name in names:
+        if name not in rows:
+            remedy = "Rebuild both from the same queries and gallery."
+            raise InputError(
+                f"has no row for it{f', {other} has' if other else ''}", file=file, record=name, remedy=remedy
+            )
+    return [rows[name] for name in names]
+
+
+def release(values: np.ndarray) -> None:
+    """Drop the pages of a memory-mapped array from resident memory; they come back from disk when read again."""
+    mapped = getattr(values, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _header(path: str | Path) -> tuple[dict, int]:
@@ -96,3 +121,4 @@ def check(features: Features, path: str | Path) -> None:
         for row in np.flatnonzero((largest == 0).any(1)):
             if names[start + row] not in missing:
                 raise InputError("is a zero vector", file=path, record=names[start + row], field="features")
+        release(values)
