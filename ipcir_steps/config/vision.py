@@ -27,5 +27,9 @@ class Masks(Section):
 class Embeddings(Section):
     """CLIP features."""
 
+    architecture: str | None = Field(
+        None, description="open_clip model name, where the model is one weights file (a directory says it itself)"
+    )
     batch_size: Count = Field(64, description="images or captions per batch")
+    workers: Count = Field(4, description="threads that decode and resize images")
     ratio: float = Field(1.25, ge=1, description="target-pad: widest aspect ratio that is left unpadded")
