@@ -138,7 +138,9 @@ def _circo_query(rng: random.Random, seen: set) -> tuple[world.Scene, world.Edit
         reference = world.random_scene(rng)
         edit = world.random_edit(reference, rng)
         if rng.random() < 0.3:
-            edit = world.joined(edit, world.random_edit(edit.target, rng))
+            # A background beside something else: the two never undo or rename one another.
+            kinds = ("background",) if edit.kind != "background" else ("colour", "shape", "add")
+            edit = world.joined(edit, world.random_edit(edit.target, rng, kinds))
         answer = edit.target.key(frozenset())
         alike = reference.key(edit.mentions) == edit.target.key(edit.mentions)
         if answer not in seen and not alike:

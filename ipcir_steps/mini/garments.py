@@ -21,7 +21,7 @@ _PHRASES = {
     "colour": ("is {new}", "is {new} instead of {old}", "the {noun} is more {new}"),
     "pattern": ("is {new}", "has a {new} pattern", "is {new} and not {old}"),
     "ink": ("has a {new} pattern", "the pattern is {new}", "is {pattern} in {new}"),
-    "sleeves": ("has {new} sleeves", "with {new} sleeves", "has {new} sleeves instead of {old}"),
+    "sleeves": ("has {new} sleeves", "with {new} sleeves", "a {noun} with {new} sleeves"),
     "length": ("is {new}er", "has a {new}er cut", "the {noun} is {new}er"),
     "neck": ("has a {new} neck", "with a {new} neckline", "the neck is {new} shaped"),
     "logo": ("has {a_new} on it", "with {a_new} on the chest", "the logo is {a_new}"),
