@@ -1,0 +1,246 @@
+"""Tiny untrained checkpoints of the real classes, each laid out on disk as the published one is.
+
+Every weight is drawn from the seed (standard deviation 0.02 where the class does not say otherwise), in float32
+safetensors: whatever runs with these runs with the published weights, and the reverse.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+
+from ipcir_steps.files import seed as derive
+from ipcir_steps.mini import tokenizers
+
+IMAGE_SIZE = 64  # pixels, of every image encoder but the detector's
+
+
+def build(directory: str | Path, seed: int) -> None:
+    """Write every model below ``directory``; the same seed gives the same bytes."""
+    for name, make in BUILDERS.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "mini", name))
+            make(Path(directory) / name)
+
+
+def clip(path: Path) -> None:
+    """open_clip: a small ResNet tower and the standard text tokenizer; embeddings of 64 dimensions."""
+    from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+    from safetensors.torch import save_file
+
+    config = {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+    }
+    preprocess = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic"}
+    path.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
+    (path / "open_clip_config.json").write_text(text + "\n", encoding="utf-8")
+    weights = {k: v.contiguous() for k, v in CLIP(**config).state_dict().items()}
+    save_file(weights, path / "open_clip_model.safetensors", metadata={"format": "pt"})
+
+
+def blip2(path: Path) -> None:
+    """BLIP-2: vision transformer, Q-Former with 8 queries, OPT."""
+    from transformers import (
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        BlipImageProcessor,
+        OPTConfig,
+    )
+
+    image_processor = BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
+    processor = Blip2Processor(image_processor, tokenizers.opt(), num_query_tokens=8)
+    tokenizer = processor.tokenizer
+    size = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    text = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        word_embed_proj_dim=64,
+        ffn_dim=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    config = Blip2Config(
+        vision_config={**size, "image_size": IMAGE_SIZE, "patch_size": 8, "initializer_range": 0.02},
+        qformer_config={**size, "encoder_hidden_size": 64, "vocab_size": len(tokenizer)},
+        text_config=text.to_dict(),
+        num_query_tokens=8,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    Blip2ForConditionalGeneration(config).save_pretrained(path)
+    processor.save_pretrained(path)
+    image_processor.save_pretrained(path)
+
+
+def qwen(path: Path) -> None:
+    """Qwen2 with its chat format."""
+    from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = tokenizers.qwen(path)
+    end, pad = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=32768,
+        tie_word_embeddings=True,
+        bos_token_id=pad,
+        eos_token_id=end,
+    )
+    model = Qwen2ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        bos_token_id=pad, eos_token_id=[end, pad], pad_token_id=pad, do_sample=True, temperature=0.7, top_p=0.8
+    )
+    model.save_pretrained(path)
+
+
+def grounding_dino(path: Path) -> None:
+    """Grounding DINO: Swin backbone, BERT, one or two layers of each transformer; images of at most 128 pixels."""
+    from transformers import (
+        BertConfig,
+        BertTokenizer,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        SwinConfig,
+    )
+
+    tokenizer = BertTokenizer(vocab=tokenizers.bert_vocabulary(), do_lower_case=True, model_max_length=512)
+    images = GroundingDinoImageProcessor(size={"shortest_edge": 128, "longest_edge": 128})
+    backbone = SwinConfig(
+        image_size=128,
+        embed_dim=16,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 2, 2, 4],
+        window_size=4,
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    text = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=512,
+    )
+    config = GroundingDinoConfig(
+        backbone_config=backbone,
+        text_config=text,
+        d_model=64,
+        num_queries=20,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        disable_custom_kernels=True,
+    )
+    GroundingDinoForObjectDetection(config).save_pretrained(path)
+    GroundingDinoProcessor(images, tokenizer).save_pretrained(path)
+    images.save_pretrained(path)
+    vocabulary = "\n".join(tokenizers.bert_vocabulary()) + "\n"
+    (path / "vocab.txt").write_text(vocabulary, encoding="utf-8")
+
+
+def sam(path: Path) -> None:
+    """Segment Anything on images of 64 pixels: 8 x 8 image embeddings, 32 x 32 masks before upsampling."""
+    from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
+
+    edge, low = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}, {"height": 32, "width": 32}
+    config = SamConfig(
+        vision_config={
+            "image_size": IMAGE_SIZE,
+            "patch_size": 8,
+            "hidden_size": 32,
+            "output_channels": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "mlp_dim": 64,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+            "num_pos_feats": 16,
+            "initializer_range": 0.02,
+        },
+        prompt_encoder_config={
+            "hidden_size": 32,
+            "image_size": IMAGE_SIZE,
+            "patch_size": 8,
+            "mask_input_channels": 4,
+        },
+        mask_decoder_config={"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32},
+    )
+    SamModel(config).save_pretrained(path)
+    images = SamImageProcessor(
+        size={"longest_edge": IMAGE_SIZE}, pad_size=edge, mask_size={"longest_edge": 32}, mask_pad_size=low
+    )
+    SamProcessor(images).save_pretrained(path)
+    images.save_pretrained(path)
+
+
+def sd(path: Path) -> None:
+    """Stable Diffusion 1.5's topology with few channels, on images of 64 pixels and latents of 4 x 16 x 16."""
+    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    tokenizers.clip(path / "tokenizer")
+    text = CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=64,
+        intermediate_size=128,
+        projection_dim=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        bos_token_id=49406,
+        eos_token_id=49407,
+        pad_token_id=49407,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=IMAGE_SIZE // 4,
+        block_out_channels=(32, 64, 64, 64),
+        layers_per_block=2,
+        norm_num_groups=8,
+        attention_head_dim=8,
+        cross_attention_dim=64,
+    )
+    vae = AutoencoderKL(
+        sample_size=IMAGE_SIZE,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 32, 32),
+        layers_per_block=1,
+        norm_num_groups=8,
+        latent_channels=4,
+    )
+    scheduler = PNDMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        skip_prk_steps=True,
+        steps_offset=1,
+    )
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text),
+        tokenizer=CLIPTokenizer.from_pretrained(path / "tokenizer", local_files_only=True),
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(path)
+    tokenizers.clip(path / "tokenizer")
+
+
+BUILDERS = {"clip": clip, "blip2": blip2, "qwen": qwen, "grounding_dino": grounding_dino, "sam": sam, "sd": sd}

@@ -1,0 +1,227 @@
+"""Drawing scenes and garments: supersampled with PIL, the same bytes for the same scene."""
+
+import math
+import random
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ipcir_steps.mini.garments import Garment
+from ipcir_steps.mini.world import RADII, Scene
+
+SIZE = 64  # pixels
+_SCALE = 4  # supersampling per axis
+_WIDE = SIZE * _SCALE
+_Y, _X = np.mgrid[0:_WIDE, 0:_WIDE].astype(np.float32) / _WIDE
+
+_RGB = {
+    "red": (214, 40, 40),
+    "orange": (245, 130, 30),
+    "yellow": (248, 215, 50),
+    "green": (45, 155, 65),
+    "blue": (40, 85, 205),
+    "purple": (135, 55, 165),
+    "white": (247, 247, 247),
+    "black": (22, 22, 26),
+}
+_GROUND = {
+    "grey": (150, 150, 152),
+    "pink": (250, 185, 200),
+    "green": (150, 205, 150),
+    "blue": (150, 190, 235),
+    "yellow": (245, 235, 160),
+    "brown": (135, 95, 65),
+    "light": (235, 232, 228),
+}
+
+
+def draw(picture: Scene | Garment) -> Image.Image:
+    """RGB image of SIZE x SIZE pixels."""
+    canvas = _garment(picture) if isinstance(picture, Garment) else _scene(picture)
+    return canvas.resize((SIZE, SIZE), Image.Resampling.BOX)
+
+
+def _scene(scene: Scene) -> Image.Image:
+    rng = random.Random(scene.detail)
+    canvas = _ground(_GROUND[scene.background], rng)
+    for thing in scene.things:
+        rng = random.Random(thing.detail)
+        x, y = (c + rng.uniform(-0.02, 0.02) for c in thing.centre)
+        radius = RADII[thing.size] * rng.uniform(0.95, 1.05)
+        outline = _OUTLINES[thing.shape](x, y, radius)
+        ink = (255, 255, 255) if sum(_RGB[thing.colour]) < 480 else (60, 60, 60)
+        _fill(canvas, [outline], _shade(_RGB[thing.colour], rng), thing.pattern, ink, rng)
+        _mark(canvas, x, y, radius, rng)
+    return canvas
+
+
+def _garment(garment: Garment) -> Image.Image:
+    rng = random.Random(garment.detail)
+    canvas = _ground(_GROUND["light"], rng)
+    dx, dy = rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02)
+    parts = [[(x + dx, y + dy) for x, y in part] for part in _garment_parts(garment)]
+    _fill(canvas, parts, _shade(_RGB[garment.colour], rng), garment.pattern, _RGB[garment.ink], rng)
+    pen = ImageDraw.Draw(canvas)
+    collar = [(0.42, 0.1), (0.58, 0.1), (0.5, 0.24)] if garment.neck == "v" else _circle(0.5, 0.1, 0.08)
+    pen.polygon(_pixels([(x + dx, y + dy) for x, y in collar]), fill=_GROUND["light"])
+    if garment.kind == "shirt":
+        for i in range(4):
+            pen.polygon(
+                _pixels(_circle(0.5 + dx, 0.32 + 0.1 * i + dy, 0.014)), fill=(250, 250, 240), outline=(40, 40, 40)
+            )
+    if garment.logo != "none":
+        outline = (_heart if garment.logo == "heart" else _star)(0.6 + dx, 0.32 + dy, 0.08)
+        fill = (30, 30, 30) if garment.colour in ("white", "yellow") else (250, 240, 235)
+        pen.polygon(_pixels(outline), fill=fill, outline=(90, 90, 90))
+    return canvas
+
+
+def _garment_parts(garment: Garment) -> list[list[tuple[float, float]]]:
+    """Body and sleeves as polygons of fractions."""
+    hem = {"dress": {"short": 0.7, "long": 0.93}, "shirt": {"short": 0.68, "long": 0.86}}
+    hem = hem.get(garment.kind, {"short": 0.54, "long": 0.72})[garment.length]
+    flare = {"dress": 0.3, "shirt": 0.19, "toptee": 0.22}[garment.kind]
+    waist = {"dress": 0.13, "shirt": 0.19, "toptee": 0.2}[garment.kind]
+    body = [(0.36, 0.1), (0.64, 0.1), (0.69, 0.16), (0.5 + waist, 0.42), (0.5 + flare, hem)]
+    body += [(1 - x, y) for x, y in reversed(body[2:])]
+    reach = {"no": 0.0, "short": 0.14, "long": 0.42}[garment.sleeves]
+    if not reach:
+        return [body]
+    tip = (0.69 + 0.45 * reach, 0.16 + reach)
+    right = [(0.64, 0.1), (0.70, 0.13), (tip[0] + 0.04, tip[1]), (tip[0] - 0.06, tip[1] + 0.03), (0.66, 0.28)]
+    return [body, right, [(1 - x, y) for x, y in right]]
+
+
+# --- colour and texture ------------------------------------------------------------------------------------------
+
+
+def _shade(rgb, rng) -> tuple[int, int, int]:
+    """The colour, a little lighter or darker."""
+    factor = rng.uniform(0.9, 1.06)
+    return tuple(min(255, round(c * factor)) for c in rgb)
+
+
+def _ground(rgb, rng) -> Image.Image:
+    """Background with faint waves and a few specks."""
+    angle, phase, waves = rng.uniform(0, math.pi), rng.random(), rng.uniform(3, 7)
+    wave = np.sin(2 * math.pi * (waves * (_X * math.cos(angle) + _Y * math.sin(angle)) + phase))
+    pixels = np.asarray(_shade(rgb, rng), np.float32) + 7 * wave[..., None]
+    canvas = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    pen = ImageDraw.Draw(canvas)
+    for _ in range(rng.randint(3, 7)):
+        tone = tuple(max(0, c - 45) for c in rgb)
+        pen.polygon(_pixels(_circle(rng.random(), rng.random(), rng.uniform(0.006, 0.014))), fill=tone)
+    return canvas
+
+
+def _fill(canvas, outlines, rgb, pattern, ink, rng) -> None:
+    """Fill the union of polygons with a colour and, unless plain, a pattern in ``ink``."""
+    mask = Image.new("L", canvas.size)
+    pen = ImageDraw.Draw(mask)
+    for outline in outlines:
+        pen.polygon(_pixels(outline), fill=255)
+    canvas.paste(rgb, mask=mask)
+    angle, phase = rng.uniform(0, math.pi), rng.random()
+    if pattern == "checked":
+        angle = rng.uniform(-0.1, 0.1)
+    period = 0.085 * rng.uniform(0.92, 1.08)
+    u = (_X * math.cos(angle) + _Y * math.sin(angle)) / period + phase
+    v = (_Y * math.cos(angle) - _X * math.sin(angle)) / period + phase
+    where = {
+        "plain": np.zeros_like(u, bool),
+        "striped": u % 1 < 0.38,
+        "dotted": (u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.075,
+        "checked": (u % 2 < 1) ^ (v % 2 < 1),
+    }[pattern]
+    canvas.paste(ink, mask=Image.fromarray(np.asarray(mask) * where))
+    # A thin dark line keeps a shape apart from a background of similar tone.
+    edge = tuple(max(0, c - 70) for c in rgb)
+    if len(outlines) == 1:
+        outline = _pixels(outlines[0])
+        ImageDraw.Draw(canvas).line([*outline, outline[0], outline[1]], fill=edge, width=_SCALE, joint="curve")
+
+
+def _mark(canvas, x, y, radius, rng) -> None:
+    """A small tick somewhere on a thing."""
+    angle, reach = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.4) * radius
+    x, y = x + reach * math.cos(angle), y + reach * math.sin(angle)
+    turn, tone = rng.uniform(0, math.pi), rng.choice([(20, 20, 20), (240, 240, 240), (200, 30, 120)])
+    dx, dy = 0.022 * math.cos(turn), 0.022 * math.sin(turn)
+    ImageDraw.Draw(canvas).line(_pixels([(x - dx, y - dy), (x + dx, y + dy)]), fill=tone, width=_SCALE)
+
+
+# --- outlines: polygons of (x, y) fractions ----------------------------------------------------------------------
+
+
+def _pixels(points):
+    return [(x * _WIDE, y * _WIDE) for x, y in points]
+
+
+def _regular(x, y, radii, turn=0.0):
+    """A polygon whose corners cycle through ``radii``, the first one up."""
+    count = len(radii)
+    angles = [2 * math.pi * i / count - math.pi / 2 + turn for i in range(count)]
+    return [(x + r * math.cos(a), y + r * math.sin(a)) for r, a in zip(radii, angles, strict=True)]
+
+
+def _circle(x, y, r):
+    return _regular(x, y, [r] * 48)
+
+
+def _square(x, y, r):
+    return [
+        (x - 0.85 * r, y - 0.85 * r),
+        (x + 0.85 * r, y - 0.85 * r),
+        (x + 0.85 * r, y + 0.85 * r),
+        (x - 0.85 * r, y + 0.85 * r),
+    ]
+
+
+def _triangle(x, y, r):
+    return [(x, y - r), (x + r, y + 0.85 * r), (x - r, y + 0.85 * r)]
+
+
+def _diamond(x, y, r):
+    return [(x, y - r), (x + 0.7 * r, y), (x, y + r), (x - 0.7 * r, y)]
+
+
+def _star(x, y, r):
+    return _regular(x, y, [r, 0.42 * r] * 5)
+
+
+def _cross(x, y, r):
+    a, b = 0.33 * r, 0.95 * r
+    corners = [
+        (-a, -b),
+        (a, -b),
+        (a, -a),
+        (b, -a),
+        (b, a),
+        (a, a),
+        (a, b),
+        (-a, b),
+        (-a, a),
+        (-b, a),
+        (-b, -a),
+        (-a, -a),
+    ]
+    return [(x + dx, y + dy) for dx, dy in corners]
+
+
+def _heart(x, y, r):
+    turns = [2 * math.pi * i / 40 for i in range(40)]
+    curve = [
+        (math.sin(t) ** 3, (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 16)
+        for t in turns
+    ]
+    return [(x + r * u, y - r * v) for u, v in curve]
+
+
+_OUTLINES = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "diamond": _diamond,
+    "star": _star,
+    "cross": _cross,
+}

@@ -1,0 +1,132 @@
+"""Tokenizers of the tiny models, built from the mini world's own sentences: no file is fetched."""
+
+import json
+import random
+import string
+from pathlib import Path
+
+from ipcir_steps.mini import garments, world
+
+# The chat format of Qwen (ChatML): a default system message, then one block per message.
+CHAT_TEMPLATE = (
+    "{% if messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{% endif %}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+_PROMPTS = (".txt", ".md", ".jinja", ".json", ".yaml")
+
+
+def sentences(count: int = 2000) -> list[str]:
+    """Captions and edits of scenes and garments, the JSON of layouts, and the prompts; the same for every seed."""
+    rng = random.Random(0)
+    prompts = sorted(p for p in (Path(__file__).parents[1] / "prompts").rglob("*") if p.suffix in _PROMPTS)
+    texts = [p.read_text(encoding="utf-8") for p in prompts]
+    for number in range(count):
+        scene = world.random_scene(rng)
+        garment = garments.random_garment(rng, garments.KINDS[number % 3])
+        texts += [world.describe(scene, t) for t in range(len(world.TEMPLATES))]
+        texts += [world.random_edit(scene, rng).caption, garments.describe(garment)]
+        texts += garments.random_edit(garment, rng)[1]
+        instances = [
+            {
+                "label": f"{t.colour} {t.shape}",
+                "category": t.shape,
+                "description": world.article(t.noun),
+                "box": [round(v, 2) for v in t.box],
+                "size": 2 if t.size == "small" else 4,
+                "from_query": True,
+                "modality": "text",
+            }
+            for t in scene.things
+        ]
+        texts.append(json.dumps({"scene": f"a {scene.background} background", "instances": instances}))
+    return texts
+
+
+def byte_level_bpe(size: int, split: str | None = None) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """(vocabulary, merges) of a byte-level BPE that can write any text. split: regular expression of words."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    steps = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split is None)]
+    if split:
+        steps.insert(0, pre_tokenizers.Split(Regex(split), behavior="isolated"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
+    )
+    tokenizer.train_from_iterator(sentences(), trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["vocab"], [tuple(merge) for merge in model["merges"]]
+
+
+def write_bpe(directory: Path, vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> None:
+    """vocab.json and merges.txt, as published checkpoints have them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(vocabulary, ensure_ascii=False)
+    (directory / "vocab.json").write_text(text, encoding="utf-8")
+    lines = ["#version: 0.2", *(" ".join(merge) for merge in merges)]
+    (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def clip(directory: Path) -> None:
+    """The CLIP tokenizer (49,408 entries) from the merges that open_clip ships."""
+    from open_clip.tokenizer import SimpleTokenizer
+    from transformers import CLIPTokenizer
+
+    published = SimpleTokenizer()
+    vocabulary = dict(published.encoder)
+    vocabulary = {
+        {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}.get(t, t): i
+        for t, i in vocabulary.items()
+    }
+    merges = sorted(published.bpe_ranks, key=published.bpe_ranks.get)
+    CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77).save_pretrained(directory)
+    write_bpe(directory, vocabulary, merges)
+
+
+def qwen(directory: Path, size: int = 1200):
+    """A byte-level BPE with Qwen's word pattern, special tokens and chat template."""
+    from transformers import Qwen2Tokenizer
+    from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+    vocabulary, merges = byte_level_bpe(size, PRETOKENIZE_REGEX)
+    tokenizer = Qwen2Tokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+        model_max_length=32768,
+        chat_template=CHAT_TEMPLATE,
+    )
+    tokenizer.save_pretrained(directory)
+    write_bpe(directory, vocabulary, merges)
+    return tokenizer
+
+
+def opt(size: int = 800):
+    """A byte-level BPE with OPT's special tokens at OPT's ids 1 to 3 and its leading ``</s>``."""
+    from transformers import GPT2Tokenizer
+
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    vocabulary, merges = byte_level_bpe(size)
+    vocabulary = {token: i for i, token in enumerate([*special, *sorted(vocabulary, key=vocabulary.get)])}
+    return GPT2Tokenizer(
+        vocab=vocabulary, merges=merges, bos_token="</s>", eos_token="</s>", unk_token="</s>", pad_token="<pad>"
+    )
+
+
+def bert_vocabulary() -> dict[str, int]:
+    """A WordPiece vocabulary that keeps BERT's ids of special tokens and printable ASCII.
+
+    Grounding DINO relies on them: [CLS] 101, [SEP] 102, "." 1012 and "?" 1029 end a phrase.
+    """
+    characters = [c for c in map(chr, range(0x21, 0x7F)) if c not in string.ascii_uppercase]
+    words = sorted({w for text in sentences(300) for w in text.split() if w.isalpha() and len(w) > 1})
+    tokens = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens += [f"[unused{i}]" for i in range(99, 994)]
+    tokens += characters + words + [f"##{c}" for c in string.ascii_lowercase + string.digits]
+    return {token: i for i, token in enumerate(tokens)}
