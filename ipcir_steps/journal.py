@@ -84,13 +84,16 @@ def run_journaled(
     context: dict,
     title: str,
     batch_size: int = 1,
+    reusable: Callable[[dict], bool] = lambda record: True,
 ) -> dict:
     """Process ``items`` in batches, one durable record each; return ``{"done": …, "failed": …, "reused": …}``.
 
     ``work(batch)`` returns, in the order of the batch, a record (without the key) or a StepFailure, which
     is recorded as ``{key: …, "failure": reason}``. Any other exception stops the step; what is done stays.
+    ``reusable(record)`` says whether a journaled record still holds, for steps with files beside their output.
     """
     journal = Journal(output, key, context)
+    journal.records = {k: record for k, record in journal.records.items() if reusable(record)}
     keys = [key_of(item) for item in items]
     waiting = [item for item in items if key_of(item) not in journal.records]
     reused = len(items) - len(waiting)

@@ -4,19 +4,48 @@ from typing import Literal
 
 from pydantic import Field
 
-from ipcir_steps.config.base import Count, Section
+from ipcir_steps.config.base import Count, Fraction, Section
 
 
 class Proxies(Section):
     """Imagined proxy images."""
 
-    generator: Literal["migc", "text_to_image", "gligen", "image_editing", "directory"] = Field(
-        "text_to_image", description="which generator draws the proxies"
+    generator: str = Field(
+        "text_to_image",
+        pattern=r"^(migc|text_to_image|gligen|image_editing|directory|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="migc, text_to_image, gligen, image_editing, directory, or your own as package.module:Class",
     )
     count: Count = Field(5, description="N: proxy images per query")
     steps: Count = Field(50, description="denoising steps")
     guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
-    width: Count = Field(512, description="pixels")
-    height: Count = Field(512, description="pixels")
+    width: int = Field(512, ge=8, multiple_of=8, description="pixels, a multiple of 8")
+    height: int = Field(512, ge=8, multiple_of=8, description="pixels, a multiple of 8")
     negative_prompt: str = Field("worst quality, low quality, bad anatomy", description="what not to draw")
     proxies_per_batch: Count = Field(5, description="images drawn together; halved when memory runs out")
+    device: str = Field("auto", description="torch device; auto takes a GPU when there is one")
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="number format of the weights; auto is float16 on a GPU and float32 elsewhere"
+    )
+    migc_steps: int = Field(25, ge=-1, description="migc: last step index (0-based) of the MIGC blocks; -1 for none")
+    fuser_steps: int = Field(50, ge=-1, description="migc: last step index (0-based) of the naive fuser; -1 for none")
+    published_gate: bool = Field(
+        False, description="migc: gate the local attention by the negative prompt's row, as the published code does"
+    )
+    local_weight: Fraction = Field(
+        0.5, description="migc: share of the image-referenced attention in the output of an image instance"
+    )
+    image_guidance: float = Field(1.5, ge=0, description="image_editing: how closely the reference image is kept")
+    directory: str | None = Field(
+        None, description="directory: folder of ready-made images, {query_id}/{n}.png (or jpg, jpeg, webp)"
+    )
+    statistics: str | None = Field(
+        None,
+        description="JSON file of box statistics per category that boxes are nudged towards; none: boxes as planned",
+    )
+    redraws: int = Field(
+        0,
+        ge=0,
+        description="how often an image is redrawn whose instances the detector does not find; needs --detector",
+    )
+    acceptance_iou: Fraction = Field(0.25, description="a detected box this much on its planned box is found")
+    acceptance_score: Fraction = Field(0.3, description="least detection score")

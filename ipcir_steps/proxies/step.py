@@ -1,0 +1,67 @@
+"""Draw the proxies of many queries: journaled, resumable, the same bytes in any shard."""
+
+import logging
+from pathlib import Path
+
+from ipcir_steps.config.generation import Proxies
+from ipcir_steps.errors import StepFailure
+from ipcir_steps.journal import run_journaled
+from ipcir_steps.models import Manifest
+from ipcir_steps.proxies import images
+from ipcir_steps.proxies.generator import Generator, load_generator
+from ipcir_steps.proxies.tasks import Inputs
+from ipcir_steps.records import Query
+
+log = logging.getLogger(__name__)
+
+
+def draw_proxies(
+    queries: list[Query],
+    inputs: Inputs,
+    settings: Proxies,
+    models: dict[str, Manifest],
+    *,
+    directory: Path,
+    output: Path,
+    run_seed: int,
+    generator: Generator | None = None,
+) -> dict:
+    """Write ``directory/{query_id}/{n}.png`` and the index ``output``; return counts (done, failed, reused).
+
+    An index record holds images, seeds, sha256, generator, steps and notes of the generator; or a failure.
+    """
+    generator = generator or load_generator(settings, models)
+
+    def work(batch: list[Query]) -> list:
+        return [draw_query(query) for query in batch]
+
+    def draw_query(query: Query) -> dict | StepFailure:
+        try:
+            task = inputs.task(query, run_seed, settings.count)
+            drawn, notes = generator.draw(task)
+        except StepFailure as failure:
+            return failure
+        names = [images.name_of(query.query_id, n) for n in range(len(drawn))]
+        return {
+            "images": names,
+            "seeds": list(task.seeds),
+            "sha256": [images.save(image, directory, name) for image, name in zip(drawn, names, strict=True)],
+            "generator": settings.generator,
+            "steps": settings.steps,
+            "models": generator.identity,
+            **notes,
+        }
+
+    context = {"seed": run_seed, "settings": settings.model_dump(), "generator": generator.identity}
+    counts = run_journaled(
+        queries,
+        work,
+        output=output,
+        key="query_id",
+        key_of=lambda query: query.query_id,
+        context=context,
+        title="proxies",
+        reusable=lambda record: images.intact(record, directory),
+    )
+    log.info("%(done)d queries drawn, %(failed)d failed, %(reused)d taken over", counts)
+    return counts

@@ -1,0 +1,99 @@
+"""A Stable Diffusion 1 topology small enough for a CPU: the real classes, random weights, saved to disk."""
+
+import json
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from ipcir_steps.files import write_jsonl
+
+TEXT_WIDTH = 24
+CHANNELS = (16, 16, 32, 32)
+
+
+def tiny_tokenizer(directory):
+    letters = list(bytes_to_unicode().values())
+    words = [*letters, *(letter + "</w>" for letter in letters)]
+    merges = [("p", "h"), ("ph", "o"), ("c", "a"), ("ca", "t</w>"), ("d", "o"), ("do", "g</w>")]
+    tokens = [*words, *("".join(pair) for pair in merges), "<|startoftext|>", "<|endoftext|>"]
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+    (directory / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    return CLIPTokenizer.from_pretrained(directory, model_max_length=77)
+
+
+def tiny_stable_diffusion(directory, channels=CHANNELS, heads=4):
+    """Save and return a StableDiffusionPipeline with the block layout of SD 1.x."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer(directory.parent / f"{directory.name}-tokenizer")
+    text_config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=2,
+        pad_token_id=1,
+    )
+    cross, plain = "CrossAttnDownBlock2D", "DownBlock2D"
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=channels,
+        layers_per_block=2,
+        down_block_types=(cross, cross, cross, plain),
+        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=heads,
+        norm_num_groups=8,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        norm_num_groups=4,
+        sample_size=64,
+        scaling_factor=0.18215,
+    )
+    scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel(text_config),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(directory)
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def stable_diffusion(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("models") / "sd"
+    tiny_stable_diffusion(directory)
+    return directory
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Three queries with layouts; the third has none."""
+    (tmp_path / "images").mkdir()
+    Image.linear_gradient("L").convert("RGB").resize((64, 48)).save(tmp_path / "images" / "a.png")
+    queries = [
+        {"query_id": f"q{n}", "reference": "a", "captions": ["with a dog instead"], "targets": ["a"]} for n in range(3)
+    ]
+    cat = {"label": "cat", "category": "cat", "description": "a cat", "box": [0.1, 0.2, 0.6, 0.9], "modality": "image"}
+    dog = {"label": "dog", "category": "dog", "description": "a dog", "box": [0.4, 0.1, 0.9, 0.8], "modality": "text"}
+    layouts = [{"query_id": f"q{n}", "scene": "a garden", "instances": [cat, dog][: n + 1]} for n in range(2)]
+    write_jsonl(tmp_path / "queries.jsonl", queries)
+    write_jsonl(tmp_path / "layouts.jsonl", layouts)
+    write_jsonl(tmp_path / "references.jsonl", [{"name": "a", "path": "images/a.png"}])
+    return tmp_path
