@@ -31,6 +31,7 @@ rule metrics:
     """Score rankings under the benchmark's protocol."""
     input:
         rankings="results/{dataset}/{split}/{backbone}/{baseline}/{variant}.rankings.parquet",
+        subset="results/{dataset}/{split}/{backbone}/{baseline}/{variant}.subset.parquet",
         queries="results/{dataset}/{split}/queries.jsonl",
         failures="results/{dataset}/{split}/failures.jsonl",
     output:
@@ -50,7 +51,8 @@ rule metrics:
     params:
         protocol=lambda wildcards: dataset_of(wildcards).format,
     shell:
-        "ipcir metrics --rankings {input.rankings} --queries {input.queries} --failures {input.failures}"
+        "ipcir metrics --rankings {input.rankings} --subset {input.subset}"
+        " --queries {input.queries} --failures {input.failures}"
         " --protocol {params.protocol} --output {output} 2> {log}"
 
 

@@ -15,8 +15,9 @@ rule ranking:
         ),
     output:
         expand(
-            "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.rankings.parquet",
+            "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.{list}.parquet",
             variant=VARIANTS,
+            list=["rankings", "subset"],
             allow_missing=True,
         ),
     log:
@@ -40,7 +41,7 @@ rule ranking:
         settings=section_json(CONFIG, "ranking"),
     shell:
         "ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
-        " --gallery-images {input.images} --fusion results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/fusion"
+        " --gallery-images {input.images} --fusion {input.fusion}"
         " --variants {params.variants} --lambda {params.balance} {params.exclude}"
         " --settings {params.settings:q} --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"
         " 2> {log}"

@@ -145,7 +145,7 @@ def _text(value) -> str:
     if not isinstance(value, str):
         return ""
     line = " ".join("".join(c if c.isprintable() else " " for c in value[:2400]).split())
-    return line.rstrip("]#[ ").strip("\"` ")
+    return line.rstrip("]#[ ").strip('"` ')
 
 
 def _flag(value, default: bool, where: str) -> bool:
@@ -171,7 +171,10 @@ def _size(value) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         numbers = [value]
     else:
-        found = re.match(r"\s*(\d{1,3}(?:\.\d{1,3})?)(?:\s*-\s*(\d{1,3}(?:\.\d{1,3})?))?", value[:40] if isinstance(value, str) else "")
+        found = re.match(
+            r"\s*(\d{1,3}(?:\.\d{1,3})?)(?:\s*-\s*(\d{1,3}(?:\.\d{1,3})?))?",
+            value[:40] if isinstance(value, str) else "",
+        )
         numbers = [number for number in found.groups() if number] if found else [3]
     numbers = [min(5.0, max(1.0, number)) for number in map(_float, numbers) if math.isfinite(number)]
     return sum(numbers) / len(numbers) if numbers else 3.0

@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--lambda", dest="weight", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
-    parser.add_argument("--output-dir", required=True, type=Path, help="gets VARIANT.rankings.parquet for each variant")
+    parser.add_argument("--output-dir", required=True, type=Path, help="gets VARIANT.{rankings,subset}.parquet")
     add_settings(parser, Ranking)
 
 
@@ -52,6 +52,9 @@ def main(args: argparse.Namespace) -> None:
         balance = {"variant": variant, "lambda": 1.0 if variant == "base" else args.weight}
         balance |= {"balance": VARIANTS[variant][1], "excluded_reference": args.exclude_reference}
         write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, balance)
+    sets = rank_members(args.text, args.gallery, args.queries, fused, args.variants, args.weight)
+    for variant, rows in sets.items():
+        write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, {"variant": variant})
 
 
 def fusion_files(variants, paths) -> dict[str, Path]:
@@ -108,6 +111,37 @@ def rank_files(text, gallery, queries, gallery_images, fused, variants, weight, 
                 filled = [(pool.names[i], score) for i, score in zip(indices, scores, strict=True) if i >= 0]
                 lists[variant][query.query_id] = filled
     return {variant: [(q.query_id, lists[variant][q.query_id]) for q in asked] for variant in variants}
+
+
+def rank_members(text, gallery, queries, fused, variants, weight):
+    """CIRR's subset lists {variant: [(query id, [(image, score)])]}: the other members of each query's image set.
+
+    They are balanced and fall back exactly as the full lists; members that the gallery lacks are left out, ties keep
+    the annotated order. Queries without an image set have no list.
+    """
+    import torch
+
+    pool, inputs = load_features(gallery), {name: load_features(path) for name, path in {"text": text, **fused}.items()}
+    row_of = {name: row for row, name in enumerate(pool.names)}
+    absent = set(inputs["text"].missing)
+    asked = [query for query in read_queries(queries) if query.group and query.query_id not in absent]
+    tensors, without = {}, {}
+    for name, features in inputs.items():
+        tensors[name], without[name] = _rows(features, asked)
+    lists = {variant: [] for variant in variants}
+    for row, query in enumerate(asked):
+        names = [name for name in query.group if name in row_of and name != query.reference]
+        members = torch.tensor(pool.values[[row_of[name] for name in names]])
+        similar = {name: torch.nn.functional.normalize(members, dim=1) @ rows[row] for name, rows in tensors.items()}
+        for variant in variants:
+            proxy, balance = VARIANTS[variant]
+            scores = similar["text"]
+            if proxy and row not in without[proxy]:
+                other = similar[proxy] * scores if balance == "product" else similar[proxy]
+                scores = torch.lerp(other, scores, weight)
+            order = scores.argsort(descending=True, stable=True).tolist()
+            lists[variant].append((query.query_id, [(names[i], scores[i].item()) for i in order]))
+    return lists
 
 
 def _rows(features: Features, group):
