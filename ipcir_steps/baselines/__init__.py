@@ -68,11 +68,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="run seed (searle_oti)")
     parser.add_argument("--settings", default="{}", metavar="JSON", help="settings as JSON text or a JSON file")
     parser.add_argument("--output", required=True, type=Path, help="text feature file to write")
-    lines = [
-        f"settings of {name}:\n" + "\n".join(f"  {key}: {field.description}" for key, field in section.model_fields.items())
+    parser.epilog = "\n".join(
+        f"settings of {name}:\n"
+        + "\n".join(f"  {key}: {field.description}" for key, field in section.model_fields.items())
         for name, (_, section) in REGISTRY.items()
-    ]  # fmt: skip
-    parser.epilog = "\n".join(lines)
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 

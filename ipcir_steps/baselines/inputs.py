@@ -64,7 +64,13 @@ class Inputs:
         from ipcir_steps.config.vision import Embeddings
         from ipcir_steps.embeddings.clip import load_encoder
 
-        return load_encoder(self.need("model"), Embeddings(architecture=self.architecture))
+        encoder = load_encoder(self.need("model"), Embeddings(architecture=self.architecture))
+        features = self.files.get("references")
+        made_by = load_features(features).model.get("digest") if features else None
+        if made_by not in (None, encoder.identity["digest"]):
+            remedy = "Give the model that made the features."
+            raise InputError("was made by another model", file=features, field="model", remedy=remedy)
+        return encoder
 
     def model_of(self) -> dict:
         """The identity of the backbone, from the first feature file or the model that was given."""

@@ -4,7 +4,9 @@ Networks and encoding follow the repositories miccunifi/SEARLE, navervision/linc
 google-research/composed_image_retrieval, whose checkpoints load unchanged.
 """
 
+import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +44,7 @@ class IM2TEXT(nn.Module):
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(nn.Linear(before, after), nn.Dropout(dropout), nn.ReLU())
-                for before, after in zip(widths, widths[1:], strict=False)
+                for before, after in itertools.pairwise(widths)
             )
         )
         self.fc_out = nn.Linear(middle, out)
@@ -74,8 +76,6 @@ def load_mapping(path, kind: type[nn.Module]) -> nn.Module:
 
 
 def read_state(manifest) -> dict[str, torch.Tensor]:
-    from pathlib import Path
-
     path = Path(manifest.path)
     if path.is_dir():
         found = [
@@ -105,7 +105,7 @@ def tokenize_with_slots(tokenize, texts: Sequence[str], placeholder: str) -> tup
     the slot, so a caption that itself contains the placeholder's character keeps it. Raises InputError when the
     slot lies beyond the context length.
     """
-    tokens = tokenize([text.replace(SLOT, placeholder) for text in texts])
+    tokens = tokenize([text.replace(SLOT, placeholder, 1) for text in texts])
     # Tokens of "before" plus the placeholder, without start and padding: the last one before the end is the slot.
     before = tokenize([text.partition(SLOT)[0] + placeholder for text in texts])
     positions = before.argmax(-1) - 1
@@ -114,7 +114,7 @@ def tokenize_with_slots(tokenize, texts: Sequence[str], placeholder: str) -> tup
     # A full context ends in the end token whatever came before it.
     wrong = tokens[rows, positions] != expected
     if wrong.any():
-        text = texts[int(wrong.nonzero()[0])].replace(SLOT, placeholder)
+        text = texts[int(wrong.nonzero()[0])].replace(SLOT, placeholder, 1)
         raise InputError(f"the pseudo-word of {text[:80]!r} is not within the text encoder's context")
     return tokens, positions
 
