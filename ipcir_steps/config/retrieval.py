@@ -1,20 +1,10 @@
-"""Settings of baselines, fusion and ranking: the analysis half."""
+"""Settings of fusion and ranking: the analysis half."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from ipcir_steps.config.base import Count, Section
-
-
-class LDRE(Section):
-    """LDRE's adaptive caption ensemble."""
-
-    k: Count = Field(50, description="gallery images summed per caption (LDRE: 5, IP-CIR: 50)")
-    temperature: float = Field(0.01, gt=0, description="softmax temperature over captions (LDRE: 0.04, IP-CIR: 0.01)")
-    scope: Literal["dataset", "query"] = Field(
-        "dataset", description="dataset: weights from the whole query set (published); query: per query"
-    )
 
 
 class Fusion(Section):

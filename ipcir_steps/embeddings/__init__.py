@@ -11,7 +11,7 @@ from ipcir_steps.settings import add_settings, read_settings
 
 
 def target_pad_transform(size: int = 224, ratio: float = 1.25, mean=None, std=None):
-    """The preprocessing of the published baselines; see :func:`ipcir_steps.embeddings.transform.target_pad_transform`."""
+    """The published preprocessing, PIL image → [3, size, size]; see ``ipcir_steps.embeddings.transform``."""
     from ipcir_steps.embeddings import transform
 
     return transform.target_pad_transform(size, ratio, mean, std)
