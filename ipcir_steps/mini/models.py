@@ -17,6 +17,9 @@ IMAGE_SIZE = 64  # pixels, of every image encoder but the detector's
 
 def build(directory: str | Path, seed: int) -> None:
     """Write every model below ``directory``; the same seed gives the same bytes."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     for name, make in BUILDERS.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "mini", name))
