@@ -10,6 +10,7 @@ rule baseline:
         gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
         references="results/{dataset}/{split}/{backbone}/references.safetensors",
         model="resources/manifests/clip/{backbone}.json",
+        mapping=mapping_of,
     output:
         "results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
     log:
@@ -27,8 +28,15 @@ rule baseline:
     params:
         format=lambda wildcards: dataset_of(wildcards).format,
         settings=baseline_settings,
+        baseline=lambda wildcards: CONFIG.own_baselines.get(
+            wildcards.baseline, wildcards.baseline
+        ),
+        mapping=lambda wildcards, input: (
+            f"--weights {input.mapping}" if input.mapping else ""
+        ),
+        seed=CONFIG.seed,
     shell:
-        "ipcir baselines {wildcards.baseline} --queries {input.queries} --dataset-format {params.format}"
+        "ipcir baselines {params.baseline:q} --queries {input.queries} --dataset-format {params.format}"
         " --target-captions {input.target_captions} --source-captions {input.source_captions}"
-        " --gallery {input.gallery} --references {input.references} --model {input.model}"
-        " --settings {params.settings:q} --output {output} 2> {log}"
+        " --gallery {input.gallery} --references {input.references} --model {input.model} {params.mapping}"
+        " --seed {params.seed} --settings {params.settings:q} --output {output} 2> {log}"

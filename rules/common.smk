@@ -110,3 +110,14 @@ def results_settings(wildcards):
     return json.dumps(
         {"seed": CONFIG.seed, "resamples": CONFIG.resamples}, sort_keys=True
     )
+
+
+def mapping_of(wildcards):
+    """Manifest of the mapping network that a pseudo-word baseline needs."""
+    if wildcards.baseline in CONFIG.mappings:
+        return f"resources/manifests/mappings/{wildcards.baseline}/{wildcards.backbone}.json"
+    return []
+
+
+def mapping_model(wildcards):
+    return CONFIG.mappings[wildcards.baseline][wildcards.backbone]

@@ -51,3 +51,29 @@ rule clip_model:
     shell:
         "ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
         " --directory resources/models/clip/{wildcards.backbone} --output {output} 2> {log}"
+
+
+rule mapping:
+    """The same for the mapping network of a pseudo-word baseline."""
+    input:
+        lambda wildcards: model_source(mapping_model(wildcards).source),
+    output:
+        "resources/manifests/mappings/{baseline}/{backbone}.json",
+    log:
+        "logs/models/mappings/{baseline}/{backbone}.log",
+    benchmark:
+        "benchmarks/results/models/mappings/{baseline}/{backbone}.tsv"
+    conda:
+        "../envs/vision.yaml"
+    container:
+        container("vision")
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=30,
+    params:
+        source=lambda wildcards: mapping_model(wildcards).source,
+        revision=lambda wildcards: revision_of(mapping_model(wildcards)),
+    shell:
+        "ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
+        " --directory resources/models/mappings/{wildcards.baseline}/{wildcards.backbone} --output {output} 2> {log}"

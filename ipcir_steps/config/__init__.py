@@ -10,11 +10,12 @@ import pydantic
 import yaml
 
 from ipcir_steps.config.base import Count, Section
+from ipcir_steps.config.baselines import LDRE, Inversion
 from ipcir_steps.config.data import Backbone, Dataset, Model, Name
-from ipcir_steps.config.defaults import BACKBONES, BASELINES, DATASETS, MODELS
+from ipcir_steps.config.defaults import BACKBONES, BASELINES, DATASETS, MAPPED, MODELS
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.language import Layouts, Reasoning
-from ipcir_steps.config.retrieval import LDRE, Fusion, Ranking
+from ipcir_steps.config.retrieval import Fusion, Ranking
 from ipcir_steps.config.vision import Captions, Embeddings, Masks
 from ipcir_steps.errors import InputError
 from ipcir_steps.files import write_json, write_text
@@ -30,10 +31,16 @@ class Config(Section):
     shards: Count = Field(2, description="parts that long steps are split into; the results never depend on it")
     run: list[Name] = Field(["mini_cirr", "mini_circo", "mini_fashioniq"], description="datasets of the target `all`")
     backbones: list[Name] = Field(["mini"], min_length=1, description="CLIP backbones to evaluate, of clip below")
-    baselines: list[str] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
+    baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
+    own_baselines: dict[Name, str] = Field(
+        {}, description="your own baselines by name: package.module:function, or a safetensors file of features"
+    )
     datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
     models: dict[Name, Model] = Field(MODELS, description="models by the role that they play")
     clip: dict[Name, Backbone] = Field(BACKBONES, description="CLIP backbones by name")
+    mappings: dict[Name, dict[Name, Model]] = Field(
+        {}, description=f"mapping networks by baseline ({', '.join(MAPPED)}) and backbone"
+    )
     captions: Captions = Field(Captions(count=5, max_new_tokens=16), description="source captions (BLIP-2)")
     reasoning: Reasoning = Field(Reasoning(max_new_tokens=24), description="target captions (chat model)")
     layouts: Layouts = Field(Layouts(max_new_tokens=256), description="layouts (chat model)")
@@ -41,6 +48,7 @@ class Config(Section):
     proxies: Proxies = Field(Proxies(width=64, height=64, steps=10), description="imagined proxy images")
     embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
     ldre: LDRE = Field(LDRE(), description="LDRE's caption ensemble")
+    searle_oti: Inversion = Field(Inversion(), description="SEARLE-OTI: the word of each reference is optimised")
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
     resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")
@@ -50,11 +58,15 @@ class Config(Section):
         for key, names, known in (
             ("run", self.run, self.datasets),
             ("backbones", self.backbones, self.clip),
-            ("baselines", [n for n in self.baselines if ":" not in n and not n.endswith(".safetensors")], BASELINES),
+            ("baselines", self.baselines, [*BASELINES, *self.own_baselines]),
         ):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: unknown name {name!r}{_nearest(name, known)}")
+        for baseline in set(self.baselines) & set(MAPPED):
+            for backbone in self.backbones:
+                if backbone not in self.mappings.get(baseline, {}):
+                    raise ValueError(f"mappings: {baseline} needs a mapping network for backbone {backbone!r}")
         missing = [role for role in MODELS if role not in self.models]
         if missing:
             raise ValueError(f"models: the role {missing[0]!r} is not set")
@@ -136,6 +148,8 @@ def _yaml(section: Section, depth: int) -> str:
             lines += [f"\n{pad}# {field.description}", f"{pad}{name}:", _yaml(value, depth + 1)]
         elif isinstance(value, dict):
             lines += [f"\n{pad}# {field.description}", f"{pad}{name}:"]
+            if not value:
+                lines[-1] += " {}"
             for key, entry in value.items():
                 text = yaml.safe_dump(entry.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=200)
                 lines += [f"{pad}  {key}:", *(f"{pad}    {line}" for line in text.splitlines())]

@@ -3,7 +3,10 @@
 from ipcir_steps.config.data import Backbone, Dataset, Model
 
 MINI = "resources/mini"
-BASELINES = ("ldre",)
+BASELINES = (
+    "ldre", "cirevl", "searle", "searle_oti", "lincir", "pic2word", "image_only", "text_only", "image_text",
+)  # fmt: skip
+MAPPED = ("searle", "lincir", "pic2word")  # these need a mapping network
 
 DATASETS = {
     "mini_cirr": Dataset(
