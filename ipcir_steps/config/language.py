@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ipcir_steps.config.base import Count, Fraction, Section
+from ipcir_steps.config.base import Count, Section
 
 
 class Chat(Section):
@@ -13,18 +13,33 @@ class Chat(Section):
     backend: Literal["transformers", "openai"] = Field(
         "transformers", description="transformers (local model) or openai (any OpenAI-compatible server)"
     )
-    base_url: str | None = Field(None, description="server address, for the openai backend")
-    served_model: str | None = Field(None, description="the model's name on the server")
     temperature: float = Field(0.7, ge=0, description="sampling temperature; 0 is greedy")
-    top_p: Fraction = Field(0.8, description="nucleus sampling: probability mass kept")
-    max_new_tokens: Count = Field(512, description="longest answer, in tokens")
-    batch_size: Count = Field(8, description="prompts generated together")
+    top_p: float = Field(0.8, gt=0, le=1, description="nucleus sampling: probability mass kept")
+    max_new_tokens: Count = Field(1024, description="longest answer, in tokens")
+    device: str = Field("auto", description="transformers: auto, cpu, cuda, cuda:1, …")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="transformers: number format of the weights; auto: as stored, float32 on a CPU"
+    )
+    base_url: str | None = Field(None, description="openai: address of the server, such as http://localhost:8000/v1")
+    served_model: str | None = Field(None, description="openai: the model's name on the server")
+    key_variable: str = Field("OPENAI_API_KEY", description="openai: environment variable that holds the key, if any")
+    concurrency: Count = Field(8, description="openai: requests under way together")
+    timeout: float = Field(120, gt=0, description="openai: seconds for one whole answer")
+    attempts: Count = Field(5, description="openai: requests for one answer before it is recorded as failed")
+    longest_wait: float = Field(60, ge=0, description="openai: longest pause between two attempts, seconds")
+    response_format: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema",
+        description="openai: how a schema is sent (json_object: llama-cpp-python's form, a schema beside the type)",
+    )
 
 
 class Reasoning(Chat):
     """Target captions by divergent reasoning: one edit per source caption."""
 
     prompt: str = Field("reasoning", description="prompt file: a name under ipcir_steps/prompts or a path")
+    captions: Count | None = Field(
+        None, description="source captions edited per query; null: all (divergent reasoning), 1: the single form"
+    )
     max_new_tokens: Count = Field(96, description="longest answer, in tokens")
 
 
@@ -32,5 +47,9 @@ class Layouts(Chat):
     """Layouts of the imagined image."""
 
     prompt: str = Field("layouts", description="prompt file: a name under ipcir_steps/prompts or a path")
+    captions: Count = Field(5, description="different source captions shown to the model")
     retries: int = Field(3, ge=0, description="further tries after an invalid answer")
     constrained: bool = Field(True, description="constrained decoding: only valid layouts can be written")
+    max_instances: int = Field(8, ge=1, le=28, description="constrained decoding: most instances")
+    max_text: int = Field(160, ge=12, le=600, description="constrained decoding: longest description, characters")
+    keep_counts: bool = Field(True, description="make the number of instances match a count the caption states")

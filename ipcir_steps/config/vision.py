@@ -1,5 +1,7 @@
 """Settings of the rooms that look at images."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from ipcir_steps.config.base import Count, Fraction, Section
@@ -8,13 +10,18 @@ from ipcir_steps.config.base import Count, Fraction, Section
 class Captions(Section):
     """Source captions with BLIP-2."""
 
-    count: Count = Field(15, description="K: captions per reference image")
+    count: Count = Field(15, description="K: captions per reference image, drawn together")
     nucleus: bool = Field(True, description="nucleus sampling; false: beam search")
-    top_p: Fraction = Field(0.9, description="nucleus sampling: probability mass kept")
+    top_p: float = Field(0.9, gt=0, le=1, description="nucleus sampling: probability mass kept")
     temperature: float = Field(1.0, gt=0, description="nucleus sampling temperature")
+    beams: Count = Field(5, description="beam search: beams, at least K are used")
+    repetition_penalty: float = Field(1.0, gt=0, description="above 1 discourages repeated words")
     max_new_tokens: Count = Field(30, description="longest caption, in tokens")
-    batch_size: Count = Field(4, description="images per batch")
     prompt: str = Field("", description="text the caption continues; empty for the published model")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="number format of the weights; auto: as stored, float32 on a CPU"
+    )
 
 
 class Masks(Section):
@@ -22,6 +29,7 @@ class Masks(Section):
 
     box_threshold: Fraction = Field(0.35, description="least detection score of a box")
     text_threshold: Fraction = Field(0.25, description="least score of a phrase token")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
 
 
 class Embeddings(Section):

@@ -57,8 +57,8 @@ def _load(text: str):
         raise LayoutError("answer", f"is longer than {LONGEST} characters")
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     starts = [match.start() for _, match in zip(range(STARTS), re.finditer(r"[{\[]", text), strict=False)]
-    for mend in (lambda part: part, lambda part: re.sub(r",\s*([}\]])", r"\1", part), _close):
-        for start in starts:
+    for start in starts:
+        for mend in (str, _without_trailing_commas, _close):
             try:
                 value, _ = decoder.raw_decode(mend(text[start:]))
             except (ValueError, RecursionError):
@@ -70,6 +70,10 @@ def _load(text: str):
 
 def _no_constant(name: str):
     raise ValueError(name)
+
+
+def _without_trailing_commas(text: str) -> str:
+    return re.sub(r",\s*([}\]])", r"\1", text)
 
 
 def _close(text: str) -> str:

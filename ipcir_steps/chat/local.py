@@ -1,0 +1,149 @@
+"""A chat model on this machine, through transformers: plain, quantised, or a GGUF file."""
+
+import functools
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessorList
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
+
+from ipcir_steps.chat import Group
+from ipcir_steps.chat.cache import Cache
+from ipcir_steps.config.language import Chat
+from ipcir_steps.errors import ModelError, StepFailure
+from ipcir_steps.files import digest, dumps
+from ipcir_steps.models import load_manifest
+
+
+class Local:
+    """Backend over a causal language model with a chat template.
+
+    The conversations of a group share a batch, padded on the left, under one seed. With a schema each
+    is decoded alone under a grammar (xgrammar); text that the grammar forces costs no step.
+    """
+
+    width = 1
+
+    def __init__(self, settings: Chat, cache: Cache, model: str | Path):
+        manifest = load_manifest(model)
+        self.settings, self.cache, self.tokens = settings, cache, 0
+        sampling = [settings.temperature, settings.top_p, settings.max_new_tokens, settings.dtype]
+        self.digest = digest([manifest.digest, *sampling])
+        self._open = functools.partial(_load, Path(manifest.path), settings)
+
+    @functools.cached_property
+    def loaded(self):
+        """(model, tokenizer), loaded when the first answer is not in the cache."""
+        return self._open()
+
+    def answer(self, groups: Sequence[Group]) -> list[list[str] | StepFailure]:
+        return [self._group(group) for group in groups]
+
+    def _group(self, group: Group) -> list[str]:
+        key = [self.digest, digest([group.conversations, group.schema]), group.seed]
+        answers = self.cache.get(key)
+        if answers is None:
+            if group.schema is None:
+                answers = self._sample(group)
+            else:
+                answers = [self._decode(c, group.seed + i, group.schema) for i, c in enumerate(group.conversations)]
+            self.cache.put(key, answers)
+        return answers
+
+    def _prompts(self, conversations) -> list[str]:
+        _, tokenizer = self.loaded
+        return [tokenizer.apply_chat_template(c, add_generation_prompt=True, tokenize=False) for c in conversations]
+
+    @torch.inference_mode()
+    def _sample(self, group: Group) -> list[str]:
+        model, tokenizer = self.loaded
+        prompts = self._prompts(group.conversations)
+        inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+        inputs.pop("token_type_ids", None)
+        sampling = {"do_sample": False}
+        if self.settings.temperature > 0:
+            sampling = {"do_sample": True, "temperature": self.settings.temperature, "top_p": self.settings.top_p}
+        config = GenerationConfig(
+            **sampling,
+            top_k=0,
+            max_new_tokens=self.settings.max_new_tokens,
+            eos_token_id=model.generation_config.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(group.seed)
+            output = model.generate(**inputs, generation_config=config)
+        output = output[:, inputs["input_ids"].shape[1] :]
+        self.tokens += output.numel()
+        return tokenizer.batch_decode(output, skip_special_tokens=True)
+
+    @torch.inference_mode()
+    def _decode(self, conversation, seed: int, schema: dict) -> str:
+        """Sample under the grammar of ``schema``, whose bounds end every answer."""
+        import xgrammar
+
+        model, tokenizer = self.loaded
+        grammar = self._grammar(dumps(schema))
+        matcher = xgrammar.GrammarMatcher(grammar, terminate_without_stop_token=True)
+        allowed = xgrammar.allocate_token_bitmask(1, model.config.vocab_size)
+        generator = torch.Generator().manual_seed(seed)
+        prompt = tokenizer(self._prompts([conversation])[0], add_special_tokens=False)["input_ids"]
+        new, written, past = prompt, [], None
+        while True:
+            tokens = torch.tensor([new], device=model.device)
+            output = model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
+            past = output.past_key_values
+            logits = output.logits[:, -1].float().cpu()
+            matcher.fill_next_token_bitmask(allowed)
+            xgrammar.apply_token_bitmask_inplace(logits, allowed)
+            token = self._choose(logits, generator)
+            matcher.accept_token(token)
+            new = [token]
+            if not matcher.is_terminated():
+                for forced in tokenizer(matcher.find_jump_forward_string(), add_special_tokens=False)["input_ids"]:
+                    if not matcher.accept_token(forced):
+                        break
+                    new.append(forced)
+            written += new
+            if matcher.is_terminated():
+                self.tokens += len(written)
+                return tokenizer.decode(written, skip_special_tokens=True)
+
+    def _choose(self, logits: torch.Tensor, generator: torch.Generator) -> int:
+        if self.settings.temperature == 0:
+            return int(logits.argmax())
+        warp = LogitsProcessorList([TemperatureLogitsWarper(self.settings.temperature)])
+        if self.settings.top_p < 1:
+            warp.append(TopPLogitsWarper(self.settings.top_p))
+        return int(torch.multinomial(warp(None, logits).softmax(-1), 1, generator=generator))
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019  (a backend lives as long as its step)
+    def _grammar(self, schema: str):
+        import xgrammar
+
+        model, tokenizer = self.loaded
+        info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=model.config.vocab_size)
+        return xgrammar.GrammarCompiler(info).compile_json_schema(schema, any_whitespace=False)
+
+
+def _load(path: Path, settings: Chat):
+    """Raises ModelError naming the path when it holds no causal language model with a chat template."""
+    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = "float32" if settings.dtype == "auto" and device == "cpu" else settings.dtype
+    place = {"pretrained_model_name_or_path": str(path), "local_files_only": True}
+    if path.suffix == ".gguf":
+        place = {**place, "pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tokenizer = AutoTokenizer.from_pretrained(**place, padding_side="left")
+            model = AutoModelForCausalLM.from_pretrained(**place, dtype=dtype).to(device).eval()
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{path}: no causal language model could be loaded ({error})") from error
+    if tokenizer.chat_template is None:
+        raise ModelError(f"{path}: its tokenizer has no chat template. Use a chat (instruct) model.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
