@@ -10,7 +10,7 @@ from ipcir_steps.captions import load_image
 from ipcir_steps.chat.cache import Cache
 from ipcir_steps.config.vision import Masks
 from ipcir_steps.errors import ModelError, StepFailure
-from ipcir_steps.files import read_jsonl
+from ipcir_steps.files import read_jsonl, sha256
 from ipcir_steps.journal import run_journaled, shard
 from ipcir_steps.models import load_manifest
 from ipcir_steps.records import Image, Query, read_images, read_queries
@@ -101,12 +101,13 @@ class Store:
         """Raises StepFailure when the reference image is missing or unreadable."""
         pair = (reference, category.lower())
         if pair not in self._made:
-            key = [*self.identity, *pair]
+            if reference not in self.images:
+                raise StepFailure(f"reference image {reference!r} is not in the list of references")
+            image = load_image(self.root, self.images[reference])
+            key = [*self.identity, sha256(self.root / self.images[reference].path), pair[1]]
             mask = self.cache.get(key)
             if mask is None:
-                if reference not in self.images:
-                    raise StepFailure(f"reference image {reference!r} is not in the list of references")
-                mask = self.segment(load_image(self.root, self.images[reference]), category)
+                mask = self.segment(image, pair[1])
                 self.cache.put(key, mask)
             self._made[pair] = mask
         return self._made[pair]

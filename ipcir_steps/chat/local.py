@@ -125,7 +125,8 @@ class Local:
 
         model, tokenizer = self.loaded
         info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=model.config.vocab_size)
-        return xgrammar.GrammarCompiler(info).compile_json_schema(schema, any_whitespace=False)
+        # Its cache fails on patterns that repeat more than 128 times (xgrammar 0.2.8).
+        return xgrammar.GrammarCompiler(info, cache_enabled=False).compile_json_schema(schema, any_whitespace=False)
 
 
 def _load(path: Path, settings: Chat):
