@@ -1,6 +1,6 @@
 """The validated configuration and the input functions that rules share."""
 
-from ipcir_steps.config import load_config, section_json
+from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.defaults import MINI
 from ipcir_steps.errors import InputError
 from snakemake.exceptions import WorkflowError
@@ -92,7 +92,10 @@ def container(family):
 
 
 def embedding_settings(wildcards):
-    return section_json(CONFIG, "embeddings")
+    """The embeddings section, with the architecture of a backbone that is one weights file."""
+    architecture = CONFIG.clip[wildcards.backbone].architecture
+    update = {"architecture": architecture} if architecture else {}
+    return canonical(CONFIG.embeddings.model_copy(update=update).model_dump(mode="json"))
 
 
 def baseline_settings(wildcards):

@@ -125,7 +125,12 @@ def section_json(config: Config, name: str, entry: str | None = None) -> str:
     """A section (or a catalogue's entry) as canonical JSON: what a rule passes with ``--settings``."""
     section = getattr(config, name)
     section = section if entry is None else section[entry]
-    return json.dumps(section.model_dump(mode="json"), ensure_ascii=False, sort_keys=True)
+    return canonical(section.model_dump(mode="json"))
+
+
+def canonical(value) -> str:
+    """JSON text that is the same for the same value."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def schema() -> dict:
