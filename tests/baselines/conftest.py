@@ -1,7 +1,9 @@
 """A tiny real CLIP model in open_clip's own directory layout."""
 
 import json
+import zlib
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,3 +38,16 @@ def encoder(tiny_clip):
     from ipcir_steps.embeddings.clip import load_encoder
 
     return load_encoder(tiny_clip[0])
+
+
+def numbers(name, shape, scale=1.0):
+    """Reproducible random float32 numbers, the same on every machine: they stand for published weights and inputs."""
+    generator = np.random.RandomState(zlib.crc32(name.encode()))
+    return torch.from_numpy((generator.standard_normal(shape) * scale).astype(np.float32))
+
+
+def fill(module, name):
+    """Fill every parameter of a module with ``numbers``, by its key."""
+    state = {key: numbers(f"{name}.{key}", tuple(value.shape), 0.2) for key, value in module.state_dict().items()}
+    module.load_state_dict(state)
+    return module.eval()
