@@ -180,9 +180,9 @@ def _check_queries(answers: dict, queries: Sequence[Query] | None, benchmark: st
     for query_id in answers:
         if query_id not in known:
             raise InputError("is not a query of this split", file=path, record=query_id)
-    for query_id in known - answers.keys():
-        count = len(known - answers.keys())
-        raise InputError(f"{count} queries are not answered, the first is {query_id}", file=path)
+    absent = [query.query_id for query in queries if query.query_id not in answers]
+    if absent:
+        raise InputError(f"{len(absent)} queries are not answered, the first is {absent[0]}", file=path)
 
 
 def _check_sets(answers: dict, queries: Sequence[Query], metric: str, path) -> None:

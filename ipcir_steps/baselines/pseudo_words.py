@@ -87,12 +87,13 @@ def read_state(manifest) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        return load_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, depending on the damage
-        remedy = "Re-save its state dict with safetensors where you trust its source."
-        raise ModelError(f"{path} cannot be read without running code from it ({error}). {remedy}") from error
+        state = load_file(path)
+    else:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds, depending on the damage
+            remedy = "Re-save its state dict with safetensors where you trust its source."
+            raise ModelError(f"{path} cannot be read without running code from it ({error}). {remedy}") from error
     for wrapper in ("Phi", "MLP", "state_dict_img2text", "state_dict"):
         state = state.get(wrapper, state)
     return {key.removeprefix("module."): value for key, value in state.items()}
