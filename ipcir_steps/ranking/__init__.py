@@ -9,7 +9,7 @@ def rank(text, gallery, k=50, proxy=None, lambdas=(1.0,), exclude=None, *, balan
     """S_f = lambda S_t + (1 - lambda) S_t S_p (eq. 2) over the whole gallery, the k best of each query and lambda.
 
     text [Q, D]: its products with the normalised gallery are S_t. It is used as given: the baseline decides
-    whether it is normalised (LDRE's CIRCO ensemble is not). gallery [G, D]: un-normalised tensor or memory-mapped array.
+    whether it is normalised (LDRE's CIRCO ensemble is not). gallery [G, D]: un-normalised tensor or memory map.
     proxy [Q, D]: used as given, its products are S_p; None ranks by S_t. exclude: per query a gallery row or -1.
     balance: "product" is eq. 2; "sum" is lambda S_t + (1 - lambda) S_p (the paper's variants pi and rp).
     limits: block (gallery rows, 8192), memory_mb (resident memory, 2048 MiB), device ("cpu").

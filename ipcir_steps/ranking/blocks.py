@@ -9,7 +9,7 @@ from ipcir_steps.errors import InputError
 from ipcir_steps.features import release
 
 LANES = 64  # blocks are padded to a multiple of this, so equal images get equal scores wherever they stand
-FIRST = 256  # rows of the first block; blocks double from here, which keeps the candidates of a running top-k few
+FIRST = 4096  # rows of the first block, from which the running top-k takes its first thresholds
 
 
 def unit(values: torch.Tensor, name: str, start: int = 0) -> torch.Tensor:
@@ -67,4 +67,4 @@ def blocks(gallery, rows: int, device="cpu", subset=None) -> Iterator[tuple[int,
         torch.div(values, norms(values, "gallery", start), out=buffer[:count])
         buffer[count:padded] = 0
         yield start, count, buffer[:padded]
-        start, size = start + count, min(2 * size, rows)
+        start, size = start + count, rows

@@ -11,7 +11,7 @@ from ipcir_steps.errors import InputError
 from ipcir_steps.ranking.blocks import LANES, blocks, check
 from ipcir_steps.ranking.topk import TopK
 
-TILE = 64  # query rows balanced at once: such a tile stays in the processor's cache for all its lambdas
+TILE = 1024  # rows and columns of one product: it stays in the processor's cache for all that is made of it
 OVERHEAD = 640 << 20  # bytes that python, torch and its buffers take before the first block
 
 
@@ -53,21 +53,20 @@ def scan(text, gallery, balances: Sequence[Balance], parts=None, k=50, exclude=N
     lists = sum(len(balance.lambdas) for balance in balances) * queries
     rows = block_rows(gallery.shape[1], (1 + len(parts)) * queries, lists, k, limits)
     best = TopK(lists, min(k, total), device)
-    stacked = torch.cat([text, *parts.values()])
-    products = torch.empty(len(stacked) * min(rows, -(-total // LANES) * LANES), device=device)
-    for start, count, block in blocks(gallery, rows, device, subset):
-        out = products[: len(stacked) * len(block)].view(len(stacked), len(block))
-        torch.mm(stacked, block.T, out=out)
-        similar = out.view(1 + len(parts), queries, len(block))
-        for low in range(0, queries, TILE):
-            tile = similar[:, low : low + TILE]
-            at = hidden[low : low + TILE] - start
-            inside = ((at >= 0) & (at < count)).nonzero().flatten()
+    size = max(16, TILE // (2 + len(parts)))  # one more for what is made of the products
+    sides = [torch.cat([side[low : low + size] for side in (text, *parts.values())]) for low in range(0, queries, size)]
+    for start, columns in _columns(gallery, rows, device, subset):
+        for tile, side in enumerate(sides):
+            similar = torch.mm(side, columns.T).view(1 + len(parts), -1, len(columns))
+            low = tile * size
+            at = hidden[low : low + size] - start
+            inside = ((at >= 0) & (at < len(columns))).nonzero().flatten()
             barred = (inside.to(device), at[inside].to(device)) if len(inside) else None
-            _balance(
-                tile, dict(zip(parts, tile[1:], strict=True)), balances, best, (low, start, count), barred, queries
-            )
-        best.merge()
+            named = dict(zip(parts, similar[1:], strict=True))
+            place = low, queries, start, min(len(columns), total - start)
+            _balance(similar[0], named, balances, best, place, barred)
+        best.settle()
+    best.merge()
     found = best.indices.cpu()
     if subset is not None and total:
         found = torch.where(found >= 0, torch.from_numpy(subset)[found.clamp(min=0)], -1)
@@ -80,8 +79,15 @@ def scan(text, gallery, balances: Sequence[Balance], parts=None, k=50, exclude=N
     return out
 
 
-def _balance(tile, parts, balances, best, place, barred, queries):
-    (low, start, count), text, row = place, tile[0], 0
+def _columns(gallery, rows, device, subset=None):
+    """(start, normalised gallery rows) in pieces of at most TILE, but the first block whole: its k best set the bar."""
+    for start, _, block in blocks(gallery, rows, device, subset):
+        for low in range(0, len(block), TILE if start else len(block)):
+            yield start + low, block[low : low + TILE] if start else block
+
+
+def _balance(text, parts, balances, best, place, barred):
+    (low, queries, start, count), row = place, 0
     buffer = torch.empty_like(text)
     for balance in balances:
         proxy = None
@@ -131,30 +137,27 @@ def top_sum(differences, gallery, k=50, **limits):
     if not rows.isfinite().all():
         row = int((~rows.isfinite().all(1)).nonzero()[0, 0])
         raise InputError("has NaN or infinite values", record=[row // captions, row % captions], field="differences")
-    size = block_rows(dims, min(len(rows), _STRIP), len(rows), k, limits, held=len(rows))
+    size = block_rows(dims, len(rows), len(rows), k, limits)
     best = TopK(len(rows), min(k, len(gallery)), device, floor=0.0)
-    products = torch.empty(min(len(rows), _STRIP) * min(size, -(-len(gallery) // LANES) * LANES), device=device)
-    for start, _, block in blocks(gallery, size, device):
-        flipped = block.neg_().T
-        for low in range(0, len(rows), _STRIP):
-            strip = rows[low : low + _STRIP]
-            out = products[: len(strip) * len(block)].view(len(strip), len(block))
-            torch.mm(strip, flipped, out=out)
-            best.add(out, low, start)  # padding scores 0, never above the floor
-        best.merge()
+    for start, columns in _columns(gallery, size, device):
+        for low in range(0, len(rows), TILE):
+            # Padding scores 0, which is never above the floor.
+            best.add(torch.mm(rows[low : low + TILE], columns.T).neg_(), low, start)
+        best.settle()
+    best.merge()
     return best.scores.double().sum(1).float().view(queries, captions).cpu()
 
 
-_STRIP = 1024  # rows of one product in top_sum
+def block_rows(dims, rows, lists, k, limits) -> int:
+    """Gallery rows per block so that everything stays within ``memory_mb``; at most ``block``.
 
-
-def block_rows(dims, product_rows, lists, k, limits, held=0) -> int:
-    """Gallery rows per block so that buffers and running lists stay within ``memory_mb``; at most ``block``."""
+    rows: of all query-side tensors; lists: how many lists are kept.
+    """
     block, memory_mb = limits.get("block", 8192), limits.get("memory_mb", 2048)
-    fixed = OVERHEAD + 8 * dims * (product_rows + held) + 24 * lists * k
-    each = 4 * (product_rows + 3 * dims + 4 * TILE)
+    fixed = OVERHEAD + 12 * dims * rows + 64 * lists * k
+    each = 4 * (3 * dims + 6 * TILE)
     fit = ((memory_mb << 20) - fixed) // each
     if fit < LANES:
         needed = (fixed + LANES * each >> 20) + 1
         raise InputError(f"is {memory_mb}, this needs {needed}", field="memory_mb", remedy="Raise the memory bound.")
-    return int(min(block, fit) // LANES * LANES) or LANES
+    return int(max(LANES, min(block, fit) // LANES * LANES))

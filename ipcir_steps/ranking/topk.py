@@ -2,7 +2,8 @@
 
 import torch
 
-PENDING = 1 << 20  # candidates held before they are merged
+PENDING = 1 << 21  # candidates held before they are merged
+GROUP = 16  # columns whose maximum is compared first
 MERGED = 1 << 21  # entries sorted at once in a merge
 
 
@@ -20,22 +21,25 @@ class TopK:
         self._bar = self.scores[:, -1:].clone()
         self._pending: list[tuple[torch.Tensor, ...]] = []
         self._count = 0
+        self._filled = False
+        self._seen: set[int] = set()
 
     def add(self, tile: torch.Tensor, row: int, column: int) -> None:
-        """Offer ``tile`` [r, c] (c a multiple of 8), the scores of rows ``row``… for gallery rows ``column``…"""
+        """Offer ``tile`` [r, c] (c a multiple of 16), the scores of rows ``row``… for gallery rows ``column``…"""
         rows, columns = tile.shape
         bar = self._bar[row : row + rows]
-        members = next(size for size in (64, 32, 16, 8) if columns % size == 0)
+        if row not in self._seen and columns > self.scores.shape[1]:
+            # Nothing to beat yet. Just below the k-th best, so that all its ties stay candidates.
+            kth = tile.topk(self.scores.shape[1], sorted=False).values.amin(1, keepdim=True)
+            bar = torch.maximum(torch.nextafter(kth, torch.full_like(kth, -torch.inf)), bar)
+        self._seen.add(row)
         # Group j holds the columns j, j + n, j + 2n, …: the maximum then runs along whole vectors.
-        grouped = tile.view(rows, members, columns // members)
-        where = (grouped.amax(1) > bar).nonzero()
-        if not len(where):
-            return
-        r, group = where.unbind(1)
+        grouped = tile.view(rows, GROUP, columns // GROUP)
+        r, group = (grouped.amax(1) > bar).nonzero().unbind(1)
         near = grouped[r, :, group]
         found, member = (near > bar[r]).nonzero().unbind(1)
         r, group = r[found], group[found]
-        self.offer(r + row, member * (columns // members) + group + column, near[found, member])
+        self.offer(r + row, member * (columns // GROUP) + group + column, near[found, member])
 
     def offer(self, rows: torch.Tensor, indices: torch.Tensor, scores: torch.Tensor) -> None:
         """Single candidates, in any order."""
@@ -44,15 +48,19 @@ class TopK:
         if self._count > PENDING:
             self.merge()
 
+    def settle(self) -> None:
+        """To be called between blocks: merges when there is enough to merge."""
+        if not self._filled or self._count > 24 * len(self.scores):
+            self.merge()
+
     def merge(self) -> None:
         """Take the candidates in; ``scores`` and ``indices`` are up to date afterwards."""
         if not self._pending:
             return
         rows, indices, scores = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
         self._pending, self._count = [], 0
-        # By row, then by gallery order: stable sorts from the last key to the first.
-        order = indices.argsort(stable=True)
-        order = order[rows[order].argsort(stable=True)]
+        self._filled = True
+        order = ((rows << 40) + indices).argsort()  # by row, then in gallery order
         rows, indices, scores = rows[order], indices[order], scores[order]
         active, counts = rows.unique_consecutive(return_counts=True)
         starts = counts.cumsum(0) - counts
