@@ -35,7 +35,7 @@ def digests(directory):
 def test_same_seed_same_bytes_other_seed_other_world(tmp_path, mini_world):
     assert main(f"mini world --seed 5 --output {tmp_path}/a --queries 12 --gallery 108".split()) == 0
     assert digests(tmp_path / "a") == digests(mini_world)
-    export(tmp_path / "b", seed=6, queries=4, gallery=36)
+    export(tmp_path / "b", seed=6, queries=4, gallery=30)
     files = "cirr/captions/cap.rc2.val.json", "cirr/captions/cap.rc2.test1.json"
     for file in files:
         assert read_json(tmp_path / "b/mini_cirr" / file) != read_json(mini_world / "mini_cirr" / file)
@@ -43,7 +43,7 @@ def test_same_seed_same_bytes_other_seed_other_world(tmp_path, mini_world):
 
 def test_too_small_a_gallery_is_one_clear_error(tmp_path, capsys):
     assert main(f"mini world --seed 1 --output {tmp_path}/w --queries 40 --gallery 100".split()) == 2
-    assert "--gallery of at least 350" in capsys.readouterr().err
+    assert "--gallery of at least 300" in capsys.readouterr().err
     assert not (tmp_path / "w").exists()
 
 
