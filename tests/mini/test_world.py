@@ -140,6 +140,24 @@ def test_hidden_targets_lie_in_the_scene_files_only(mini_world, dataset):
     assert annotations and not any(word in text for word in ("target", "gt_img_ids", 'background":'))
 
 
+@pytest.mark.parametrize("dataset", ["mini_cirr", "mini_fashioniq"])
+def test_nothing_else_in_the_gallery_looks_like_the_target(mini_world, dataset):
+    def look(record):
+        things = [{k: v for k, v in t.items() if k != "detail"} for t in record.get("things", [])]
+        values = {k: v for k, v in record.items() if k not in ("image", "split", "detail", "caption", "things")}
+        if values.get("pattern") == "plain":
+            del values["ink"]
+        return json.dumps([values, sorted(things, key=str)], sort_keys=True)
+
+    images = read_jsonl(mini_world / f"scenes/{dataset}.images.jsonl")
+    looks = {r["image"]: look(r) for r in images}
+    splits = {r["image"]: r["split"] for r in images}
+    for query in read_jsonl(mini_world / f"scenes/{dataset}.queries.jsonl"):
+        (target,) = query["targets"]
+        same = [n for n, value in looks.items() if value == looks[target] and splits[n] == query["split"]]
+        assert same == [target]
+
+
 def test_edits_change_what_they_say():
     rng = random.Random(1)
     seen = set()
