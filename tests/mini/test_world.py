@@ -12,7 +12,7 @@ from PIL import Image
 from ipcir_steps.cli import main
 from ipcir_steps.files import read_json, read_jsonl
 from ipcir_steps.mini import garments, render, world
-from ipcir_steps.mini.export import export
+from ipcir_steps.mini.export import _wardrobe, export
 
 ASPECTS = {
     "cardinality",
@@ -156,6 +156,13 @@ def test_nothing_else_in_the_gallery_looks_like_the_target(mini_world, dataset):
         (target,) = query["targets"]
         same = [n for n, value in looks.items() if value == looks[target] and splits[n] == query["split"]]
         assert same == [target]
+
+
+def test_a_full_wardrobe_has_one_answer_per_query():
+    pictures, queries = _wardrobe(random.Random(7), "dress", queries=100, size=1300, names=set())
+    keys = Counter(garment.key() for garment in pictures.values())
+    assert len(pictures) == 1300 and max(keys.values()) > 1
+    assert {keys[pictures[target].key()] for _, target, _ in queries} == {1}
 
 
 def test_edits_change_what_they_say():
