@@ -10,7 +10,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     world.add_argument("--seed", type=int, required=True)
     world.add_argument("--output", type=Path, required=True, help="directory to write")
     world.add_argument("--queries", type=int, default=40, help="queries of each val part (test parts: a quarter)")
-    world.add_argument("--gallery", type=int, default=360, help="images of each val part")
+    world.add_argument("--gallery", type=int, default=300, help="images of each val part")
     models = commands.add_parser("models", help="build tiny untrained checkpoints")
     models.add_argument("--seed", type=int, required=True)
     models.add_argument("--output", type=Path, required=True, help="directory to write, one directory per model")

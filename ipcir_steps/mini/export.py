@@ -16,13 +16,14 @@ from ipcir_steps.mini import garments, render, world
 
 SHARE = 4  # a test part has 1 / SHARE of the queries and images of its val part
 _PER_GROUP = 4  # queries of one CIRR image set
+_PER_QUERY = 6  # most images that a CIRCO query adds: its reference, four targets, a sibling
 _ASIN = string.digits + string.ascii_uppercase
 
 
 def export(directory: Path, seed: int, queries: int, gallery: int) -> None:
     """Render all three datasets. queries, gallery: size of each val part (FashionIQ: summed over its categories)."""
-    if queries < SHARE or gallery < 7 * (queries + queries // SHARE):
-        least = 7 * (max(queries, SHARE) + max(queries, SHARE) // SHARE)
+    if queries < SHARE or gallery < _PER_QUERY * (queries + queries // SHARE):
+        least = _PER_QUERY * (max(queries, SHARE) + max(queries, SHARE) // SHARE)
         raise InputError(
             f"{queries} queries do not fit in a gallery of {gallery} images",
             field="gallery",

@@ -12,7 +12,6 @@ from ipcir_steps.mini.world import RADII, Scene
 SIZE = 64  # pixels
 _SCALE = 4  # supersampling per axis
 _WIDE = SIZE * _SCALE
-_Y, _X = np.mgrid[0:_WIDE, 0:_WIDE].astype(np.float32) / _WIDE
 
 _RGB = {
     "red": (214, 40, 40),
@@ -71,8 +70,7 @@ def _garment(garment: Garment) -> Image.Image:
             )
     if garment.logo != "none":
         outline = (_heart if garment.logo == "heart" else _star)(0.6 + dx, 0.32 + dy, 0.08)
-        fill = (30, 30, 30) if garment.colour in ("white", "yellow") else (250, 240, 235)
-        pen.polygon(_pixels(outline), fill=fill, outline=(90, 90, 90))
+        pen.polygon(_pixels(outline), fill=(240, 105, 170), outline=(90, 30, 60))
     return canvas
 
 
@@ -94,6 +92,13 @@ def _garment_parts(garment: Garment) -> list[list[tuple[float, float]]]:
 
 # --- colour and texture ------------------------------------------------------------------------------------------
 
+# Where the ink goes, by coordinates in units of the period along and across the pattern.
+_PATTERNS = {
+    "striped": lambda u, v: u % 1 < 0.38,
+    "dotted": lambda u, v: (u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.075,
+    "checked": lambda u, v: (u % 2 < 1) ^ (v % 2 < 1),
+}
+
 
 def _shade(rgb, rng) -> tuple[int, int, int]:
     """The colour, a little lighter or darker."""
@@ -104,9 +109,11 @@ def _shade(rgb, rng) -> tuple[int, int, int]:
 def _ground(rgb, rng) -> Image.Image:
     """Background with faint waves and a few specks."""
     angle, phase, waves = rng.uniform(0, math.pi), rng.random(), rng.uniform(3, 7)
-    wave = np.sin(2 * math.pi * (waves * (_X * math.cos(angle) + _Y * math.sin(angle)) + phase))
-    pixels = np.asarray(_shade(rgb, rng), np.float32) + 7 * wave[..., None]
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    wave = np.sin(2 * math.pi * (waves * (x * math.cos(angle) + y * math.sin(angle)) + phase))
+    pixels = np.array(_shade(rgb, rng)) + 7 * wave[..., None]
     canvas = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    canvas = canvas.resize((_WIDE, _WIDE), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(canvas)
     for _ in range(rng.randint(3, 7)):
         tone = tuple(max(0, c - 45) for c in rgb)
@@ -122,18 +129,16 @@ def _fill(canvas, outlines, rgb, pattern, ink, rng) -> None:
         pen.polygon(_pixels(outline), fill=255)
     canvas.paste(rgb, mask=mask)
     angle, phase = rng.uniform(0, math.pi), rng.random()
+    period = 0.085 * rng.uniform(0.92, 1.08)
     if pattern == "checked":
         angle = rng.uniform(-0.1, 0.1)
-    period = 0.085 * rng.uniform(0.92, 1.08)
-    u = (_X * math.cos(angle) + _Y * math.sin(angle)) / period + phase
-    v = (_Y * math.cos(angle) - _X * math.sin(angle)) / period + phase
-    where = {
-        "plain": np.zeros_like(u, bool),
-        "striped": u % 1 < 0.38,
-        "dotted": (u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.075,
-        "checked": (u % 2 < 1) ^ (v % 2 < 1),
-    }[pattern]
-    canvas.paste(ink, mask=Image.fromarray(np.asarray(mask) * where))
+    if pattern != "plain":
+        left, top, right, bottom = mask.getbbox()
+        y, x = np.mgrid[top:bottom, left:right] / _WIDE
+        u = (x * math.cos(angle) + y * math.sin(angle)) / period + phase
+        v = (y * math.cos(angle) - x * math.sin(angle)) / period + phase
+        inked = np.asarray(mask)[top:bottom, left:right] * _PATTERNS[pattern](u, v)
+        canvas.paste(ink, (left, top), mask=Image.fromarray(inked))
     # A thin dark line keeps a shape apart from a background of similar tone.
     edge = tuple(max(0, c - 70) for c in rgb)
     if len(outlines) == 1:

@@ -12,7 +12,7 @@ from PIL import Image
 from ipcir_steps.cli import main
 from ipcir_steps.files import read_json, read_jsonl
 from ipcir_steps.mini import garments, render, world
-from ipcir_steps.mini.export import export
+from ipcir_steps.mini.export import _wardrobe, export
 
 ASPECTS = {
     "cardinality",
@@ -35,7 +35,7 @@ def digests(directory):
 def test_same_seed_same_bytes_other_seed_other_world(tmp_path, mini_world):
     assert main(f"mini world --seed 5 --output {tmp_path}/a --queries 12 --gallery 108".split()) == 0
     assert digests(tmp_path / "a") == digests(mini_world)
-    export(tmp_path / "b", seed=6, queries=4, gallery=36)
+    export(tmp_path / "b", seed=6, queries=4, gallery=30)
     files = "cirr/captions/cap.rc2.val.json", "cirr/captions/cap.rc2.test1.json"
     for file in files:
         assert read_json(tmp_path / "b/mini_cirr" / file) != read_json(mini_world / "mini_cirr" / file)
@@ -43,7 +43,7 @@ def test_same_seed_same_bytes_other_seed_other_world(tmp_path, mini_world):
 
 def test_too_small_a_gallery_is_one_clear_error(tmp_path, capsys):
     assert main(f"mini world --seed 1 --output {tmp_path}/w --queries 40 --gallery 100".split()) == 2
-    assert "--gallery of at least 350" in capsys.readouterr().err
+    assert "--gallery of at least 300" in capsys.readouterr().err
     assert not (tmp_path / "w").exists()
 
 
@@ -138,6 +138,31 @@ def test_hidden_targets_lie_in_the_scene_files_only(mini_world, dataset):
     annotations = [p for p in (mini_world / dataset).rglob("*.json") if "test" in p.name and "split" not in p.name]
     text = json.dumps([read_json(p) for p in annotations])
     assert annotations and not any(word in text for word in ("target", "gt_img_ids", 'background":'))
+
+
+@pytest.mark.parametrize("dataset", ["mini_cirr", "mini_fashioniq"])
+def test_nothing_else_in_the_gallery_looks_like_the_target(mini_world, dataset):
+    def look(record):
+        things = [{k: v for k, v in t.items() if k != "detail"} for t in record.get("things", [])]
+        values = {k: v for k, v in record.items() if k not in ("image", "split", "detail", "caption", "things")}
+        if values.get("pattern") == "plain":
+            del values["ink"]
+        return json.dumps([values, sorted(things, key=str)], sort_keys=True)
+
+    images = read_jsonl(mini_world / f"scenes/{dataset}.images.jsonl")
+    looks = {r["image"]: look(r) for r in images}
+    splits = {r["image"]: r["split"] for r in images}
+    for query in read_jsonl(mini_world / f"scenes/{dataset}.queries.jsonl"):
+        (target,) = query["targets"]
+        same = [n for n, value in looks.items() if value == looks[target] and splits[n] == query["split"]]
+        assert same == [target]
+
+
+def test_a_full_wardrobe_has_one_answer_per_query():
+    pictures, queries = _wardrobe(random.Random(7), "dress", queries=100, size=1300, names=set())
+    keys = Counter(garment.key() for garment in pictures.values())
+    assert len(pictures) == 1300 and max(keys.values()) > 1
+    assert {keys[pictures[target].key()] for _, target, _ in queries} == {1}
 
 
 def test_edits_change_what_they_say():
