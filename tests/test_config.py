@@ -1,0 +1,74 @@
+"""The configuration is checked before any job starts; its generated files never drift from the models."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ipcir_steps import baselines, config
+from ipcir_steps.config import defaults
+from ipcir_steps.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+MINE = {"format": "folder", "root": "photos", "exclude_reference": True, "balance": 0.5, "queries": "q.csv"}
+
+
+def test_generated_files_do_not_drift():
+    assert (ROOT / "config.yaml").read_text() == config.default_yaml(), "run: ipcir config --defaults config.yaml"
+    written = json.loads((ROOT / "schemas/config.json").read_text())
+    assert written == config.schema(), "run: ipcir config --schema schemas/config.json"
+
+
+def test_default_yaml_is_the_default():
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert config.load_config(values) == config.Config() == config.load_config({})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_example_configurations_are_valid(path):
+    config.load_config(yaml.safe_load(path.read_text()), str(path))
+
+
+def test_catalogues_are_extended_not_replaced():
+    loaded = config.load_config({"datasets": {"mine": MINE}, "run": ["mine", "cirr"]})
+    assert loaded.datasets["mine"].root == "photos" and "cirr" in loaded.datasets
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sede": 1}, r"unknown key 'sede' \(value 1\) \(did you mean 'seed'\?\)"),
+        ({"captions": {"cuont": 3}}, r"unknown key 'captions.cuont' \(value 3\) \(did you mean 'count'\?\)"),
+        ({"captions": {"count": 0}}, r"key 'captions.count': .*greater than or equal to 1, but the value is 0"),
+        ({"shards": "4"}, r"key 'shards': .*valid integer, but the value is '4'"),
+        ({"backbones": ["minni"]}, r"backbones: unknown name 'minni' \(did you mean 'mini'\?\)"),
+        ({"baselines": ["LDREE"]}, r"baselines: unknown name 'LDREE'"),
+        ({"baselines": ["searle"]}, r"mappings: searle needs a mapping network for backbone 'mini'"),
+        ({"run": ["mini_cir"]}, r"did you mean 'mini_cirr'\?"),
+        ({"fusion": {"scale": "datset"}}, r"key 'fusion.scale': 'datset' is not allowed \(did you mean 'dataset'\?\)"),
+        ({"datasets": {"x": {**MINE, "balance": 1.1}}}, r"datasets.x.balance.*1\.1"),
+        ({"datasets": {"x": {"root": "x"}}}, r"key 'datasets.x.format' is missing"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(values, message):
+    with pytest.raises(InputError, match=message):
+        config.load_config(values)
+
+
+def test_baselines_of_the_configuration_are_the_registered_ones():
+    assert set(defaults.BASELINES) == set(baselines.REGISTRY)
+
+
+def test_light_commands_start_quickly():
+    """A step that needs no model must not import one."""
+    for room in ("datasets", "gather", "metrics", "results", "failures", "models", "submission", "config"):
+        code = (
+            "import sys; from ipcir_steps.cli import main\n"
+            f"try: main(['{room}', '--help'])\nexcept SystemExit: pass\n"
+            "heavy = {'torch', 'transformers', 'diffusers', 'open_clip', 'matplotlib'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)

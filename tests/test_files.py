@@ -1,0 +1,113 @@
+"""Artefacts are whole or absent, and nothing leaves its root."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ipcir_steps import files, journal
+from ipcir_steps.errors import InputError, StepFailure
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"old": 1})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"a.json: could not be written \(No space left on device\). Free disk space"):
+        files.write_json(path, {"new": 2})
+    assert files.read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/passwd", "a/../../x", "", "x\0y"])
+def test_paths_stay_inside(tmp_path, name):
+    with pytest.raises((InputError, ValueError)):
+        files.inside(tmp_path, name)
+
+
+def test_links_out_are_refused(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/out").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="leaves the directory"):
+        files.inside(tmp_path / "root", "out/secret")
+
+
+def run(output, items, work, **more):
+    return journal.run_journaled(
+        items, work, output=output, key="id", key_of=str, context={"a": 1}, title="test", **more
+    )  # fmt: skip
+
+
+def test_a_cut_line_is_done_again(tmp_path):
+    output = tmp_path / "x.jsonl"
+    book = journal.Journal(output, "id", {"a": 1})
+    book.append({"id": "0", "value": 0})
+    book.append({"id": "1", "value": 1})
+    book.close()
+    part = tmp_path / "x.jsonl.part"
+    part.write_bytes(part.read_bytes()[:-4])
+    asked = []
+
+    def work(batch):
+        asked.extend(batch)
+        return [{"value": item} for item in batch]
+
+    assert run(output, [0, 1, 2], work) == {"done": 3, "failed": 0, "reused": 1}
+    assert asked == [1, 2] and not part.exists()
+    assert [record["id"] for record in files.read_jsonl(output)] == ["0", "1", "2"]
+
+
+def test_records_of_other_settings_are_not_reused(tmp_path):
+    book = journal.Journal(tmp_path / "x.jsonl", "id", {"a": 2})
+    book.append({"id": "0", "value": "stale"})
+    book.close()
+    assert run(tmp_path / "x.jsonl", [0], lambda batch: [{"value": 1}])["reused"] == 0
+
+
+def test_failures_are_recorded_and_errors_keep_what_is_done(tmp_path):
+    def work(batch):
+        if batch == [2]:
+            raise RuntimeError("bug")
+        return [StepFailure("no layout") if item == 1 else {"value": item} for item in batch]
+
+    with pytest.raises(RuntimeError):
+        run(tmp_path / "x.jsonl", [0, 1, 2], work)
+    assert not (tmp_path / "x.jsonl").exists()
+    assert run(tmp_path / "x.jsonl", [0, 1, 2], lambda b: [{"value": 9}]) == {"done": 2, "failed": 1, "reused": 2}
+    assert files.read_jsonl(tmp_path / "x.jsonl")[1] == {"id": "1", "failure": "no layout"}
+
+
+SLOW = """
+import sys, time
+from ipcir_steps.journal import run_journaled
+def work(batch):
+    time.sleep(0.02)
+    return [{"value": item * 7} for item in batch]
+run_journaled(range(40), work, output=sys.argv[1], key="id", key_of=str, context={}, title="t")
+"""
+
+
+def test_kill_at_any_moment_and_resume(tmp_path):
+    expected, output = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
+    subprocess.run([sys.executable, "-c", SLOW, expected], check=True)
+    for delay in (0.2, 0.3, 0.4):
+        process = subprocess.Popen([sys.executable, "-c", SLOW, output])
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([sys.executable, "-c", SLOW, output], check=True)
+    assert output.read_bytes() == expected.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 50])
+def test_shards_partition(count):
+    parts = [journal.shard(range(41), f"{i}/{count}") for i in range(count)]
+    assert [item for part in parts for item in part] == list(range(41))
