@@ -1,4 +1,4 @@
-"""Masks of the things that an imagined image takes over from its reference: Grounding DINO finds them, SAM cuts them out."""
+"""Masks of what an imagined image takes over from its reference: Grounding DINO finds it, SAM cuts it out."""
 
 import argparse
 from collections.abc import Callable

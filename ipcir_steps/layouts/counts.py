@@ -8,7 +8,11 @@ from ipcir_steps.layouts.schema import MOST_INSTANCES, Instance, Layout
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 NUMBERS |= {str(number): number for number in NUMBERS.values()}
 # After these a number no longer counts the next noun: "one of the dogs", "two more cats", "one with a hat".
-ENDS = set("of with and or in on at to a an the that is are has more other others another fewer less side hand".split())
+ENDS = frozenset(
+    re.findall(
+        r"\w+", "of with and or in on at to a an the that is are has more other others another fewer less side hand"
+    )
+)
 
 
 def keep_counts(layout: Layout, caption: str) -> tuple[Layout, list[str]]:
@@ -77,8 +81,5 @@ def _split(instance: Instance, parts: int) -> list[Instance]:
     """Side by side along the longer side."""
     x1, y1, x2, y2 = instance.box
     cuts = [(x1 + (x2 - x1) * i / parts, y1 + (y2 - y1) * i / parts) for i in range(parts + 1)]
-    boxes = [
-        (a[0], y1, b[0], y2) if x2 - x1 >= y2 - y1 else (x1, a[1], x2, b[1])
-        for a, b in zip(cuts, cuts[1:], strict=False)
-    ]
+    boxes = [(a[0], y1, b[0], y2) if x2 - x1 >= y2 - y1 else (x1, a[1], x2, b[1]) for a, b in itertools.pairwise(cuts)]
     return [instance.model_copy(update={"box": box}) for box in boxes]
