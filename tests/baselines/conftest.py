@@ -51,3 +51,13 @@ def fill(module, name):
     state = {key: numbers(f"{name}.{key}", tuple(value.shape), 0.2) for key, value in module.state_dict().items()}
     module.load_state_dict(state)
     return module.eval()
+
+
+def picture(size, mode="RGB"):
+    """A reproducible noise image with some structure."""
+    from PIL import Image
+
+    width, height = size
+    noise = np.random.RandomState(width * 1000 + height).randint(0, 256, (height, width, 3)).astype(np.uint8)
+    noise[: height // 2] //= 2
+    return Image.fromarray(noise).convert(mode)
