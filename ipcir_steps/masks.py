@@ -148,9 +148,7 @@ def main(args: argparse.Namespace) -> None:
     layouts = {record["query_id"]: record for record in read_jsonl(args.layouts)}
     images = {image.name: image for image in read_images(args.references)}
     identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold]
-    store = Store(
-        segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity
-    )
+    store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)
     run_journaled(
         shard(read_queries(args.queries), args.shard),
         lambda batch: [query_masks(query, layouts.get(query.query_id), store) for query in batch],

@@ -161,7 +161,9 @@ def test_fuzzed_answers_parse_or_raise_the_one_error(answer):
         assert parse_layout(layout.as_dict()) == layout
 
 
-@pytest.mark.parametrize("unit", ["[", "{", '{"a":', '"', ", ", "\\", '[{"instances":', json.dumps(DOG) + ",", "1", ",\n]"])
+@pytest.mark.parametrize(
+    "unit", ["[", "{", '{"a":', '"', ", ", "\\", '[{"instances":', json.dumps(DOG) + ",", "1", ",\n]"]
+)
 def test_reading_takes_linear_time(unit):
     def seconds(size):
         text = '{"scene":"x","instances":[' + unit * (size // len(unit))
@@ -192,7 +194,9 @@ def test_reading_takes_linear_time(unit):
 def test_counts_follow_the_caption(caption, have, want):
     dogs = [{**DOG, "label": f"dog {n}", "category": "dog"} for n in range(have)]
     # "dog 1" would read as a stated number
-    layout = parse_layout({"scene": "a lawn", "instances": [{**d, "label": "dog", "size": 1 + n} for n, d in enumerate(dogs)]})
+    layout = parse_layout(
+        {"scene": "a lawn", "instances": [{**d, "label": "dog", "size": 1 + n} for n, d in enumerate(dogs)]}
+    )
     fixed, repairs = keep_counts(layout, caption)
     assert len(fixed.instances) == want and bool(repairs) == (have != want)
     assert is_valid(fixed.as_dict()) and len({i.box for i in fixed.instances}) >= (want if have == 1 else 1)

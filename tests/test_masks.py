@@ -41,7 +41,19 @@ def models(tmp_path_factory):
     detector, segmenter = tmp_path_factory.mktemp("detector"), tmp_path_factory.mktemp("segmenter")
     torch.manual_seed(0)
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "dog", "cat", *letters, *("##" + c for c in letters)]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        ".",
+        "?",
+        "dog",
+        "cat",
+        *letters,
+        *("##" + c for c in letters),
+    ]
     (detector / "vocab.txt").write_text("\n".join(words))
     swin = SwinConfig(
         image_size=32, patch_size=2, embed_dim=8, depths=[1, 1, 1], num_heads=[1, 1, 1], window_size=2,
@@ -64,8 +76,12 @@ def models(tmp_path_factory):
         window_size=4, global_attn_indexes=[0], mlp_dim=16,
     )  # fmt: skip
     prompt = SamPromptEncoderConfig(hidden_size=8, image_size=64, patch_size=8, mask_input_channels=4)
-    decoder = SamMaskDecoderConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, mlp_dim=8, iou_head_hidden_dim=8)
-    SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)).save_pretrained(segmenter)
+    decoder = SamMaskDecoderConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, mlp_dim=8, iou_head_hidden_dim=8
+    )
+    SamModel(
+        SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
+    ).save_pretrained(segmenter)
     images = SamImageProcessor(size={"longest_edge": 64}, pad_size={"height": 64, "width": 64})
     SamProcessor(images).save_pretrained(segmenter)
     return detector, segmenter

@@ -20,7 +20,9 @@ SETTINGS = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 1.0}
 @pytest.fixture
 def inputs(tmp_path):
     write_records(tmp_path / "queries.jsonl", QUERIES)
-    captions = [{"query_id": q.query_id, "captions": [f"a dog {k}" for k in range(3)]} for q in QUERIES if q != QUERIES[5]]
+    captions = [
+        {"query_id": q.query_id, "captions": [f"a dog {k}" for k in range(3)]} for q in QUERIES if q != QUERIES[5]
+    ]
     write_jsonl(tmp_path / "captions.jsonl", captions)
     return tmp_path
 
@@ -77,7 +79,9 @@ class Scripted:
 
 def test_an_answer_without_text_becomes_source_and_relative_caption():
     query = Query("q", "r", ("is red", "has a bow"))
-    [record] = target_captions([(query, ["a hat", "a cap"])], load_prompt("reasoning"), Scripted(["\n..", "a red cap"]), 0)
+    [record] = target_captions(
+        [(query, ["a hat", "a cap"])], load_prompt("reasoning"), Scripted(["\n..", "a red cap"]), 0
+    )
     assert record["captions"] == ["a hat, is red and has a bow", "a red cap"]
 
 

@@ -57,7 +57,10 @@ class Server:
         """Requests of all groups run side by side; the first failure of a group is its result."""
         with concurrent.futures.ThreadPoolExecutor(self.settings.concurrency) as pool:
             futures = [
-                [pool.submit(self._one, c, seed(group.seed, i), group.schema) for i, c in enumerate(group.conversations)]
+                [
+                    pool.submit(self._one, c, seed(group.seed, i), group.schema)
+                    for i, c in enumerate(group.conversations)
+                ]
                 for group in groups
             ]
             try:
