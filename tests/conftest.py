@@ -72,3 +72,37 @@ def tiny_chat_model(tmp_path_factory, tiny_tokenizer) -> Path:
     )
     Qwen2ForCausalLM(config).save_pretrained(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def clip_config() -> dict:
+    """A CLIP small enough for tests, with CLIP's own tokenizer."""
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    vision = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16}
+    return {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+
+
+@pytest.fixture(scope="session")
+def clip_directory(tmp_path_factory, clip_config) -> Path:
+    """Directory of an untrained CLIP in open_clip's own layout."""
+    import json
+
+    import torch
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    directory = tmp_path_factory.mktemp("clip")
+    config = {"model_cfg": clip_config, "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.3, 0.2, 0.1]}}
+    (directory / "open_clip_config.json").write_text(json.dumps(config))
+    state = {key: value.contiguous() for key, value in CLIP(**clip_config).state_dict().items()}
+    save_file(state, directory / "open_clip_model.safetensors")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def encoder(clip_directory):
+    """The same model, loaded."""
+    from ipcir_steps.embeddings.clip import load_encoder
+
+    return load_encoder(clip_directory)

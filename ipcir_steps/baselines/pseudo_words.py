@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import normalize
 
@@ -87,7 +88,10 @@ def read_state(manifest) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        state = load_file(path)
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{path} is not a safetensors file: {error}") from error
     else:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)

@@ -4,8 +4,10 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 
 from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.embeddings.transform import target_pad_transform
@@ -92,7 +94,7 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encode
     try:
         model = open_clip.create_model(name, pretrained, weights_only=True, require_pretrained=True)
         tokenize = open_clip.get_tokenizer(name)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"model '{manifest.name}' at {where} cannot be loaded: {error}") from error
     preprocess = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
     size = max(preprocess.input_size[1:])

@@ -12,9 +12,10 @@ from ipcir_steps import submission
 from ipcir_steps.baselines import ldre, pseudo_words
 from ipcir_steps.baselines.pseudo_words import SLOT, encode_with_pseudo_words, tokenize_with_slots
 from ipcir_steps.baselines.simple import _normalize
+from ipcir_steps.embeddings import target_pad_transform
 from ipcir_steps.records import Query
 
-from .conftest import CONFIG, fill, numbers
+from .conftest import fill, numbers, picture
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -30,11 +31,11 @@ def published_lists():
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(clip_config):
     """open_clip's text tower with the weights that the published one had."""
     from open_clip.model import CLIP
 
-    model = CLIP(**CONFIG, quick_gelu=True)
+    model = CLIP(**clip_config, quick_gelu=True)
     state = {
         key: value if key.startswith(("visual", "logit", "attn_mask")) else numbers(f"text.{key}", value.shape, 0.2)
         for key, value in model.state_dict().items()
@@ -49,6 +50,12 @@ def test_networks(published_numbers):
     im2text = fill(pseudo_words.IM2TEXT(24, 48, 32, 3), "im2text")
     torch.testing.assert_close(phi(features), published_numbers["phi"], rtol=0, atol=1e-5)
     torch.testing.assert_close(im2text(features), published_numbers["im2text"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(101, 50), (50, 101), (60, 61), (75, 60), (200, 31)])
+def test_preprocessing(size, published_numbers):
+    found = target_pad_transform(24)(picture(size))
+    assert torch.equal(found, published_numbers["transform_{}x{}".format(*size)])
 
 
 @torch.no_grad()

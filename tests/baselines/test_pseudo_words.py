@@ -50,14 +50,12 @@ def test_a_long_caption_after_the_slot_is_cut(encoder):
 
 
 @torch.no_grad()
-def test_text_towers_of_other_classes(encoder):
+def test_text_towers_of_other_classes(encoder, clip_config):
     """CustomTextCLIP keeps its embeddings elsewhere."""
     import open_clip
 
-    from .conftest import TEXT, VISION
-
     torch.manual_seed(0)
-    model = open_clip.model.CustomTextCLIP(24, VISION, TEXT).eval()
+    model = open_clip.model.CustomTextCLIP(**clip_config).eval()
     tokens, positions = tokenize_with_slots(encoder.tokenize, [f"a {SLOT} here"], "$")
     dog = model.text.token_embedding.weight[encoder.tokenize(["dog"])[0, 1]][None]
     found = encode_with_pseudo_words(model, tokens, dog, positions)
