@@ -94,7 +94,7 @@ def test_bad_rows_are_named(parts, name, value, message):
 
 
 def test_other_dimensions_are_refused(parts):
-    with pytest.raises(InputError, match="part 2.*has shape"):
+    with pytest.raises(InputError, match=r"part 2.*has shape"):
         fusion.robust_proxy(
             torch.from_numpy(parts["proxies"]), torch.from_numpy(parts["references"]), torch.ones(Q, D + 1)
         )

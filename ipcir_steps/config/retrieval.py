@@ -22,3 +22,16 @@ class Ranking(Section):
     k: Count = Field(50, description="length of the ranked lists")
     block: Count = Field(8192, description="gallery rows per block")
     memory_mb: Count = Field(2048, description="bound on resident memory, MiB")
+
+
+class Tune(Ranking):
+    """Grid for choosing lambda, the weights and the number of proxies."""
+
+    lambdas: tuple[float, ...] = Field(
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), description="values of lambda", min_length=1
+    )
+    weights: tuple[tuple[float, float, float], ...] = Field(
+        ((1.0, 1.0, 1.0),), description="weight triples: proxy, query, perturbation", min_length=1
+    )
+    proxies: tuple[Count, ...] = Field((), description="numbers of proxies; empty: all there are")
+    scale: Literal["dataset", "query"] = Field("dataset", description="as in fusion")
