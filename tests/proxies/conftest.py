@@ -1,7 +1,9 @@
 """A Stable Diffusion 1 topology small enough for a CPU: the real classes, random weights, saved to disk."""
 
 import json
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -97,3 +99,29 @@ def world(tmp_path):
     write_jsonl(tmp_path / "layouts.jsonl", layouts)
     write_jsonl(tmp_path / "references.jsonl", [{"name": "a", "path": "images/a.png"}])
     return tmp_path
+
+
+def numbers(name, *shape):
+    """Uniform numbers in [-1, 1) that depend on a name only; the published code was run on the same."""
+    source = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
+    return torch.from_numpy((source.random(shape) * 2 - 1).astype(np.float32))
+
+
+def fill(module, name=""):
+    """Replace all weights by such numbers, scaled by the fan-in."""
+    with torch.no_grad():
+        for key, value in module.state_dict().items():
+            scale = (3 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.5
+            shift = 1 if value.ndim == 1 and key.endswith("weight") else 0
+            value.copy_(numbers(name + key, *value.shape) * scale + shift)
+    return module
+
+
+@pytest.fixture(scope="session", name="numbers")
+def _numbers():
+    return numbers
+
+
+@pytest.fixture(scope="session", name="fill")
+def _fill():
+    return fill
