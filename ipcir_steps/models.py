@@ -84,10 +84,11 @@ def fetch(name: str, source: str, revision: str | None, directory: Path) -> Mani
         return describe(name, source, source, revision)
     if not revision:
         raise ModelError(f"model '{name}': hub id {source!r} needs a pinned revision (models.{name}.revision).")
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
+        revision = HfApi().model_info(source, revision=revision).sha  # a branch or tag becomes its commit
         snapshot_download(source, revision=revision, local_dir=directory)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(

@@ -13,6 +13,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
+GENERATOR = CONFIG.proxies.generator.replace(":", ".")
+
 
 wildcard_constraints:
     dataset="[A-Za-z0-9][A-Za-z0-9_.-]*?",
@@ -95,7 +97,9 @@ def embedding_settings(wildcards):
     """The embeddings section, with the architecture of a backbone that is one weights file."""
     architecture = CONFIG.clip[wildcards.backbone].architecture
     update = {"architecture": architecture} if architecture else {}
-    return canonical(CONFIG.embeddings.model_copy(update=update).model_dump(mode="json"))
+    return canonical(
+        CONFIG.embeddings.model_copy(update=update).model_dump(mode="json")
+    )
 
 
 def baseline_settings(wildcards):
@@ -124,3 +128,24 @@ def mapping_of(wildcards):
 
 def mapping_model(wildcards):
     return CONFIG.mappings[wildcards.baseline][wildcards.backbone]
+
+
+def generator_roles():
+    """Models beside the diffusion model that the generator uses, where they are configured."""
+    roles = (
+        ["migc", "elite_global", "elite_local", "vision"] if GENERATOR == "migc" else []
+    )
+    return [role for role in roles if role in CONFIG.models] + (
+        ["detector"] if CONFIG.proxies.redraws else []
+    )
+
+
+def generator_parts(wildcards):
+    return [f"resources/manifests/{role}.json" for role in generator_roles()]
+
+
+def generator_options(wildcards):
+    return " ".join(
+        f"--{role.replace('_', '-')} resources/manifests/{role}.json"
+        for role in generator_roles()
+    )

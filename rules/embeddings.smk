@@ -117,7 +117,7 @@ rule target_captions_features:
 rule proxies_features:
     """Encode the proxy images."""
     input:
-        index=f"results/{{dataset}}/{{split}}/proxies/{CONFIG.proxies.generator}/index.jsonl",
+        index=f"results/{{dataset}}/{{split}}/proxies/{GENERATOR}/index.jsonl",
         queries="results/{dataset}/{split}/queries.jsonl",
         model="resources/manifests/clip/{backbone}.json",
     output:
@@ -137,7 +137,7 @@ rule proxies_features:
         gpu=1,
     params:
         settings=embedding_settings,
-        generator=CONFIG.proxies.generator,
+        generator=GENERATOR,
     shell:
         "ipcir embeddings proxies --index {input.index} --queries {input.queries}"
         " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"

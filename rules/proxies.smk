@@ -9,6 +9,7 @@ rule proxies:
         masks="results/{dataset}/{split}/reference_masks.jsonl",
         references="results/{dataset}/{split}/references.jsonl",
         model="resources/manifests/generator.json",
+        parts=generator_parts,
     output:
         "results/{dataset}/{split}/shards/proxies/{shard}.jsonl",
     log:
@@ -29,10 +30,11 @@ rule proxies:
         shards=CONFIG.shards,
         settings=section_json(CONFIG, "proxies"),
         root=dataset_root,
-        generator=CONFIG.proxies.generator,
+        generator=GENERATOR,
+        parts=generator_options,
     shell:
         "ipcir proxies --queries {input.queries} --layouts {input.layouts} --masks {input.masks}"
-        " --references {input.references} --root {params.root:q} --model {input.model}"
+        " --references {input.references} --root {params.root:q} --model {input.model} {params.parts}"
         " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
@@ -44,7 +46,7 @@ rule gather_proxies:
         queries="results/{dataset}/{split}/queries.jsonl",
         shards=shards_of("proxies"),
     output:
-        done=f"results/{{dataset}}/{{split}}/proxies/{CONFIG.proxies.generator}/index.jsonl",
+        done=f"results/{{dataset}}/{{split}}/proxies/{GENERATOR}/index.jsonl",
         failures="results/{dataset}/{split}/proxies.failures.jsonl",
     log:
         "logs/{dataset}/{split}/proxies/gather.log",
