@@ -85,12 +85,14 @@ def run_journaled(
     title: str,
     batch_size: int = 1,
     reusable: Callable[[dict], bool] = lambda record: True,
+    note: Callable[[], dict] = dict,
 ) -> dict:
     """Process ``items`` in batches, one durable record each; return ``{"done": …, "failed": …, "reused": …}``.
 
     ``work(batch)`` returns, in the order of the batch, a record (without the key) or a StepFailure, which
     is recorded as ``{key: …, "failure": reason}``. Any other exception stops the step; what is done stays.
     ``reusable(record)`` says whether a journaled record still holds, for steps with files beside their output.
+    ``note()`` gives figures to show at the end of the progress bar.
     """
     journal = Journal(output, key, context)
     journal.records = {k: record for k, record in journal.records.items() if reusable(record)}
@@ -104,7 +106,7 @@ def run_journaled(
                 for item, result in zip(batch, work(batch), strict=True):
                     failure = isinstance(result, StepFailure)
                     journal.append({key: key_of(item), **({"failure": str(result)} if failure else result)})
-                    progress.advance(failed=failure)
+                    progress.advance(failed=failure, **note())
             failed = progress.failed
         journal.finish(keys)
     finally:

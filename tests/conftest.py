@@ -23,54 +23,16 @@ def published() -> Path:
     return root
 
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
 @pytest.fixture(scope="session")
-def tiny_tokenizer():
-    """A byte-level BPE tokenizer trained on a few sentences; the special tokens that models need are added to it."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<pad>", "<|im_start|>", "<|im_end|>", "<image>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
-    words = ["a photo of two dogs on the grass", '"label":"dog","category":"dog","description":"a brown dog"'] * 20
-    tokenizer.train_from_iterator(words, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<|im_end|>", bos_token="<|im_start|>"
-    )
-
-
-@pytest.fixture(scope="session")
-def tiny_chat_model(tmp_path_factory, tiny_tokenizer) -> Path:
-    """Directory of an untrained Qwen2 with a chat template."""
+def chat_model(tmp_path_factory) -> Path:
+    """Directory of the mini world's untrained chat model."""
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    directory = tmp_path_factory.mktemp("tiny_chat")
-    tiny_tokenizer.chat_template = CHATML
-    tiny_tokenizer.save_pretrained(directory)
+    from ipcir_steps.mini.models import qwen
+
+    directory = tmp_path_factory.mktemp("chat") / "model"
     torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=448,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=8192,
-        bos_token_id=tiny_tokenizer.bos_token_id,
-        eos_token_id=tiny_tokenizer.eos_token_id,
-        pad_token_id=tiny_tokenizer.pad_token_id,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(directory)
+    qwen(directory)
     return directory
 
 

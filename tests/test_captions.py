@@ -11,38 +11,19 @@ from ipcir_steps.cli import main
 from ipcir_steps.config.vision import Captions
 from ipcir_steps.errors import InputError, ModelError, StepFailure
 from ipcir_steps.files import read_jsonl
+from ipcir_steps.mini import models
 from ipcir_steps.records import Image, write_records
 
 SETTINGS = {"count": 4, "max_new_tokens": 6}
 
 
 @pytest.fixture(scope="module")
-def blip2(tmp_path_factory, tiny_tokenizer):
+def blip2(tmp_path_factory):
     import torch
-    from transformers import (
-        Blip2Config,
-        Blip2ForConditionalGeneration,
-        Blip2Processor,
-        Blip2QFormerConfig,
-        Blip2VisionConfig,
-        BlipImageProcessor,
-        OPTConfig,
-    )
 
-    directory = tmp_path_factory.mktemp("blip2")
+    directory = tmp_path_factory.mktemp("blip2") / "model"
     torch.manual_seed(0)
-    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    config = Blip2Config(
-        vision_config=Blip2VisionConfig(**size, image_size=32, patch_size=16).to_dict(),
-        qformer_config=Blip2QFormerConfig(**size, vocab_size=448, encoder_hidden_size=16).to_dict(),
-        text_config=OPTConfig(**size, vocab_size=448, ffn_dim=32, word_embed_proj_dim=16, **ids).to_dict(),
-        num_query_tokens=4,
-        image_token_index=tiny_tokenizer.convert_tokens_to_ids("<image>"),
-    )
-    Blip2ForConditionalGeneration(config).save_pretrained(directory)
-    images = BlipImageProcessor(size={"height": 32, "width": 32})
-    Blip2Processor(images, tiny_tokenizer, num_query_tokens=4).save_pretrained(directory)
+    models.blip2(directory)
     return directory
 
 

@@ -207,9 +207,9 @@ def test_a_group_in_one_box_counts_as_stated():
     assert keep_counts(layout, "shows two dogs") == (layout, [])
 
 
-def test_an_untrained_model_writes_100_valid_layouts_of_100(tiny_chat_model):
+def test_an_untrained_model_writes_100_valid_layouts_of_100(chat_model):
     items = [(Query(f"q{n}", "r", ("is black",)), ["a dog"]) for n in range(100)]
-    backend = open_chat(SMALL, tiny_chat_model, None)
+    backend = open_chat(SMALL, chat_model, None)
     records = plan(items, load_prompt("layouts"), backend, SMALL, 1)
     assert all(isinstance(record, dict) and is_valid(record) for record in records)
     assert len({json.dumps(record) for record in records}) == 100
@@ -247,12 +247,12 @@ def test_invalid_answers_are_asked_again_under_other_seeds_and_then_given_up():
     assert isinstance(failure, LayoutError) and failure.field == "answer" and len(backend.answers) == 1
 
 
-def test_shards_give_the_same_bytes(tmp_path, tiny_chat_model):
+def test_shards_give_the_same_bytes(tmp_path, chat_model):
     queries = [Query(f"q{n}", "r", (f"shows {n} dogs",)) for n in range(9)]
     write_records(tmp_path / "queries.jsonl", queries)
     write_jsonl(tmp_path / "captions.jsonl", [{"query_id": q.query_id, "captions": ["a dog"]} for q in queries[:-1]])
     command = ["layouts", "--queries", str(tmp_path / "queries.jsonl"), "--captions", str(tmp_path / "captions.jsonl")]
-    command += ["--model", str(tiny_chat_model), "--settings", SMALL.model_dump_json()]
+    command += ["--model", str(chat_model), "--settings", SMALL.model_dump_json()]
     joined = {}
     for count in (1, 3, 8):
         for i in range(count):

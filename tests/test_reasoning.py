@@ -35,8 +35,8 @@ def run(inputs, model, name, *extra):
     return read_jsonl(output)
 
 
-def test_every_query_gets_one_target_caption_per_source_caption(inputs, tiny_chat_model):
-    records = run(inputs, tiny_chat_model, "targets.jsonl")
+def test_every_query_gets_one_target_caption_per_source_caption(inputs, chat_model):
+    records = run(inputs, chat_model, "targets.jsonl")
     assert [r["query_id"] for r in records] == [q.query_id for q in QUERIES]
     assert records[5] == {"query_id": "q5", "failure": "no source captions"}
     for record in records[:5] + records[6:]:
@@ -46,20 +46,20 @@ def test_every_query_gets_one_target_caption_per_source_caption(inputs, tiny_cha
     assert len({c for r in records for c in r.get("captions", ())}) > 10, "sampled answers differ"
 
 
-def test_shards_give_the_same_bytes(inputs, tiny_chat_model):
-    whole = run(inputs, tiny_chat_model, "whole.jsonl")
+def test_shards_give_the_same_bytes(inputs, chat_model):
+    whole = run(inputs, chat_model, "whole.jsonl")
     for count in (3, 8):
-        parts = [run(inputs, tiny_chat_model, f"{i}.jsonl", "--shard", f"{i}/{count}") for i in range(count)]
+        parts = [run(inputs, chat_model, f"{i}.jsonl", "--shard", f"{i}/{count}") for i in range(count)]
         assert [record for part in parts for record in part] == whole
 
 
-def test_answers_depend_on_the_seed_and_come_from_the_cache_the_second_time(tiny_chat_model, tmp_path):
+def test_answers_depend_on_the_seed_and_come_from_the_cache_the_second_time(chat_model, tmp_path):
     settings, prompt = Reasoning(**SETTINGS), load_prompt("reasoning")
     items = [(QUERIES[0], ["a cat", "a dog"])]
-    first = open_chat(settings, tiny_chat_model, tmp_path / "cache")
+    first = open_chat(settings, chat_model, tmp_path / "cache")
     records = target_captions(items, prompt, first, 1)
     assert target_captions(items, prompt, first, 2) != records
-    again = open_chat(settings, tiny_chat_model, tmp_path / "cache")
+    again = open_chat(settings, chat_model, tmp_path / "cache")
     assert target_captions(items, prompt, again, 1) == records
     assert again.tokens == 0 and "loaded" not in vars(again)
 
