@@ -8,10 +8,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModel
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from ipcir_steps.files import write_jsonl
+from ipcir_steps.proxies.elite import GlobalMapper, LocalMapper
+from ipcir_steps.proxies.migc import MIGC, MIGCPlus
 
 TEXT_WIDTH = 24
 CHANNELS = (16, 16, 32, 32)
@@ -125,3 +127,42 @@ def _numbers():
 @pytest.fixture(scope="session", name="fill")
 def _fill():
     return fill
+
+
+PUBLISHED_BLOCKS = {  # name in MIGC_SD14.ckpt: name in MIGC++_SD14.ckpt
+    "middle_block.1": "mid_block.attentions.0",
+    "output_blocks.3.1": "up_blocks.1.attentions.0",
+    "output_blocks.4.1": "up_blocks.1.attentions.1",
+    "output_blocks.5.1": "up_blocks.1.attentions.2",
+}
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory, stable_diffusion):
+    """Random checkpoints in the published key layouts, and the vision model that ELITE reads."""
+    directory = tmp_path_factory.mktemp("checkpoints")
+    unet = UNet2DConditionModel.from_pretrained(stable_diffusion, subfolder="unet")
+    migc, plus = {}, {}
+    for old, new in PUBLISHED_BLOCKS.items():
+        path = f"{new}.transformer_blocks.0.attn2"
+        channels = unet.get_submodule(path).to_q.in_features
+        for key, value in fill(MIGC(channels, context_dim=TEXT_WIDTH), old).state_dict().items():
+            migc[f"model.diffusion_model.{old}.transformer_blocks.0.attn2.migc.{key}"] = value
+        for key, value in fill(MIGCPlus(channels, context_dim=TEXT_WIDTH), new).state_dict().items():
+            plus[f"{path}.processor.migc.{key}"] = value
+    torch.save({"state_dict": migc}, directory / "migc.ckpt")
+    torch.save(plus, directory / "migc++.ckpt")
+    for kind, name in ((GlobalMapper, "global"), (LocalMapper, "local")):
+        values = fill(kind(16, TEXT_WIDTH, 32), name).state_dict()
+        for path, module in unet.named_modules():
+            if path.endswith("attn2"):
+                for part in ("to_k", "to_v"):
+                    key = f"{path.replace('.', '_')}_{part}.weight"
+                    values[key] = numbers(name + key, *module.to_k.weight.shape) * 0.3
+        torch.save(values, directory / f"{name}.pt")
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=16, num_attention_heads=2, image_size=32, patch_size=8
+    )
+    torch.manual_seed(1)
+    CLIPVisionModel(vision).save_pretrained(directory / "vision")
+    return directory

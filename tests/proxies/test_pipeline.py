@@ -1,0 +1,179 @@
+"""The whole layout pipeline against an independent computation in float64, and against itself."""
+
+import copy
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import CLIPVisionModel
+
+from ipcir_steps.errors import StepFailure
+from ipcir_steps.proxies.checkpoints import LAYER, group, load_migc, read_checkpoint
+from ipcir_steps.proxies.elite import load_elite
+from ipcir_steps.proxies.pipeline import Item, LayoutPipeline
+
+TEXT = [Item("a cat", (0.1, 0.2, 0.6, 0.9)), Item("a red dog", (0.4, 0.05, 0.95, 0.7))]
+
+
+@pytest.fixture(scope="module")
+def explicit():
+    path = Path(__file__).parents[2] / "benchmarks" / "explicit_maps.py"
+    spec = importlib.util.spec_from_file_location("explicit_maps", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def build(stable_diffusion, checkpoints):
+    def build(kind="migc", elite=False):
+        base = StableDiffusionPipeline.from_pretrained(stable_diffusion, safety_checker=None)
+        stage = load_migc(base.unet, checkpoints / f"{kind}.ckpt")
+        mappers = None
+        if elite:
+            vision = CLIPVisionModel.from_pretrained(checkpoints / "vision").eval()
+            mappers = load_elite(base.unet, checkpoints / "global.pt", checkpoints / "local.pt", vision)
+        return LayoutPipeline(base.unet, base.vae, base.text_encoder, base.tokenizer, stage, mappers)
+
+    return build
+
+
+def picture(numbers):
+    pixels = ((numbers("picture", 40, 60, 3) + 1) * 127).to(torch.uint8).numpy()
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:30, 10:50] = 1
+    return Image.fromarray(pixels), mask
+
+
+@pytest.mark.parametrize(
+    ("kind", "phases", "elite", "items"),
+    [
+        ("migc", (3, 9), False, TEXT),
+        ("migc", (3, 5), False, TEXT),
+        ("migc", (3, 9), False, []),
+        ("migc", (4, 9), True, TEXT),
+        ("migc++", (4, 9), True, TEXT),
+    ],
+)
+def test_latents_of_every_step(stable_diffusion, checkpoints, explicit, numbers, build, kind, phases, elite, items):
+    pipeline = build(kind, elite)
+    if elite:
+        image, mask = picture(numbers)
+        items = [items[0], Item("a dog", items[1].box, "dog", reference=image, mask=mask)]
+    plan = pipeline.plan("a garden", items, "bad", 64, 64)
+    pipeline.stage.migc_steps, pipeline.stage.fuser_steps = phases
+    noise, ours = pipeline.noise([1, 2], 64, 64), []
+    pipeline.denoise(plan, noise, 8, 7.5, lambda step, latents: ours.append(latents.clone()))
+
+    unet = StableDiffusionPipeline.from_pretrained(stable_diffusion, safety_checker=None).unet.double()
+    boxes = [item.box for item in items for _ in range(1 + (item.reference is not None))]
+    images = {row: (image.local.double(), image.placeholder) for row, image in plan.images.items()}
+    situation = explicit.Situation(
+        plan.text.double(), plan.pooled.double(), boxes, (64, 64), *phases, images if elite else {}
+    )
+    blocks = group(read_checkpoint(checkpoints / f"{kind}.ckpt"), "")
+    blocks = {name: {key: value.double() for key, value in block.items()} for name, block in blocks.items()}
+    weights = {}
+    if elite:
+        words, patches = torch.load(checkpoints / "global.pt"), torch.load(checkpoints / "local.pt")
+        for name in unet.attn_processors:
+            path = name.removesuffix(".processor")
+            if path.endswith("attn2"):
+                stem = path.replace(".", "_")
+                pairs = [source[f"{stem}_to_{part}.weight"] for source in (words, patches) for part in "kv"]
+                weights[path] = [pair.double() for pair in pairs]
+    explicit.set_processors(unet, situation, blocks, weights)
+    for number in range(2):
+        theirs = list(explicit.denoise(unet, situation, noise[number].double(), 8, 7.5))
+        assert len(theirs) == len(ours) == 8
+        assert max(latent.abs().max() for latent in theirs) > 20
+        for mine, exact in zip(ours, theirs, strict=True):
+            assert (mine[number] - exact).abs().max() <= 1e-3
+
+
+def test_five_in_one_batch_equal_five_calls(build, numbers):
+    pipeline = build(elite=True)
+    image, mask = picture(numbers)
+    items = [*TEXT, Item("a dog", (0.2, 0.3, 0.7, 0.8), "dog", reference=image, mask=mask)]
+    plan = pipeline.plan("a garden", items, "bad", 64, 64)
+    together = pipeline.denoise(plan, pipeline.noise(range(5), 64, 64), 6, 7.5)
+    for seed in range(5):
+        alone = pipeline.denoise(plan, pipeline.noise([seed], 64, 64), 6, 7.5)
+        assert (together[seed] - alone[0]).abs().max() <= 1e-4
+
+
+def test_running_out_of_memory_halves_the_batch(build, monkeypatch):
+    pipeline = build()
+    expected = pipeline("a garden", TEXT, range(5), steps=2, width=64, height=64, fuser_steps=9, proxies_per_batch=1)
+    sizes, denoise = [], LayoutPipeline.denoise
+
+    def limited(self, plan, noise, *args):
+        sizes.append(len(noise))
+        if len(noise) > 2:
+            raise torch.OutOfMemoryError("too much")
+        return denoise(self, plan, noise, *args)
+
+    monkeypatch.setattr(LayoutPipeline, "denoise", limited)
+    images = pipeline("a garden", TEXT, range(5), steps=2, width=64, height=64, fuser_steps=9)
+    assert sizes == [5, 3, 2, 2, 1]
+    for image, other in zip(images, expected, strict=True):
+        assert np.abs(np.asarray(image, int) - np.asarray(other, int)).max() <= 1
+
+
+def test_the_word_replaces_the_placeholder_and_only_it(build, numbers):
+    pipeline = build(elite=True)
+    word = numbers("word", pipeline.text_encoder.config.hidden_size)
+    plain, _, _ = pipeline.encode(["", "", "a * dog"], [], [])
+    states, pooled, places = pipeline.encode(["", "", "a * dog"], [0], [word])
+    assert places == [2]
+    ids = pipeline.tokenizer(["a * dog"], padding="max_length", return_tensors="pt").input_ids
+    embeddings = pipeline.text_encoder.get_input_embeddings()
+    with torch.no_grad():
+        changed = copy.deepcopy(pipeline.text_encoder)
+        table = embeddings.weight.clone()
+        table[ids[0, 2]] = word
+        changed.get_input_embeddings().weight.copy_(table)
+        expected = changed(ids).last_hidden_state[0]
+    assert (states[2] - expected).abs().max() <= 1e-6
+    assert torch.equal(states[:2], plain[:2])
+    assert torch.equal(pooled[2], states[2, int(ids[0].argmax())])
+    assert (states[2, 2:] - plain[2, 2:]).abs().max() > 1e-3
+    assert torch.equal(states[2, :2], plain[2, :2])
+
+
+def test_published_gate_changes_the_image_and_only_with_references(build, numbers):
+    pipeline = build(elite=True)
+    image, mask = picture(numbers)
+    for reference, differs in ((image, True), (None, False)):
+        items = [Item("a dog", TEXT[0].box, "dog", reference=reference, mask=mask)]
+        plan = pipeline.plan("a garden", items, "bad", 64, 64)
+        results = []
+        for pipeline.stage.published_gate in (False, True):
+            results.append(pipeline.denoise(plan, pipeline.noise([1], 64, 64), 4, 7.5))
+        assert ((results[0] - results[1]).abs().max() > 1e-4) == differs
+
+
+def test_limits(build):
+    pipeline = build()
+    call = {"steps": 1, "width": 64, "height": 64, "fuser_steps": 9}
+    assert pipeline("a garden", [], [1], **call)[0].size == (64, 64)
+    pipeline("a garden", TEXT[:1] * 28, [1], **call)
+    with pytest.raises(StepFailure, match="29 instances"):
+        pipeline("a garden", TEXT[:1] * 29, [1], **call)
+    plan = pipeline.plan("word " * 200, [], "", 64, 64)
+    assert plan.text.shape[1] == 77
+
+
+def test_safetensors_checkpoints_are_read_too(checkpoints, tmp_path, build):
+    from safetensors.torch import save_file
+
+    values = read_checkpoint(checkpoints / "migc++.ckpt")
+    save_file(values, tmp_path / "migc++.safetensors")
+    again = read_checkpoint(tmp_path / "migc++.safetensors")
+    assert again.keys() == load_file(tmp_path / "migc++.safetensors").keys() == values.keys()
+    assert build("migc++").unet.get_submodule("mid_block.attentions.0" + LAYER).processor.migc.gamma.item() != 0
