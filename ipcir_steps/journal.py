@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ipcir_steps.errors import StepFailure
+from ipcir_steps.errors import InputError, StepFailure
 from ipcir_steps.files import digest, dumps, write_jsonl
 from ipcir_steps.progress import Progress
 
@@ -122,10 +123,14 @@ def batches(items: Sequence, size: int) -> Iterator[list]:
 def shard(items: Sequence, spec: str) -> list:
     """The contiguous part ``"i/n"`` (0-based) of ``items``; the parts of all i together are ``items``.
 
+    Raises InputError when ``spec`` is anything else.
+
     >>> [shard("abcdefg", f"{i}/3") for i in range(3)]
     [['a', 'b'], ['c', 'd'], ['e', 'f', 'g']]
     """
-    index, count = (int(part) for part in spec.split("/"))
-    if not 0 <= index < count:
-        raise ValueError(f"shard {spec!r}: the index must be in 0..{count - 1}")
+    found = re.fullmatch(r"(\d+)/(\d+)", spec, re.ASCII)
+    if not found or int(found[1]) >= int(found[2]):
+        remedy = "Use i/n with i from 0 to n - 1, such as 0/2 and 1/2 for two shards."
+        raise InputError(f"{spec!r} is not a shard", field="--shard", remedy=remedy)
+    index, count = int(found[1]), int(found[2])
     return list(items[len(items) * index // count : len(items) * (index + 1) // count])
