@@ -25,6 +25,7 @@ include: "rules/baselines.smk"
 include: "rules/fusion.smk"
 include: "rules/ranking.smk"
 include: "rules/metrics.smk"
+include: "rules/submission.smk"
 include: "rules/figures.smk"
 
 

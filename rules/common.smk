@@ -149,3 +149,27 @@ def generator_options(wildcards):
         f"--{role.replace('_', '-')} resources/manifests/{role}.json"
         for role in generator_roles()
     )
+
+
+def of_hidden_split(pattern):
+    """Input function: ``pattern`` for the dataset's split without labels."""
+
+    def paths(wildcards):
+        split = dataset_of(wildcards).hidden_split
+        if split is None:
+            raise WorkflowError(
+                f"datasets.{wildcards.dataset} has no hidden_split: nothing to submit"
+            )
+        return pattern.format(split=split, **wildcards)
+
+    return paths
+
+
+def submission_inputs():
+    ranked = "results/{dataset}/{split}/{backbone}/{baseline}/{variant}"
+    return {
+        "rankings": of_hidden_split(f"{ranked}.rankings.parquet"),
+        "subset": of_hidden_split(f"{ranked}.subset.parquet"),
+        "queries": of_hidden_split("results/{dataset}/{split}/queries.jsonl"),
+        "gallery": of_hidden_split("results/{dataset}/{split}/gallery.jsonl"),
+    }
