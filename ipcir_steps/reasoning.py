@@ -83,4 +83,5 @@ def main(args: argparse.Namespace) -> None:
         context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, "n": settings.captions},
         title="reasoning",
         batch_size=backend.width,
+        note=chat.speed(backend),
     )

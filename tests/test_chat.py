@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ipcir_steps.chat import Group, open_chat
+from ipcir_steps.chat import Group, open_chat, speed
 from ipcir_steps.chat.cache import Cache
 from ipcir_steps.cli import main
 from ipcir_steps.config.language import Chat
@@ -99,7 +99,7 @@ def test_answers_come_back_in_order_with_bounded_concurrency():
         assert 1 < server.most_under_way <= 3
         assert len({body["seed"] for _, body, _ in server.requests}) == 4
         assert {path for path, _, _ in server.requests} == {"/v1/chat/completions"}
-        assert backend.tokens == 100
+        assert backend.tokens == 100 and speed(backend)()["tokens/s"] >= 100
 
 
 @pytest.mark.parametrize(

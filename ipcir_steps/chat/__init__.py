@@ -6,7 +6,8 @@ depend on which other queries run with it; a server answers each request for its
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +51,12 @@ def open_chat(settings: Chat, model: str | Path | None, cache: str | Path | None
     from ipcir_steps.chat.local import Local
 
     return Local(settings, store, model)
+
+
+def speed(backend: Backend) -> Callable[[], dict]:
+    """Tokens per second since this call, for the progress bar."""
+    start = time.monotonic()
+    return lambda: {"tokens/s": round(backend.tokens / max(time.monotonic() - start, 1e-3))}
 
 
 def arguments(parser: argparse.ArgumentParser, section: type[Chat]) -> None:

@@ -61,7 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    from ipcir_steps.chat import open_chat
+    from ipcir_steps.chat import open_chat, speed
     from ipcir_steps.journal import run_journaled, shard
     from ipcir_steps.prompts import load_prompt
     from ipcir_steps.reasoning import read_captions
@@ -84,4 +84,5 @@ def main(args: argparse.Namespace) -> None:
         context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, **asked},
         title="layouts",
         batch_size=backend.width,
+        note=speed(backend),
     )
