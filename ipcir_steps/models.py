@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 
 from ipcir_steps.errors import ModelError
@@ -96,6 +97,19 @@ def fetch(name: str, source: str, revision: str | None, directory: Path) -> Mani
             f"where there is a network, or set models.{name}.source to a local directory."
         ) from error
     return describe(name, source, directory, revision)
+
+
+def place(device: str, dtype: str = "auto") -> tuple[str, str]:
+    """Where and in which number format a transformers model runs: "auto" is a GPU when there is one, and float32 on
+    a CPU. Loading bars are silenced where nobody watches."""
+    import torch
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return device, "float32" if dtype == "auto" and device == "cpu" else dtype
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
