@@ -8,7 +8,7 @@ from ipcir_steps.config.vision import Captions
 from ipcir_steps.errors import ModelError, StepFailure
 from ipcir_steps.files import inside, seed
 from ipcir_steps.journal import run_journaled, shard
-from ipcir_steps.models import load_manifest
+from ipcir_steps.models import load_manifest, place
 from ipcir_steps.records import Image, read_images
 from ipcir_steps.settings import add_settings, read_settings
 
@@ -22,8 +22,7 @@ def captioner(model_path: str | Path, settings: Captions) -> Callable:
     import torch
     from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
-    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = "float32" if settings.dtype == "auto" and device == "cpu" else settings.dtype
+    device, dtype = place(settings.device, settings.dtype)
     try:
         processor = Blip2Processor.from_pretrained(model_path, local_files_only=True)
         model = Blip2ForConditionalGeneration.from_pretrained(model_path, local_files_only=True, dtype=dtype)

@@ -12,7 +12,7 @@ from ipcir_steps.config.vision import Masks
 from ipcir_steps.errors import ModelError, StepFailure
 from ipcir_steps.files import read_jsonl, sha256
 from ipcir_steps.journal import run_journaled, shard
-from ipcir_steps.models import load_manifest
+from ipcir_steps.models import load_manifest, place
 from ipcir_steps.records import Image, Query, read_images, read_queries
 from ipcir_steps.settings import add_settings, read_settings
 
@@ -40,7 +40,7 @@ def segmenter(detector_path: str | Path, segmenter_path: str | Path, settings: M
     import torch
     from transformers import AutoProcessor, GroundingDinoForObjectDetection, SamModel, SamProcessor
 
-    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device, _ = place(settings.device)
     local = {"local_files_only": True}
     try:
         find_processor = AutoProcessor.from_pretrained(detector_path, **local)
@@ -145,7 +145,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Masks)
     detector, cutter = load_manifest(args.detector), load_manifest(args.segmenter)
-    layouts = {record["query_id"]: record for record in read_jsonl(args.layouts)}
+    layouts = {record["query_id"]: record for record in read_jsonl(args.layouts) if "instances" in record}
     images = {image.name: image for image in read_images(args.references)}
     identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold]
     store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)

@@ -61,7 +61,7 @@ def _plain(text: str) -> str:
 
 def read_captions(path) -> dict[str, list[str]]:
     """{query id: captions} of a captions file."""
-    return {record["query_id"]: record["captions"] for record in read_jsonl(path)}
+    return {record["query_id"]: record["captions"] for record in read_jsonl(path) if "captions" in record}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

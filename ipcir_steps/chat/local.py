@@ -14,7 +14,7 @@ from ipcir_steps.chat.cache import Cache
 from ipcir_steps.config.language import Chat
 from ipcir_steps.errors import ModelError, StepFailure
 from ipcir_steps.files import digest, dumps
-from ipcir_steps.models import load_manifest
+from ipcir_steps.models import load_manifest, place
 
 
 class Local:
@@ -131,16 +131,17 @@ class Local:
 
 def _load(path: Path, settings: Chat):
     """Raises ModelError naming the path when it holds no causal language model with a chat template."""
-    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = "float32" if settings.dtype == "auto" and device == "cpu" else settings.dtype
-    place = {"pretrained_model_name_or_path": str(path), "local_files_only": True}
+    device, dtype = place(settings.device, settings.dtype)
+    # Quantised weights must be loaded where they stay; "auto" spreads a large model over all GPUs.
+    spread = {"device_map": settings.device if settings.device == "auto" else {"": device}} if device != "cpu" else {}
+    source = {"pretrained_model_name_or_path": str(path), "local_files_only": True}
     if path.suffix == ".gguf":
-        place = {**place, "pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+        source = {**source, "pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tokenizer = AutoTokenizer.from_pretrained(**place, padding_side="left")
-            model = AutoModelForCausalLM.from_pretrained(**place, dtype=dtype).to(device).eval()
+            tokenizer = AutoTokenizer.from_pretrained(**source, padding_side="left")
+            model = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype, **spread).eval()
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise ModelError(f"{path}: no causal language model could be loaded ({error})") from error
     if tokenizer.chat_template is None:

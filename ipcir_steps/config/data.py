@@ -28,7 +28,9 @@ class Model(Section):
     """Where a model comes from. It is always loaded from disk; only `snakemake prefetch` uses the network."""
 
     source: str = Field(description="hub id, local directory or local file")
-    revision: str | None = Field(None, description="commit, tag or branch of the hub repository, required for a hub id; the commit is recorded")
+    revision: str | None = Field(
+        None, description="commit, tag or branch of the hub repository, required for a hub id; the commit is recorded"
+    )
 
 
 class Backbone(Model):
