@@ -1,6 +1,7 @@
 """Choosing lambda and the weights: on labelled queries by a grid, and without labels by two rules."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, required=True, type=Path, help=f"{name.replace('_', ' ')} features")
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl, with targets for a labelled choice")
     parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
-    parser.add_argument("--protocol", choices=["circo", "cirr", "fashioniq"], help="left out: label-free rules only")
+    parser.add_argument(
+        "--protocol", choices=["circo", "cirr", "fashioniq", "folder"], help="left out: label-free rules only"
+    )
     parser.add_argument("--key", help="the metric that decides, e.g. mAP@10 (default: the first one)")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
@@ -36,16 +39,17 @@ def main(args: argparse.Namespace) -> None:
     limits = {"block": settings.block, "memory_mb": settings.memory_mb}
     result = {"queries": len(queries), "label_free": label_free(world, settings, limits)}
     if args.protocol:
-        import ipcir_steps.metrics as metrics
+        from ipcir_steps.metrics import PROTOCOLS
 
-        protocol = getattr(metrics, args.protocol)
+        # The image sets of CIRR have rankings of their own, which a sweep over the gallery does not make.
+        queries = [dataclasses.replace(query, group=None) for query in queries]
         grid = [
             sweeps.Setting(weights, count, value)
             for weights in settings.weights
             for count in settings.proxies or [None]
             for value in settings.lambdas
         ]
-        result["labelled"] = labelled(world, queries, grid, protocol, args.key, settings, limits)
+        result["labelled"] = labelled(world, queries, grid, PROTOCOLS[args.protocol], args.key, settings, limits)
     write_json(args.output, result)
 
 
@@ -57,15 +61,17 @@ def labelled(world, queries, grid, protocol, key, settings, limits) -> dict:
     """
     from ipcir_steps import sweeps
 
-    by_id = {query.query_id: query for query in queries}
+    total, each, _ = protocol
     per_query = []  # of every setting, kept beside the metrics so that nothing is ranked twice
 
     def metric(rankings):
-        values = protocol(rankings, queries)
+        values = total(rankings, queries)
         name = key or next(iter(values))
         if name not in values:
             raise InputError(f"is {name!r}, not one of {', '.join(values)}", field="--key")
-        per_query.append([protocol({q: images}, [by_id[q]])[name] for q, images in rankings.items()])
+        per_query.append([scores[name] for scores in each(rankings, queries).values() if name in scores])
+        if not per_query[-1]:
+            raise InputError(f"is {name!r}, which has no value per query", field="--key")
         return values
 
     rows = sweeps.sweep(world, grid, metric, settings.k, settings.scale, **limits)

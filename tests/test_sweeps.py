@@ -2,13 +2,11 @@
 
 import argparse
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-import ipcir_steps
 from ipcir_steps import fusion, sweeps, tune
 from ipcir_steps.errors import InputError
 from ipcir_steps.features import Features, save_features
@@ -85,15 +83,6 @@ def test_sharpest_prefers_the_side_that_separates():
     assert sweeps.sharpest(right, right + noise, gallery, (0.0, 0.5, 1.0)) == 0.0
 
 
-class Hits:
-    """A protocol of the shape of ipcir_steps.metrics: the share of queries whose target is in the first five."""
-
-    @staticmethod
-    def circo(rankings, queries):
-        hits = [query.targets[0] in rankings[query.query_id][:5] for query in queries]
-        return {"recall@5": float(np.mean(hits))}
-
-
 def _noisy_world(directory, text_noise, proxy_noise, queries=60):
     draw = np.random.default_rng(0)
     names, ids = [f"image-{n}" for n in range(400)], [f"q{n}" for n in range(queries)]
@@ -126,14 +115,12 @@ def _tune(directory, *extra):
     return json.loads((directory / "tune.json").read_text())
 
 
-def test_tune_follows_the_better_side(tmp_path, monkeypatch):
-    monkeypatch.setattr(ipcir_steps, "metrics", SimpleNamespace(circo=Hits.circo), raising=False)
-    monkeypatch.setitem(__import__("sys").modules, "ipcir_steps.metrics", ipcir_steps.metrics)
+def test_tune_follows_the_better_side(tmp_path):
     chosen = {}
     for side, noise in {"text": (0.3, 4.0), "proxy": (3.0, 0.3)}.items():
         _noisy_world(tmp_path, *noise)
         settings = json.dumps({"weights": [[1, 1, 1], [1, 0, 0]], "proxies": [1, 3]})
-        result = _tune(tmp_path, "--protocol", "circo", "--settings", settings)
+        result = _tune(tmp_path, "--protocol", "circo", "--key", "recall@5", "--settings", settings)
         assert len(result["labelled"]["settings"]) == 2 * 2 * 11
         best = result["labelled"]["chosen"]
         assert best["metrics"]["recall@5"] == max(row["metrics"]["recall@5"] for row in result["labelled"]["settings"])
@@ -147,3 +134,9 @@ def test_tune_follows_the_better_side(tmp_path, monkeypatch):
 def test_tune_without_labels_needs_no_metrics(tmp_path):
     _noisy_world(tmp_path, 1.0, 1.0)
     assert set(_tune(tmp_path)) == {"queries", "label_free"}
+
+
+def test_tune_names_an_unknown_metric(tmp_path):
+    _noisy_world(tmp_path, 1.0, 1.0)
+    with pytest.raises(InputError, match="field '--key': is 'recall@7', not one of mAP@5"):
+        _tune(tmp_path, "--protocol", "circo", "--key", "recall@7")
