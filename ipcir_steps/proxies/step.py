@@ -8,6 +8,8 @@ from ipcir_steps.errors import StepFailure
 from ipcir_steps.journal import run_journaled
 from ipcir_steps.models import Manifest
 from ipcir_steps.proxies import images
+from ipcir_steps.proxies.acceptance import draw_accepted, load_check
+from ipcir_steps.proxies.enrichment import enrich, read_statistics
 from ipcir_steps.proxies.generator import Generator, load_generator
 from ipcir_steps.proxies.tasks import Inputs
 from ipcir_steps.records import Query
@@ -31,28 +33,41 @@ def draw_proxies(
     An index record holds images, seeds, sha256, generator, steps and notes of the generator; or a failure.
     """
     generator = generator or load_generator(settings, models)
+    statistics = read_statistics(settings.statistics) if settings.statistics else None
+    check = load_check(settings, models)
 
     def work(batch: list[Query]) -> list:
         return [draw_query(query) for query in batch]
 
     def draw_query(query: Query) -> dict | StepFailure:
         try:
-            task = inputs.task(query, run_seed, settings.count)
-            drawn, notes = generator.draw(task)
+            task, planned = inputs.task(query, run_seed, settings.count), {}
+            if statistics is not None:
+                task = enrich(task, statistics)
+                planned = {"boxes": [list(instance.box) for instance in task.instances]}
+            drawn, seeds, notes = draw_accepted(generator, task, check, settings)
         except StepFailure as failure:
             return failure
         names = [images.name_of(query.query_id, n) for n in range(len(drawn))]
         return {
             "images": names,
-            "seeds": list(task.seeds),
+            "seeds": seeds,
             "sha256": [images.save(image, directory, name) for image, name in zip(drawn, names, strict=True)],
             "generator": settings.generator,
             "steps": settings.steps,
             "models": generator.identity,
+            **planned,
             **notes,
         }
 
-    context = {"seed": run_seed, "settings": settings.model_dump(), "generator": generator.identity}
+    context = {
+        "seed": run_seed,
+        "settings": settings.model_dump(),
+        "generator": generator.identity,
+        "inputs": inputs.identity,
+        "statistics": statistics,
+        "detector": check.identity if check else None,
+    }
     counts = run_journaled(
         queries,
         work,

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from ipcir_steps.errors import InputError, StepFailure
-from ipcir_steps.files import inside, read_jsonl, seed
+from ipcir_steps.files import inside, read_jsonl, seed, sha256
 from ipcir_steps.proxies.generator import Instance, Task
 from ipcir_steps.records import Query, read_images
 
@@ -13,6 +13,8 @@ class Inputs:
     """The files of the step, indexed by query. Raises InputError for records that no later step could use."""
 
     def __init__(self, layouts: Path, masks: Path | None, references: Path | None, root: Path | None):
+        paths = {"layouts": layouts, "masks": masks, "references": references}
+        self.identity = {name: sha256(path) for name, path in paths.items() if path and path.is_file()}
         self.layouts = by_query(layouts)
         self.masks = by_query(masks) if masks else {}
         self.references = {}

@@ -3,6 +3,7 @@
 import inspect
 from pathlib import Path
 
+import diffusers
 from diffusers import AutoPipelineForText2Image
 from diffusers.utils import logging
 
@@ -48,7 +49,7 @@ class TextToImage:
 
 
 def load_pipeline(kind, model: Manifest, settings: Proxies):
-    """A diffusers pipeline from its directory, without a safety checker.
+    """A diffusers pipeline from its directory, without a safety checker. kind None: the class named there.
 
     Raises ModelError when the directory is not one. Only safetensors weights are read.
     """
@@ -57,7 +58,11 @@ def load_pipeline(kind, model: Manifest, settings: Proxies):
     index = "model_index.json"
     if index not in model.files:
         raise ModelError(f"model '{model.name}': {model.path} is not a diffusers directory ({index} is missing).")
-    extra = {"safety_checker": None} if "safety_checker" in open_index(model) else {}
+    content = read_json(Path(model.path) / index)
+    kind = kind or getattr(diffusers, str(content.get("_class_name")), None)
+    if kind is None:
+        raise ModelError(f"model '{model.name}': diffusers has no pipeline {content.get('_class_name')!r}.")
+    extra = {"safety_checker": None} if "safety_checker" in content else {}
     try:
         pipeline = kind.from_pretrained(
             model.path, torch_dtype=dtype, local_files_only=True, use_safetensors=True, **extra
@@ -66,7 +71,3 @@ def load_pipeline(kind, model: Manifest, settings: Proxies):
         raise ModelError(f"model '{model.name}': {model.path} cannot be loaded ({error}).") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
-
-
-def open_index(model: Manifest) -> dict:
-    return read_json(Path(model.path) / "model_index.json")

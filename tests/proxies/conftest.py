@@ -16,6 +16,7 @@ from ipcir_steps.proxies.elite import GlobalMapper, LocalMapper
 from ipcir_steps.proxies.migc import MIGC, MIGCPlus
 
 TEXT_WIDTH = 24
+torch.set_num_threads(1)  # the models are tiny; more threads only wait for each other
 CHANNELS = (16, 16, 32, 32)
 
 

@@ -80,7 +80,7 @@ def test_pickled_objects_are_refused_unexecuted(unet, tmp_path):
 
 def test_truncated_and_absent_files(unet, checkpoints, tmp_path):
     (tmp_path / "half.ckpt").write_bytes((checkpoints / "migc.ckpt").read_bytes()[:5000])
-    with pytest.raises(ModelError, match="half.ckpt is damaged"):
+    with pytest.raises(ModelError, match=r"half.ckpt is damaged"):
         load_migc(unet, tmp_path / "half.ckpt")
     with pytest.raises(ModelError, match="does not exist"):
         load_migc(unet, tmp_path / "nothing.ckpt")

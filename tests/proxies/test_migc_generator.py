@@ -1,0 +1,100 @@
+"""``--generator migc`` from the command line: references, masks, sharding, bad input."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as rle
+
+from ipcir_steps.cli import main
+from ipcir_steps.files import read_jsonl, write_jsonl
+
+SMALL = {"generator": "migc", "width": 64, "height": 64, "steps": 2, "count": 2, "device": "cpu", "migc_steps": 0}
+
+
+@pytest.fixture
+def run(world, stable_diffusion, checkpoints):
+    mask = np.zeros((48, 64), np.uint8, order="F")
+    mask[5:40, 10:50] = 1
+    code = rle.encode(mask)
+    code["counts"] = code["counts"].decode()
+    write_jsonl(world / "masks.jsonl", [{"query_id": "q0", "masks": [{"instance": 0, "category": "cat", "rle": code}]}])
+    models = {"model": stable_diffusion, "migc": checkpoints / "migc.ckpt", "elite-global": checkpoints / "global.pt"}
+    models |= {"elite-local": checkpoints / "local.pt", "vision": checkpoints / "vision"}
+
+    def run(name="proxies", shard="0/1", without=(), **settings):
+        words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl"]
+        words += ["--masks", world / "masks.jsonl", "--references", world / "references.jsonl", "--root", world]
+        words += ["--images", world / name, "--output", world / f"{name}-{shard[0]}.jsonl", "--shard", shard]
+        words += ["--settings", json.dumps({**SMALL, **settings})]
+        for role, path in models.items():
+            words += [] if role in without else [f"--{role}", path]
+        code = main([str(word) for word in words])
+        return code, read_jsonl(world / f"{name}-{shard[0]}.jsonl") if code == 0 else None
+
+    return run
+
+
+def files(directory):
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"), key=str)
+        if path.is_file()
+    }
+
+
+def test_references_and_shards(run, world):
+    code, records = run()
+    assert code == 0
+    assert [record.get("drawn_from") for record in records] == [{"0": "mask"}, {"0": "whole image"}, None]
+    assert set(records[0]["models"]) == {"model", "migc", "elite-global", "elite-local", "vision"}
+    parts = [record for part in range(2) for record in run("sharded", f"{part}/2")[1]]
+    assert parts == records
+    assert files(world / "sharded") == files(world / "proxies")
+
+
+def test_reference_changes_the_image(run, world):
+    _, records = run()
+    Image.new("RGB", (64, 48), "red").save(world / "images" / "a.png")
+    _, changed = run("changed")
+    assert not set(records[0]["sha256"]) & set(changed[0]["sha256"])
+    _, text = run("text", without=("elite-global", "elite-local", "vision"))
+    assert text[0]["drawn_from"] == {"0": "text"}
+    assert not set(records[0]["sha256"]) & set(text[0]["sha256"])
+
+
+def test_missing_reference_is_recorded(run, world):
+    (world / "images" / "a.png").unlink()
+    code, records = run()
+    assert code == 0
+    assert "reference image a.png cannot be read" in records[0]["failure"]
+
+
+def test_many_instances_are_recorded(run, world):
+    layouts = read_jsonl(world / "layouts.jsonl")
+    layouts[0]["instances"] = layouts[1]["instances"][1:] * 29
+    layouts[1]["instances"] = []
+    write_jsonl(world / "layouts.jsonl", layouts)
+    _, records = run(count=1)
+    assert "29 instances" in records[0]["failure"]
+    assert records[1]["images"] == ["q1/0.png"]
+
+
+def test_mask_of_another_size_is_recorded(run, world):
+    Image.new("RGB", (30, 30)).save(world / "images" / "a.png")
+    _, records = run()
+    assert "the mask is (64, 48), its reference image (30, 30)" in records[0]["failure"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "without", "message"),
+    [
+        ({"fuser_steps": 0}, (), "fuser_steps"),
+        ({}, ("migc",), "--migc"),
+        ({}, ("vision",), "--vision"),
+    ],
+)
+def test_bad_settings(run, capsys, settings, without, message):
+    assert run(without=without, **settings)[0] == 2
+    assert message in capsys.readouterr().err
