@@ -119,7 +119,7 @@ def baseline_files(wildcards):
     if name.endswith(".safetensors"):
         return name
     if ":" in name:
-        source = Path(name.partition(":")[0].replace(".", "/") + ".py")
+        source = Path(*name.partition(":")[0].split(".")).with_suffix(".py")
         return str(source) if source.is_file() else []
     if name == "searle_oti" and CONFIG.searle_oti.phrase_weight:
         return CONFIG.searle_oti.phrases or []
