@@ -11,6 +11,7 @@ rule baseline:
         references="results/{dataset}/{split}/{backbone}/references.safetensors",
         model="resources/manifests/clip/{backbone}.json",
         mapping=mapping_of,
+        files=baseline_files,
     output:
         "results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
     log:
@@ -28,8 +29,11 @@ rule baseline:
     params:
         format=lambda wildcards: dataset_of(wildcards).format,
         settings=baseline_settings,
-        baseline=lambda wildcards: CONFIG.own_baselines.get(
-            wildcards.baseline, wildcards.baseline
+        baseline=baseline_name,
+        architecture=lambda wildcards: (
+            f"--architecture {architecture_of(wildcards)}"
+            if architecture_of(wildcards)
+            else ""
         ),
         mapping=lambda wildcards, input: (
             f"--weights {input.mapping}" if input.mapping else ""
@@ -38,5 +42,6 @@ rule baseline:
     shell:
         "ipcir baselines {params.baseline:q} --queries {input.queries} --dataset-format {params.format}"
         " --target-captions {input.target_captions} --source-captions {input.source_captions}"
-        " --gallery {input.gallery} --references {input.references} --model {input.model} {params.mapping}"
+        " --gallery {input.gallery} --references {input.references} --model {input.model}"
+        " {params.architecture} {params.mapping}"
         " --seed {params.seed} --settings {params.settings:q} --output {output} 2> {log}"

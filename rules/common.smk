@@ -1,7 +1,9 @@
 """The validated configuration and the input functions that rules share."""
 
+from pathlib import Path
+
 from ipcir_steps.config import canonical, load_config, section_json
-from ipcir_steps.config.defaults import MINI
+from ipcir_steps.config.defaults import BASELINES, MINI
 from ipcir_steps.errors import InputError
 from snakemake.exceptions import WorkflowError
 
@@ -95,8 +97,12 @@ def container(family):
 
 def embedding_settings(wildcards):
     """The embeddings section, with the architecture of a backbone that is one weights file."""
+<<<<<<< HEAD
     architecture = CONFIG.clip[wildcards.backbone].architecture
     update = {"architecture": architecture} if architecture else {}
+=======
+    update = {"architecture": architecture_of(wildcards)}
+>>>>>>> mini
     return canonical(
         CONFIG.embeddings.model_copy(update=update).model_dump(mode="json")
     )
@@ -104,10 +110,33 @@ def embedding_settings(wildcards):
 
 def baseline_settings(wildcards):
     """A baseline's own section, where it has one."""
+    own = wildcards.baseline in BASELINES and hasattr(CONFIG, wildcards.baseline)
+    return section_json(CONFIG, wildcards.baseline) if own else "{}"
+
+
+def baseline_name(wildcards):
+    """The name of a baseline; of your own, the function or the file of this dataset and backbone."""
+    name = CONFIG.own_baselines.get(wildcards.baseline, wildcards.baseline)
+    return expand(name, **wildcards)[0]
+
+
+def baseline_files(wildcards):
+    """Files a baseline is made of or reads: a change makes its results again."""
+    name = baseline_name(wildcards)
+    if name.endswith(".safetensors"):
+        return name
+    if ":" in name:
+        source = Path(*name.partition(":")[0].split(".")).with_suffix(".py")
+        return str(source) if source.is_file() else []
+    if name == "searle_oti" and CONFIG.searle_oti.phrase_weight:
+        return CONFIG.searle_oti.phrases or []
+    return []
+
+
+def architecture_of(wildcards):
+    """The architecture of a backbone that is one weights file; None where its directory says it."""
     return (
-        section_json(CONFIG, wildcards.baseline)
-        if hasattr(CONFIG, wildcards.baseline)
-        else "{}"
+        CONFIG.clip[wildcards.backbone].architecture or CONFIG.embeddings.architecture
     )
 
 

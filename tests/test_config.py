@@ -35,6 +35,9 @@ def test_example_configurations_are_valid(path):
 def test_catalogues_are_extended_not_replaced():
     loaded = config.load_config({"datasets": {"mine": MINE}, "run": ["mine", "cirr"]})
     assert loaded.datasets["mine"].root == "photos" and "cirr" in loaded.datasets
+    big = {"clip": {"big": {"source": "x"}}, "mappings": {"searle": {"big": {"source": "y"}}}, "baselines": ["searle"]}
+    mappings = config.load_config({**big, "backbones": ["mini", "big"]}).mappings
+    assert mappings["searle"]["big"].source == "y" and set(mappings) == set(defaults.MAPPED)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,14 @@ def test_catalogues_are_extended_not_replaced():
         ({"shards": "4"}, r"key 'shards': .*valid integer, but the value is '4'"),
         ({"backbones": ["minni"]}, r"backbones: unknown name 'minni' \(did you mean 'mini'\?\)"),
         ({"baselines": ["LDREE"]}, r"baselines: unknown name 'LDREE'"),
-        ({"baselines": ["searle"]}, r"mappings: searle needs a mapping network for backbone 'mini'"),
+        (
+            {"baselines": ["searle"], "backbones": ["big"], "clip": {"big": {"source": "x"}}},
+            r"mappings: searle needs a mapping network for backbone 'big'",
+        ),
+        (
+            {"mappings": {"searle": {"mini": {"source": "x", "revison": "y"}}}},
+            r"unknown key 'mappings.searle.mini.revison' \(value 'y'\) \(did you mean 'revision'\?\)",
+        ),
         ({"run": ["mini_cir"]}, r"did you mean 'mini_cirr'\?"),
         ({"fusion": {"scale": "datset"}}, r"key 'fusion.scale': 'datset' is not allowed \(did you mean 'dataset'\?\)"),
         ({"datasets": {"x": {**MINE, "balance": 1.1}}}, r"datasets.x.balance.*1\.1"),
@@ -60,6 +70,11 @@ def test_mistakes_are_named(values, message):
 
 def test_baselines_of_the_configuration_are_the_registered_ones():
     assert set(defaults.BASELINES) == set(baselines.REGISTRY)
+
+
+def test_all_baselines_are_in_the_overlay():
+    overlay = yaml.safe_load((ROOT / "configs/all_baselines.yaml").read_text())
+    assert set(overlay["baselines"]) == set(baselines.REGISTRY)
 
 
 def test_light_commands_start_quickly():

@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from ipcir_steps import own
 from ipcir_steps.config import baselines as config
 from ipcir_steps.config.base import Section
 from ipcir_steps.errors import InputError
@@ -36,14 +37,13 @@ def find(name: str) -> tuple[Callable, type[Section]]:
         module, section = REGISTRY[known]
         module = importlib.import_module(f"ipcir_steps.baselines.{module}")
         return getattr(module, FUNCTIONS.get(known, "text_features")), section
-    module, _, function = name.partition(":")
-    if not function:
+    if not name.partition(":")[2]:
         remedy = f"Use one of {', '.join(REGISTRY)}, package.module:function, or a .safetensors file."
         raise InputError(f"there is no baseline {name!r}", field="baseline", remedy=remedy)
     try:
-        return getattr(importlib.import_module(module), function), config.Custom
+        return own.load(name), config.Custom
     except (ImportError, AttributeError) as error:
-        remedy = "Put the module on PYTHONPATH."
+        remedy = "Put the module into the working directory or on PYTHONPATH."
         raise InputError(f"{name!r} cannot be imported ({error})", field="baseline", remedy=remedy) from error
 
 
@@ -64,7 +64,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, help="manifest or file of the mapping network (searle, lincir, pic2word)"
     )
-    parser.add_argument("--phrases", type=Path, help="searle_oti: JSON {concept: [phrases]} for its regularisation")
     parser.add_argument("--seed", type=int, default=0, help="run seed (searle_oti)")
     parser.add_argument("--settings", default="{}", metavar="JSON", help="settings as JSON text or a JSON file")
     parser.add_argument("--output", required=True, type=Path, help="text feature file to write")

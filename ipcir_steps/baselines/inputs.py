@@ -18,8 +18,8 @@ from ipcir_steps.records import Query, read_queries
 class Inputs:
     """Queries, their dataset's format, and files read on demand; what a baseline does not ask for is not opened.
 
-    ``files`` maps "target_captions", "source_captions", "references", "gallery", "model", "weights" and "phrases" to
-    paths or None.
+    ``files`` maps "target_captions", "source_captions", "references", "gallery", "model" and "weights" to paths
+    or None.
     """
 
     queries: list[Query]
@@ -31,7 +31,7 @@ class Inputs:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> "Inputs":
-        names = ("target_captions", "source_captions", "references", "gallery", "model", "weights", "phrases")
+        names = ("target_captions", "source_captions", "references", "gallery", "model", "weights")
         files = {name: getattr(args, name) for name in names}
         queries = read_queries(args.queries)
         return cls(queries, args.dataset_format, files, args.output, args.seed, args.architecture)

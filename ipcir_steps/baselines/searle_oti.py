@@ -46,9 +46,9 @@ def text_features(inputs: Inputs, settings: Inversion) -> tuple[np.ndarray, set[
         for row, query in enumerate(inputs.queries)
         if query.query_id not in missing
     }
-    phrases = read_phrases(inputs.files.get("phrases")) if settings.phrase_weight else {}
+    phrases = read_phrases(settings.phrases) if settings.phrase_weight else {}
     if settings.phrase_weight and not phrases:
-        log.warning("no --phrases: words are optimised without the regularisation of the paper")
+        log.warning("no phrases: words are optimised without the regularisation of the paper")
     features = _concept_features(inputs.encoder, phrases, settings)
 
     def work(groups: list) -> list[dict]:
@@ -129,7 +129,7 @@ def _distance(encoder: Encoder, texts: list[str], words: torch.Tensor, targets: 
     return (1 - cosine_similarity(made, targets)).sum()
 
 
-def read_phrases(path: Path | None) -> dict[str, list[str]]:
+def read_phrases(path: str | Path | None) -> dict[str, list[str]]:
     """{concept: phrases containing it}; others are dropped. Raises InputError when the file has another form."""
     if path is None:
         return {}

@@ -12,7 +12,7 @@ import yaml
 from ipcir_steps.config.base import Count, Section
 from ipcir_steps.config.baselines import LDRE, Inversion
 from ipcir_steps.config.data import Backbone, Dataset, Model, Name
-from ipcir_steps.config.defaults import BACKBONES, BASELINES, DATASETS, MAPPED, MODELS
+from ipcir_steps.config.defaults import BACKBONES, BASELINES, DATASETS, MAPPED, MAPPINGS, MODELS
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.language import Layouts, Reasoning
 from ipcir_steps.config.retrieval import Fusion, Ranking
@@ -33,13 +33,14 @@ class Config(Section):
     backbones: list[Name] = Field(["mini"], min_length=1, description="CLIP backbones to evaluate, of clip below")
     baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
     own_baselines: dict[Name, str] = Field(
-        {}, description="your own baselines by name: package.module:function, or a safetensors file of features"
+        {},
+        description="your own by name: package.module:function, or a safetensors file ({dataset}, {split}, {backbone})",
     )
     datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
     models: dict[Name, Model] = Field(MODELS, description="models by the role that they play")
     clip: dict[Name, Backbone] = Field(BACKBONES, description="CLIP backbones by name")
     mappings: dict[Name, dict[Name, Model]] = Field(
-        {}, description=f"mapping networks by baseline ({', '.join(MAPPED)}) and backbone"
+        MAPPINGS, description=f"mapping networks by baseline ({', '.join(MAPPED)}) and backbone"
     )
     captions: Captions = Field(Captions(count=5, max_new_tokens=16), description="source captions (BLIP-2)")
     reasoning: Reasoning = Field(Reasoning(max_new_tokens=24), description="target captions (chat model)")
@@ -48,7 +49,9 @@ class Config(Section):
     proxies: Proxies = Field(Proxies(width=64, height=64, steps=10), description="imagined proxy images")
     embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
     ldre: LDRE = Field(LDRE(), description="LDRE's caption ensemble")
-    searle_oti: Inversion = Field(Inversion(), description="SEARLE-OTI: the word of each reference is optimised")
+    searle_oti: Inversion = Field(
+        Inversion(steps=20), description="SEARLE-OTI: the word of each reference is optimised"
+    )
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
     resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")
@@ -81,19 +84,30 @@ def _nearest(name: str, known) -> str:
 def load_config(values: dict, file: str = "config.yaml") -> Config:
     """Validate. Raises InputError naming the key, the value and the nearest valid name.
 
-    The three catalogues (datasets, models, clip) extend the built-in entries; all other keys replace.
+    The catalogues (datasets, models, clip, and mappings of each baseline) extend the built-in entries; all other keys
+    replace.
     """
     values = dict(values)
     for key, builtin in (("datasets", DATASETS), ("models", MODELS), ("clip", BACKBONES)):
         if isinstance(values.get(key), dict):
-            values[key] = {
-                **{name: entry.model_dump(exclude_unset=True) for name, entry in builtin.items()},
-                **values[key],
-            }
+            values[key] = {**_plain(builtin), **values[key]}
+    if isinstance(mappings := values.get("mappings"), dict):
+        extended = {
+            name: {**_plain(MAPPINGS.get(name, {})), **entry} if isinstance(entry, dict) else entry
+            for name, entry in mappings.items()
+        }
+        values["mappings"] = {**_plain(MAPPINGS), **extended}
     try:
         return Config.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
         raise InputError(_explain(error.errors()[0]), file=file) from error
+
+
+def _plain(value):
+    """Sections, and dictionaries of them, as what a user would write."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return value.model_dump(mode="json", exclude_unset=True)
 
 
 def _explain(error: dict) -> str:
@@ -112,7 +126,7 @@ def _explain(error: dict) -> str:
 
 def _keys(path: tuple) -> list[str]:
     """The valid keys of the section at ``path``."""
-    section, catalogue = Config, {"datasets": Dataset, "models": Model, "clip": Backbone}
+    section, catalogue = Config, {"datasets": Dataset, "models": Model, "clip": Backbone, "mappings": Model}
     for depth, part in enumerate(path):
         if depth == 0 and part in catalogue:
             section = catalogue[part]
@@ -156,7 +170,7 @@ def _yaml(section: Section, depth: int) -> str:
             if not value:
                 lines[-1] += " {}"
             for key, entry in value.items():
-                text = yaml.safe_dump(entry.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=200)
+                text = yaml.safe_dump(_plain(entry), sort_keys=False, width=200)
                 lines += [f"{pad}  {key}:", *(f"{pad}    {line}" for line in text.splitlines())]
         else:
             value = list(value) if isinstance(value, tuple) else value

@@ -42,6 +42,9 @@ class Inversion(PseudoWord):
     ema_decay: Fraction = Field(0.99, description="decay of the moving average that is the result")
     image_weight: float = Field(1.0, ge=0, description="weight of the cosine loss against the image feature")
     phrase_weight: float = Field(0.5, ge=0, description="weight of the loss against phrases of similar concepts")
+    phrases: str | None = Field(
+        None, description="JSON file {concept: [phrases that contain it]}; none: no phrase loss"
+    )
     concepts: Count = Field(15, description="similar concepts per image whose phrases are used")
     images_per_batch: Count = Field(8, description="reference images optimised together")
 

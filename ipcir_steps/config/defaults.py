@@ -53,3 +53,5 @@ MODELS = {
 }
 
 BACKBONES = {"mini": Backbone(source=f"{MINI}/models/clip")}
+
+MAPPINGS = {name: {"mini": Model(source=f"{MINI}/models/{name}")} for name in MAPPED}

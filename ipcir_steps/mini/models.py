@@ -246,4 +246,28 @@ def sd(path: Path) -> None:
     tokenizers.clip(path / "tokenizer")
 
 
-BUILDERS = {"clip": clip, "blip2": blip2, "qwen": qwen, "grounding_dino": grounding_dino, "sam": sam, "sd": sd}
+def phi(path: Path) -> None:
+    """The mapping network of SEARLE and LinCIR: image features of 64 dimensions to words of 64."""
+    from ipcir_steps.baselines.pseudo_words import Phi
+
+    _save_mapping(Phi(dim=64, hidden=256, out=64), path)
+
+
+def im2text(path: Path) -> None:
+    """Pic2Word's mapping network."""
+    from ipcir_steps.baselines.pseudo_words import IM2TEXT
+
+    _save_mapping(IM2TEXT(dim=64, middle=128, out=64), path)
+
+
+def _save_mapping(network: torch.nn.Module, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), path / "model.safetensors", metadata={"format": "pt"})
+
+
+BUILDERS = {
+    "clip": clip, "blip2": blip2, "qwen": qwen, "grounding_dino": grounding_dino, "sam": sam, "sd": sd,
+    "searle": phi, "lincir": phi, "pic2word": im2text,
+}  # fmt: skip

@@ -1,13 +1,13 @@
 """What every proxy generator is given and returns. A new generator is one file with one class."""
 
 import dataclasses
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
+from ipcir_steps import own
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.errors import InputError, StepFailure
 from ipcir_steps.models import Manifest
@@ -83,9 +83,8 @@ GENERATORS = {
 
 def load_generator(settings: Proxies, models: dict[str, Manifest]) -> Generator:
     """The generator that ``settings.generator`` names. Raises InputError when there is none of that name."""
-    module, _, name = GENERATORS.get(settings.generator, settings.generator).partition(":")
     try:
-        kind = getattr(importlib.import_module(module), name)
+        kind = own.load(GENERATORS.get(settings.generator, settings.generator))
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"generator {settings.generator!r} cannot be imported ({error})",

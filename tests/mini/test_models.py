@@ -161,3 +161,15 @@ def test_stable_diffusion_tokenizer_is_clips(mini_models):
     theirs = open_clip.get_tokenizer("ViT-B-32")(texts)
     for row, mask, other in zip(ours.input_ids, ours.attention_mask, theirs, strict=True):
         assert row[mask.bool()].tolist() == other[other > 0].tolist()
+
+
+@pytest.mark.parametrize("name", ["searle", "lincir", "pic2word"])
+def test_mapping_networks(mini_models, name):
+    from ipcir_steps.baselines.pseudo_words import IM2TEXT, Phi, load_mapping
+    from ipcir_steps.errors import ModelError
+
+    kind, other = (IM2TEXT, Phi) if name == "pic2word" else (Phi, IM2TEXT)
+    words = load_mapping(mini_models / name, kind)(torch.eye(64))
+    assert words.shape == (64, 64) and torch.isfinite(words).all() and words.std(0).min() > 0
+    with pytest.raises(ModelError, match=f"is not a {other.__name__} checkpoint"):
+        load_mapping(mini_models / name, other)
