@@ -97,12 +97,7 @@ def container(family):
 
 def embedding_settings(wildcards):
     """The embeddings section, with the architecture of a backbone that is one weights file."""
-<<<<<<< HEAD
-    architecture = CONFIG.clip[wildcards.backbone].architecture
-    update = {"architecture": architecture} if architecture else {}
-=======
     update = {"architecture": architecture_of(wildcards)}
->>>>>>> mini
     return canonical(
         CONFIG.embeddings.model_copy(update=update).model_dump(mode="json")
     )
@@ -141,11 +136,7 @@ def architecture_of(wildcards):
 
 
 def results_settings(wildcards):
-    import json
-
-    return json.dumps(
-        {"seed": CONFIG.seed, "resamples": CONFIG.resamples}, sort_keys=True
-    )
+    return canonical({"seed": CONFIG.seed, "resamples": CONFIG.resamples})
 
 
 def mapping_of(wildcards):
