@@ -215,6 +215,18 @@ def test_an_untrained_model_writes_100_valid_layouts_of_100(chat_model):
     assert len({json.dumps(record) for record in records}) == 100
 
 
+def test_an_answer_is_closed_when_its_tokens_run_out(chat_model):
+    items = [(Query(f"q{n}", "r", ("is black",)), ["a dog"]) for n in range(5)]
+    lengths = {}
+    for budget in (20, 100, 2000):
+        few = Layouts(max_new_tokens=budget, max_text=60, max_instances=4, temperature=1.0, top_p=1.0, retries=0)
+        backend = open_chat(few, chat_model, None)
+        records = plan(items, load_prompt("layouts"), backend, few, 1)
+        assert all(isinstance(record, dict) and is_valid(record) for record in records)
+        lengths[budget] = backend.tokens / len(items)
+    assert lengths[20] < 150 < lengths[2000] and lengths[20] < lengths[100] < lengths[2000]
+
+
 def test_the_schema_bounds_every_answer():
     schema = decoding_schema(3, 40)
     assert schema["properties"]["instances"]["maxItems"] == 3

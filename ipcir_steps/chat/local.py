@@ -38,6 +38,14 @@ class Local:
         """(model, tokenizer), loaded when the first answer is not in the cache."""
         return self._open()
 
+    @functools.cached_property
+    def closing(self) -> torch.Tensor:
+        """Of each token [V], whether it begins by closing a JSON text, list or object."""
+        model, tokenizer = self.loaded
+        tokens = tokenizer.convert_ids_to_tokens(range(min(len(tokenizer), model.config.vocab_size)))
+        tokens += [None] * (model.config.vocab_size - len(tokens))
+        return torch.tensor([bool(token) and token[0] in '"]}' for token in tokens])
+
     def answer(self, groups: Sequence[Group]) -> list[list[str] | StepFailure]:
         return [self._group(group) for group in groups]
 
@@ -81,7 +89,7 @@ class Local:
 
     @torch.inference_mode()
     def _decode(self, conversation, seed: int, schema: dict) -> str:
-        """Sample under the grammar of ``schema``, whose bounds end every answer."""
+        """Sample under the grammar of ``schema``; after max_new_tokens close what is open, so the answer stays whole."""
         import xgrammar
 
         model, tokenizer = self.loaded
@@ -98,6 +106,8 @@ class Local:
             logits = output.logits[:, -1].float().cpu()
             matcher.fill_next_token_bitmask(allowed)
             xgrammar.apply_token_bitmask_inplace(logits, allowed)
+            if len(written) >= self.settings.max_new_tokens and (logits[:, self.closing] > -torch.inf).any():
+                logits[:, ~self.closing] = -torch.inf
             token = self._choose(logits, generator)
             matcher.accept_token(token)
             new = [token]

@@ -46,7 +46,7 @@ class Reasoning(Chat):
 class Layouts(Chat):
     """Layouts of the imagined image."""
 
-    max_new_tokens: Count = Field(1024, description="longest answer, in tokens; of no effect under local constraints")
+    max_new_tokens: Count = Field(1024, description="longest answer, in tokens; a constrained one is then closed")
     prompt: str = Field("layouts", description="prompt file: a name under ipcir_steps/prompts or a path")
     captions: Count = Field(5, description="different source captions shown to the model")
     retries: int = Field(3, ge=0, description="further tries after an invalid answer")
