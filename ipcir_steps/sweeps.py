@@ -123,19 +123,28 @@ def matched_spread(text, proxy, gallery) -> float:
     return float(b / (a + b))
 
 
-def sharpest(text, proxy, gallery, lambdas=LAMBDAS, head=10, exclude=None, **limits) -> float:
-    """The lambda whose heads stand out most: query-performance prediction in the manner of WIG and NQC, no labels.
+def agreed(text, proxy, gallery, rounds=8, exclude=None, **limits) -> float:
+    """Lambda that weighs both sides by how clearly they see the image on which they agree. No labels.
 
-    Of each query, (mean of the ``head`` best scores - mean of the gallery) / sd of the gallery; the lambda with the
-    largest mean over queries, the first of equals. Mean and sd come from an even sample of the gallery.
+    Near the mean, eq. 2 changes by (lambda + (1 - lambda) mean S_p) dS_t + (1 - lambda) mean S_t dS_p; for independent
+    noise the best weights of the standardised similarities are in the ratio of the target's two z-scores. The target is
+    not known, so the best image of the weighted sum stands for it; weights and images take turns (pseudo-relevance).
     """
-    _, best = scan(text, gallery, [Balance("proxy", tuple(lambdas))], {"proxy": proxy}, head, exclude, **limits)[0]
     text_side, proxy_side = _sampled(text, proxy, gallery)
-    clear = []
-    for number, value in enumerate(lambdas):
-        scores = text_side * (value + (1 - value) * proxy_side)
-        clear.append(float(((best[number].mean(1) - scores.mean(1)) / scores.std(1)).mean()))
-    return lambdas[clear.index(max(clear))]
+    t_mean, p_mean = text_side.mean(1, keepdim=True), proxy_side.mean(1, keepdim=True)
+    t_sd, p_sd = text_side.std(1, keepdim=True), proxy_side.std(1, keepdim=True)
+    clear = torch.ones(2)
+    for _ in range(rounds):
+        parts = {"proxy": proxy * (clear[1] / p_sd)}
+        summed = [Balance("proxy", (0.5,), "sum")]
+        best = scan(text * (clear[0] / t_sd), gallery, summed, parts, 1, exclude, **limits)[0][0][0, :, 0]
+        # An exclusion from a gallery of one image leaves nothing (-1), whose similarity means nothing either.
+        images = unit(torch.as_tensor(gallery[best.clamp(min=0)]).float(), "gallery")
+        z_text = ((text * images).sum(1, keepdim=True) - t_mean) / t_sd
+        z_proxy = ((proxy * images).sum(1, keepdim=True) - p_mean) / p_sd
+        clear = torch.stack([z_text.mean(), z_proxy.mean()]).clamp(min=1e-3)
+    ratio = clear[0] / clear[1] * p_sd.mean() * t_mean.mean() / t_sd.mean() - p_mean.mean()
+    return float(ratio.clamp(min=0) / (1 + ratio.clamp(min=0)))
 
 
 def _sampled(text, proxy, gallery):

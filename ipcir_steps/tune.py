@@ -91,8 +91,11 @@ def label_free(world, settings, limits) -> dict:
     from ipcir_steps.fusion import robust_proxy
 
     proxy = robust_proxy(world.proxies, world.references, world.perturbation, scale=settings.scale)
-    sharp = sweeps.sharpest(world.text, proxy, world.gallery, settings.lambdas, exclude=world.exclude, **limits)
-    return {"matched_spread": sweeps.matched_spread(world.text, proxy, world.gallery), "sharpest": sharp}
+    sides = world.text, proxy, world.gallery
+    return {
+        "matched_spread": sweeps.matched_spread(*sides),
+        "agreed": sweeps.agreed(*sides, exclude=world.exclude, **limits),
+    }
 
 
 def read_world(args):

@@ -75,12 +75,18 @@ def test_matched_spread_balances_both_terms():
     assert float((value * a).std(1).median()) == pytest.approx(float(((1 - value) * b).std(1).median()), rel=1e-3)
 
 
-def test_sharpest_prefers_the_side_that_separates():
+def test_agreed_follows_the_clearer_side():
     draw = torch.Generator().manual_seed(0)
-    gallery = torch.nn.functional.normalize(torch.randn(3000, 32, generator=draw), dim=1)
-    right, noise = gallery[:50], 0.05 * torch.randn(50, 32, generator=draw)
-    # S_t S_p is sharper than S_t when both point at the target; a constant proxy similarity adds nothing.
-    assert sweeps.sharpest(right, right + noise, gallery, (0.0, 0.5, 1.0)) == 0.0
+    # All images share a direction, as CLIP's do, so similarities are positive.
+    gallery = torch.randn(3000, 32, generator=draw) + 2
+    right = torch.nn.functional.normalize(gallery[:80], dim=1)
+    noise = [torch.randn(80, 32, generator=draw) / 32**0.5 for _ in range(2)]
+    clear_text = sweeps.agreed(right + 0.2 * noise[0], right + 3 * noise[1], gallery)
+    clear_proxy = sweeps.agreed(right + 3 * noise[0], right + 0.2 * noise[1], gallery)
+    assert 0 <= clear_proxy < clear_text <= 1
+    # The length of the proxy, which is arbitrary, only moves lambda; the order of the images stays as good.
+    other = sweeps.agreed(right + 0.2 * noise[0], 4 * (right + 3 * noise[1]), gallery)
+    assert other > clear_text
 
 
 def _noisy_world(directory, text_noise, proxy_noise, queries=60):
