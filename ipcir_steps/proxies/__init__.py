@@ -1,12 +1,22 @@
 """Draw proxy images from layouts: generators behind one interface, MIGC with ELITE as published among them."""
 
 import argparse
+import importlib
 from pathlib import Path
 
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.journal import shard
 from ipcir_steps.models import load_manifest
 from ipcir_steps.settings import add_settings, read_settings
+
+# The building blocks, importable from here; loaded on first use, because they bring torch and diffusers.
+BLOCKS = {
+    **dict.fromkeys(("MIGC", "MIGCPlus", "NaiveFuser"), "migc"),
+    **dict.fromkeys(("MIGCProcessor", "Plan", "Stage"), "processors"),
+    **dict.fromkeys(("load_migc", "install"), "checkpoints"),
+    **dict.fromkeys(("GlobalMapper", "LocalMapper", "load_elite"), "elite"),
+    **dict.fromkeys(("LayoutPipeline", "Item"), "pipeline"),
+}
 
 MODELS = {
     "model": "manifest or directory of the diffusion model",
@@ -16,6 +26,12 @@ MODELS = {
     "vision": "CLIP vision model that ELITE reads references with (openai/clip-vit-large-patch14)",
     "detector": "Grounding DINO, for the acceptance check",
 }
+
+
+def __getattr__(name: str):
+    if name not in BLOCKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{BLOCKS[name]}"), name)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -71,9 +71,10 @@ def load_check(settings: Proxies, models: dict[str, Manifest]) -> Check | None:
 
 
 def draw_accepted(generator: Generator, task: Task, check: Check | None, settings: Proxies) -> tuple[list, list, dict]:
-    """Images, their seeds, and notes. With a check, rejected images are redrawn from new seeds, ``redraws`` times at most.
+    """Images, their seeds, and notes.
 
-    The last image is kept when none was accepted; the verdicts are in the notes.
+    With a check, rejected images are redrawn from new seeds, ``redraws`` times at most. The last image is kept when
+    none was accepted; the verdicts are in the notes.
     """
     drawn, notes = generator.draw(task)
     images, seeds = list(drawn), list(task.seeds)

@@ -109,3 +109,12 @@ def test_elite_needs_every_projection(unet, checkpoints, tmp_path):
         load_elite(unet, checkpoints / "global.pt", tmp_path / "local.pt", vision)
     with pytest.raises(ModelError, match="is not an ELITE mapper"):
         load_elite(unet, checkpoints / "migc.ckpt", checkpoints / "local.pt", vision)
+
+
+def test_the_building_blocks_are_importable_from_the_room():
+    from ipcir_steps import proxies
+
+    for name in proxies.BLOCKS:
+        assert getattr(proxies, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        proxies.nothing  # noqa: B018
