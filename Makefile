@@ -15,8 +15,8 @@ demo: $(READY)  ## the main job on the embedded default: every step, real model 
 	snakemake --cores 2 results/mini_cirr_metrics.json
 	ipcir results --show results/mini_cirr_metrics.json
 
-mini-benchmarks: $(READY)  ## the demo on all three embedded benchmarks, with figures
-	snakemake --cores 2 all
+mini-benchmarks: $(READY)  ## every baseline on all three embedded benchmarks, with figures
+	snakemake --cores 2 all --configfile configs/all_baselines.yaml
 
 test: $(READY)
 	pytest -q

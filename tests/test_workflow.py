@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 import yaml
 
+from ipcir_steps.features import load_features
 from ipcir_steps.files import read_json, read_jsonl
 
 ROOT = Path(__file__).parents[1]
@@ -123,6 +125,34 @@ def test_same_bytes_from_scratch_with_any_shard_count(tmp_path, models, photos):
     captions = read_jsonl(tmp_path / "run1/results/mine/val/source_captions.jsonl")
     assert captions[0]["captions"] == captions[2]["captions"]  # one reference, captioned once
     assert len(read_jsonl(tmp_path / "run1/results/mine/val/shards/captions/0.jsonl")) == 3
+
+
+def test_a_baseline_of_ones_own_is_one_file_and_one_line(workspace, photos):
+    (workspace / "toy.py").write_text(
+        '"""The reference image, turned around."""\n\n\n'
+        "def text_features(inputs, settings):\n"
+        '    values, missing = inputs.features("references")\n'
+        "    return -values, missing\n"
+    )
+    target = "results/mine/val/mini/{}/text.safetensors"
+    ready = target.format("toy").replace("mine/val/mini", "{dataset}/{split}/{backbone}")
+    config = {
+        "datasets": {"mine": photos},
+        "own_baselines": {"toy": "toy:text_features", "ready": ready},
+        "baselines": ["image_only", "toy", "ready"],
+    }
+    targets = [target.format(name) for name in config["baselines"]]
+    metrics = "results/mine/val/mini/toy/rp_bm.metrics.json"
+    snakemake(workspace, *targets, metrics, config=config)
+    image, toy, again = (load_features(workspace / path) for path in targets)
+    assert (toy.values != 0).any() and toy.names == image.names
+    np.testing.assert_allclose(toy.values / np.linalg.norm(toy.values, axis=-1)[:, None], -image.values, atol=1e-6)
+    assert (again.values == toy.values).all()
+    assert read_json(workspace / metrics)["queries"] == 4
+    with open(workspace / "toy.py", "a") as file:
+        file.write("# changed\n")
+    plan = snakemake(workspace, *targets, "--dry-run", config=config).stdout
+    assert "baseline=toy" in plan and "baseline=image_only" not in plan
 
 
 def test_broken_files_are_skipped_counted_and_fall_back_to_text(workspace, photos):
