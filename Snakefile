@@ -11,6 +11,12 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+# Compute steps never use the network; only the rules in models.smk switch it on again.
+shell.prefix(
+    "set -euo pipefail; export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false; "
+)
+
+
 include: "rules/common.smk"
 include: "rules/mini.smk"
 include: "rules/models.smk"
