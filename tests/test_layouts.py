@@ -117,6 +117,19 @@ def test_what_is_no_layout_is_refused(answer, field):
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("box", "size", "stored"),
+    [
+        ([0.2, 1, 0.6, 1], 3, [0.2, 0.7, 0.6, 1.0]),
+        ([0.5, 0, 0.5, 0.9], 2, [0.4, 0.0, 0.6, 0.9]),
+        ([-0.2, 0.5, 0.3, 1.2], 5, [0.0, 0.5, 0.3, 1.0]),
+    ],
+)
+def test_boxes_are_made_to_fit(box, size, stored):
+    layout = parse_layout({"scene": "a lawn", "instances": [{**DOG, "box": box, "size": size}]})
+    assert list(layout.instances[0].box) == pytest.approx(stored)
+
+
 def test_sizes_and_scenes_of_the_released_kind():
     items = [{**DOG, "size": size, "label": str(n)} for n, size in enumerate(("2-3", "n/a", 10, "4.5", "2-1", None))]
     scenes = [{"label": "a hall", "desc": text, "is_scene": True} for text in ("bright hall.]", "", "bright hall.]")]

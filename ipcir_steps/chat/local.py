@@ -1,6 +1,9 @@
 """A chat model on this machine, through transformers: plain, quantised, or a GGUF file."""
 
+import contextlib
 import functools
+import io
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +92,11 @@ class Local:
 
     @torch.inference_mode()
     def _decode(self, conversation, seed: int, schema: dict) -> str:
+<<<<<<< HEAD
         """Sample under the grammar of ``schema``; after max_new_tokens close what is open: the answer stays whole."""
+=======
+        """Sample under the grammar of ``schema``; after max_new_tokens, close what is open: the answer is whole."""
+>>>>>>> language
         import xgrammar
 
         model, tokenizer = self.loaded
@@ -147,8 +154,10 @@ def _load(path: Path, settings: Chat):
     source = {"pretrained_model_name_or_path": str(path), "local_files_only": True}
     if path.suffix == ".gguf":
         source = {**source, "pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    # The GGUF reader draws its bar without asking whether anybody watches.
+    bars = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), bars:
             warnings.simplefilter("ignore")
             tokenizer = AutoTokenizer.from_pretrained(**source, padding_side="left")
             model = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype, **spread).eval()

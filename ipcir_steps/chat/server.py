@@ -3,6 +3,7 @@
 import concurrent.futures
 import email.utils
 import json
+import logging
 import os
 import random
 import time
@@ -18,6 +19,7 @@ from ipcir_steps.files import digest, seed
 
 LARGEST_ANSWER = 4_000_000  # bytes
 FIRST_PAUSE = 0.5  # seconds, doubled after each failed attempt
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request otherwise
 
 
 class _Again(Exception):

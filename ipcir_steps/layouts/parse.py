@@ -123,12 +123,13 @@ def _instance(item: Mapping, where: str) -> Instance:
         raise LayoutError(f"{where}.label", "is empty")
     modality = _modality(_get(item, "modality"), where)
     from_query = _flag(_get(item, "from_query"), default=modality == "image", where=f"{where}.from_query")
+    size = _size(_get(item, "size"))
     values = {
         "label": label or named,
         "category": category or named,
         "description": description or named,
-        "box": _box(_get(item, "box"), f"{where}.box"),
-        "size": _size(_get(item, "size")),
+        "box": _box(_get(item, "box"), size, f"{where}.box"),
+        "size": size,
         "from_query": from_query,
         # Only what is in the reference image can be drawn like it.
         "modality": (modality or "image") if from_query else "text",
@@ -149,7 +150,7 @@ def _text(value) -> str:
     if not isinstance(value, str):
         return ""
     line = " ".join("".join(c if c.isprintable() else " " for c in value[:2400]).split())
-    return line.rstrip("]#[ ").strip('"` ')
+    return line.rstrip("]#[ ").strip('"`,; ')
 
 
 def _flag(value, default: bool, where: str) -> bool:
@@ -192,7 +193,7 @@ def _float(value) -> float:
         return math.nan
 
 
-def _box(value, where: str) -> tuple[float, float, float, float]:
+def _box(value, size: float, where: str) -> tuple[float, float, float, float]:
     if isinstance(value, str):
         value = re.findall(r"-?\d{1,9}(?:\.\d{1,20})?", value[:400])
     if isinstance(value, Mapping):
@@ -207,14 +208,14 @@ def _box(value, where: str) -> tuple[float, float, float, float]:
         raise LayoutError(where, "is not in fractions, percent or per mille of the image")
     scale = 1 if largest <= 1.5 else 100 if largest <= 100 else 1000
     x1, y1, x2, y2 = (min(1.0, max(0.0, number / scale)) for number in numbers)
-    (x1, x2), (y1, y2) = _side(x1, x2), _side(y1, y2)
+    (x1, x2), (y1, y2) = _side(x1, x2, 0.1 * size), _side(y1, y2, 0.1 * size)
     return x1, y1, x2, y2
 
 
-def _side(start: float, end: float) -> tuple[float, float]:
-    """In order, and at least LEAST_SIDE long inside [0, 1]."""
+def _side(start: float, end: float, length: float) -> tuple[float, float]:
+    """In order; what is shorter than LEAST_SIDE becomes ``length`` about its middle, inside [0, 1]."""
     start, end = min(start, end), max(start, end)
     if end - start < LEAST_SIDE:
-        start = min(start, 1 - LEAST_SIDE)
-        end = start + LEAST_SIDE
+        start = min(max(0.0, (start + end - length) / 2), 1 - length)
+        end = min(1.0, start + length)
     return start, end
