@@ -92,11 +92,7 @@ class Local:
 
     @torch.inference_mode()
     def _decode(self, conversation, seed: int, schema: dict) -> str:
-<<<<<<< HEAD
-        """Sample under the grammar of ``schema``; after max_new_tokens close what is open: the answer stays whole."""
-=======
         """Sample under the grammar of ``schema``; after max_new_tokens, close what is open: the answer is whole."""
->>>>>>> language
         import xgrammar
 
         model, tokenizer = self.loaded
