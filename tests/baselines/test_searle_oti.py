@@ -56,11 +56,10 @@ def test_continues_after_a_kill_with_the_same_result(encoder, tmp_path, monkeypa
     references = tmp_path / "r.safetensors"
     save_features(references, Features(values, tuple("0123"), (), encoder.identity))
     (tmp_path / "p.json").write_text(json.dumps(PHRASES))
-    settings = Inversion(steps=3, images_per_batch=1)
+    settings = Inversion(steps=3, images_per_batch=1, phrases=str(tmp_path / "p.json"))
 
     def run(name):
-        files = {"references": references, "phrases": tmp_path / "p.json"}
-        inputs = Inputs(queries, "circo", files, tmp_path / name, seed=1)
+        inputs = Inputs(queries, "circo", {"references": references}, tmp_path / name, seed=1)
         inputs.__dict__["encoder"] = encoder
         return searle_oti.text_features(inputs, settings)[0]
 
