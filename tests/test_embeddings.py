@@ -29,8 +29,10 @@ def world(tmp_path, monkeypatch):
         Picture.fromarray(pixels).save(f"i{number}.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "i0.png").read_bytes()[:200])
     images = [Image(f"i{n}", f"i{n}.png", 30 + 20 * n, 40) for n in range(4)]
-    write_records("gallery.jsonl", [*images, Image("gone", "gone.png"), Image("bad", "bad.png", 30, 40)])
+    write_records("gallery.jsonl", images)
+    write_records("references.jsonl", [*images, Image("gone", "gone.png"), Image("bad", "bad.png", 30, 40)])
     queries = [Query("1", "i2", ["a"]), Query("2", "i0", ["b"]), Query("3", "i2", ["c"]), Query("4", "gone", ["d"])]
+    queries.append(Query("5", "bad", ["e"]))
     write_records("queries.jsonl", queries)
     return tmp_path
 
@@ -43,14 +45,13 @@ def run(clip_directory, kind, *options):
 
 def test_gallery(world, clip_directory, encoder):
     found = run(clip_directory, "images", "--images", "gallery.jsonl", "--root", ".", "--settings", '{"batch_size": 3}')
-    assert found.names == ("i0", "i1", "i2", "i3", "gone", "bad") and found.missing == ("gone", "bad")
-    assert found.values.shape == (6, 24) and found.values.dtype == np.float32
+    assert found.names == ("i0", "i1", "i2", "i3") and found.missing == ()
+    assert found.values.shape == (4, 24) and found.values.dtype == np.float32
     for number in range(4):
         pixels = encoder.transform(Picture.open(f"i{number}.png"))[None]
         with torch.no_grad():
             expected = encoder.model.encode_image(pixels)[0].numpy()
         np.testing.assert_allclose(found.values[number], expected, rtol=0, atol=1e-6)
-    assert not found.values[4:].any()
     assert found.model["digest"] == encoder.identity["digest"] and len(found.model["digest"]) == 64
     assert not (world / "out.safetensors.part").exists()
 
@@ -61,16 +62,23 @@ def test_references_are_rows_of_queries_and_encoded_once(world, clip_directory, 
     seen = []
     pixels = Encoder.pixels
     monkeypatch.setattr(Encoder, "pixels", lambda self, batch: seen.append(len(batch)) or pixels(self, batch))
-    found = run(clip_directory, "images", "--images", "gallery.jsonl", "--root", ".", "--queries", "queries.jsonl")
-    assert found.names == ("1", "2", "3", "4") and found.missing == ("4",)
+    found = run(clip_directory, "images", "--images", "references.jsonl", "--root", ".", "--queries", "queries.jsonl")
+    assert found.names == ("1", "2", "3", "4", "5") and found.missing == ("4", "5")
+    assert not found.values[3:].any()
     assert sum(seen) == 2
     assert np.array_equal(found.values[0], found.values[2]) and not np.array_equal(found.values[0], found.values[1])
+
+
+def test_a_gallery_must_be_complete(world, clip_directory, capsys):
+    command = ["embeddings", "images", "--images", "references.jsonl", "--root", ".", "--model", str(clip_directory)]
+    assert main([*command, "--output", "o.safetensors"]) == 2
+    assert "references.jsonl: record gone: the image is absent" in capsys.readouterr().err
 
 
 def test_captions(world, clip_directory, encoder):
     write_jsonl("c.jsonl", [{"query_id": "2", "captions": ["x", "y"]}, {"query_id": "1", "captions": ["y", "z"]}])
     found = run(clip_directory, "captions", "--queries", "queries.jsonl", "--captions", "c.jsonl")
-    assert found.values.shape == (4, 2, 24) and found.missing == ("3", "4")
+    assert found.values.shape == (5, 2, 24) and found.missing == ("3", "4", "5")
     assert np.array_equal(found.values[0, 0], found.values[1, 1])
     np.testing.assert_allclose(found.values[0, 1], encoder.texts(["z"])[0].numpy(), rtol=0, atol=1e-6)
 
@@ -92,7 +100,7 @@ def test_proxies(world, clip_directory):
         clip_directory, "proxies", "--queries", "queries.jsonl", "--index", "index.jsonl", "--images", "drawn"
     )
     gallery = run(clip_directory, "images", "--images", "gallery.jsonl", "--root", ".")
-    assert proxies.values.shape == (4, 2, 24) and proxies.missing == ("2", "3", "4")
+    assert proxies.values.shape == (5, 2, 24) and proxies.missing == ("2", "3", "4", "5")
     np.testing.assert_allclose(proxies.values[0], gallery.values[:2], rtol=0, atol=1e-6)
 
 

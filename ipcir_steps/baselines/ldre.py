@@ -9,10 +9,9 @@ from torch.nn.functional import normalize
 from ipcir_steps.baselines.inputs import Inputs
 from ipcir_steps.config.baselines import LDRE
 from ipcir_steps.errors import InputError
+from ipcir_steps.ranking.streaming import top_sum
 
 log = logging.getLogger(__name__)
-
-BLOCK = 8192  # gallery rows per block; the largest temporary is Q x BLOCK float32
 
 
 def ensemble(
@@ -24,17 +23,20 @@ def ensemble(
     softmax_c(v_c / max v / temperature); the text feature is sum_c weights_c t_c, not normalised again.
 
     target, source: [C, Q, D] un-normalised features of the target and source captions; gallery: [G, D] tensor or
-    memory-mapped array, read in blocks. scope "dataset" (published): v is summed over all queries, so a query's
-    feature depends on the others; "query": each query has its own v. Queries with a zero vector on either side
-    (missing captions) do not count in v. Returns (text float32 [Q, D], weights float32 [C], or [C, Q] per query).
+    memory-mapped array, read in blocks (see ipcir_steps.ranking.streaming.top_sum). scope "dataset" (published): v is
+    summed over all queries, so a query's feature depends on the others; "query": each query has its own v. Queries
+    with a zero vector on either side (missing captions) do not count in v. Returns (text float32 [Q, D], weights
+    float32 [C], or [C, Q] per query).
     """
     target, source = (torch.as_tensor(part).float() for part in (target, source))
     if target.shape != source.shape:
         raise InputError(f"target captions are {tuple(target.shape)}, source captions {tuple(source.shape)}")
     if scope not in ("dataset", "query"):
         raise ValueError(f"scope {scope!r}: use 'dataset' or 'query'")
-    values = lost_similarity(target, source, gallery, k)
+    complete = target.any(-1) & source.any(-1)
     target = normalize(target, dim=-1)
+    difference = (target - normalize(source, dim=-1)) * complete.unsqueeze(-1)
+    values = top_sum(difference.transpose(0, 1), gallery, k).double().T
     values = values.sum(1) if scope == "dataset" else values
     largest = values.amax(0, keepdim=True)
     scaled = values / torch.where(largest > 0, largest, 1)
@@ -42,28 +44,6 @@ def ensemble(
     weights = torch.softmax(scaled.float() / temperature, 0)
     text = torch.einsum("c,cqd->qd" if scope == "dataset" else "cq,cqd->qd", weights, target)
     return text, weights
-
-
-def lost_similarity(target: torch.Tensor, source: torch.Tensor, gallery, k: int) -> torch.Tensor:
-    """float64 [C, Q]: the sum of the k largest entries of max(-(t - o) g^T, 0) of each caption of each query.
-
-    One product with the difference vector per block and caption, and a running top-k: nothing larger than
-    Q x BLOCK is held.
-    """
-    captions, queries, _ = target.shape
-    away = normalize(source, dim=-1) - normalize(target, dim=-1)
-    away[~(target.any(-1) & source.any(-1))] = 0
-    best = torch.zeros(captions, queries, k)
-    for start in range(0, len(gallery), BLOCK):
-        # as_tensor would warn about, and keep, a read-only memory map
-        block = torch.from_numpy(np.array(gallery[start : start + BLOCK], dtype=np.float32))
-        block = normalize(block, dim=-1)
-        for caption in range(captions):
-            similarity = away[caption] @ block.T
-            top = similarity.topk(min(k, len(block)), sorted=False).values
-            best[caption] = torch.cat([best[caption], top], 1).topk(k, sorted=False).values
-    # The running lists start at zero, so negative entries have already been clamped.
-    return best.sum(-1, dtype=torch.float64)
 
 
 def mean_caption(target) -> torch.Tensor:

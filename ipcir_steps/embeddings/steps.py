@@ -20,7 +20,10 @@ log = logging.getLogger(__name__)
 
 
 def images(args: argparse.Namespace, settings: Embeddings) -> None:
-    """Gallery [G, D], rows = images; or with queries [Q, D], rows = queries. Absent images are listed as missing."""
+    """Gallery [G, D], rows = images; or with queries [Q, D], rows = queries.
+
+    A gallery must be complete; queries whose reference is absent or damaged are listed as missing.
+    """
     paths = {
         image.name: None
         if image.width is None
@@ -39,6 +42,10 @@ def images(args: argparse.Namespace, settings: Embeddings) -> None:
         paths = {query.reference: paths[query.reference] for query in queries}
     encoder = load_encoder(args.model, settings)
     vectors = encode_images(paths, encoder, settings, args.output, sha256(args.images))
+    absent = [name for name, vector in vectors.items() if vector is None]
+    if absent and not args.queries:
+        remedy = "Replace it, or run ipcir datasets again with missing_images: skip."
+        raise InputError("the image is absent or cannot be decoded", file=args.images, record=absent[0], remedy=remedy)
     _save(args.output, rows, vectors, encoder, squeeze=True)
 
 

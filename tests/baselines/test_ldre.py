@@ -21,8 +21,7 @@ def naive(target, source, gallery, k, temperature):
 
 @pytest.mark.parametrize(("k", "temperature"), [(5, 0.04), (50, 0.01)])
 @pytest.mark.parametrize("scope", ["dataset", "query"])
-def test_ensemble_is_its_definition(k, temperature, scope, monkeypatch):
-    monkeypatch.setattr(ldre, "BLOCK", 37)  # several blocks, the last one shorter than k
+def test_ensemble_is_its_definition(k, temperature, scope):
     target, source, gallery = features(4, 6, 16), features(4, 6, 16, seed=1), features(120, 16, seed=2)
     t, values, temperature = naive(target, source, gallery, k, temperature)
     values = values.sum(1) if scope == "dataset" else values
