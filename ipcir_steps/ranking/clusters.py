@@ -54,7 +54,8 @@ class Report:
 def build(gallery, count: int | None = None, rounds=8, seed=0, block=8192) -> Clusters:
     """Spherical k-means on a sample, then one pass that assigns every image. gallery [G, D] as in ``rank``.
 
-    count: clusters, 2 sqrt(G) unless given; more than the gallery has groups, else two share a wide one. The result is exact whatever the clusters are; good ones make it fast.
+    count: clusters, 2 sqrt(G) unless given; should be more than the gallery has groups, else two share a wide one.
+    The result is exact whatever the clusters are; good ones make it fast.
     """
     total = len(gallery)
     count = min(total, count or max(1, round(2 * total**0.5)))
