@@ -29,8 +29,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2_000_000)
     parser.add_argument("--dims", type=int, default=64)
-    parser.add_argument("--groups", type=int, default=2000)
+    parser.add_argument("--groups", type=int, default=1000)
     parser.add_argument("--spread", type=float, nargs="+", default=[0.02, 0.04, 0.08], help="noise per dimension")
+    parser.add_argument("--clusters", type=int, help="2 sqrt(images) unless given")
     parser.add_argument("--queries", type=int, default=200)
     args = parser.parse_args()
     draw = torch.Generator().manual_seed(1)
@@ -44,7 +45,7 @@ def main():
         text, proxy = (
             rows + rows.norm(dim=1).mean() * 0.06 * torch.randn(rows.shape, generator=draw) for _ in range(2)
         )
-        clusters, building = timed(build, gallery)
+        clusters, building = timed(build, gallery, args.clusters)
         (indices, scores, report), searching = timed(search, text, clusters, 50, proxy, 0.3)
         (other, values), scanning = timed(rank, text, gallery, 50, proxy, (0.3,))
         differ = indices != other[0]

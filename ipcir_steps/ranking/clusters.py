@@ -17,6 +17,7 @@ from ipcir_steps.ranking.topk import TopK
 
 ERROR = 2e-6  # float32 error of a cosine
 SLACK = 1e-5  # float32 error of a score, relative to the largest possible one
+TRIED = 7  # clusters to visit before a query is given up: a wide cluster may come before the right one
 WORTH = 0.5  # a scan runs at full speed of the processor, so the search has to spare at least this share of it
 
 
@@ -53,10 +54,11 @@ class Report:
 def build(gallery, count: int | None = None, rounds=8, seed=0, block=8192) -> Clusters:
     """Spherical k-means on a sample, then one pass that assigns every image. gallery [G, D] as in ``rank``.
 
-    count: clusters, sqrt(G) unless given. The result is exact whatever the clusters are; good ones make it fast.
+    count: clusters, 2 sqrt(G) unless given; should be more than the gallery has groups, else two share a wide one.
+    The result is exact whatever the clusters are; good ones make it fast.
     """
     total = len(gallery)
-    count = min(total, count or max(1, round(total**0.5)))
+    count = min(total, count or max(1, round(2 * total**0.5)))
     draw = torch.Generator().manual_seed(seed)
     picked = torch.randperm(total, generator=draw)[: min(total, 32 * count)].sort().values.numpy()
     sample = torch.cat([part[:n].clone() for _, n, part in blocks(gallery, block, subset=picked)])
@@ -124,7 +126,7 @@ def search(text, clusters: Clusters, k=50, proxy=None, weight=1.0, balance="prod
             break
         active = active[upper[active].gather(1, order[active, at : at + 1])[:, 0] >= best.scores[active, -1]]
         left = ((upper[active] >= best.scores[active, -1:]) * sizes).sum(1)
-        hopeless = (left > WORTH * len(clusters.rows)) & (seen[active] >= 4 * k)
+        hopeless = (left > WORTH * len(clusters.rows)) & (seen[active] >= 4 * k) & (at >= TRIED)
         scanned[active[hopeless]] = True
         active = active[~hopeless]
     indices, scores = best.indices, best.scores
