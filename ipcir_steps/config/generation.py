@@ -26,6 +26,9 @@ class Proxies(Section):
     precision: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         "auto", description="number format of the weights; auto is float16 on a GPU and float32 elsewhere"
     )
+    base_config: str | None = Field(
+        None, description="diffusers directory with the configs and tokenizer of a --model that is one safetensors file"
+    )
     migc_steps: int = Field(25, ge=-1, description="migc: last step index (0-based) of the MIGC blocks; -1 for none")
     fuser_steps: int = Field(50, ge=-1, description="migc: last step index (0-based) of the naive fuser; -1 for none")
     published_gate: bool = Field(

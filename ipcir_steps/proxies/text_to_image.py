@@ -49,24 +49,32 @@ class TextToImage:
 
 
 def load_pipeline(kind, model: Manifest, settings: Proxies):
-    """A diffusers pipeline from its directory, without a safety checker. kind None: the class named there.
+    """A diffusers pipeline from its directory or from one safetensors file, without a safety checker.
 
-    Raises ModelError when the directory is not one. Only safetensors weights are read.
+    kind: pipeline class; None takes the one that the directory names. A single file needs ``settings.base_config``.
+    Raises ModelError when the model is neither. Only safetensors weights are read.
     """
     device, dtype = placement(settings)
     logging.disable_progress_bar()
-    index = "model_index.json"
-    if index not in model.files:
-        raise ModelError(f"model '{model.name}': {model.path} is not a diffusers directory ({index} is missing).")
-    content = read_json(Path(model.path) / index)
-    kind = kind or getattr(diffusers, str(content.get("_class_name")), None)
-    if kind is None:
+    single = model.path.endswith(".safetensors")
+    directory = Path(settings.base_config or "") if single else Path(model.path)
+    index = directory / "model_index.json"
+    if single and not settings.base_config:
+        raise ModelError(f"model '{model.name}': {model.path} is one file; set proxies.base_config to its configs.")
+    if not index.is_file():
+        raise ModelError(f"model '{model.name}': {directory} is not a diffusers directory ({index.name} is missing).")
+    content = read_json(index)
+    named = getattr(diffusers, str(content.get("_class_name")), None)
+    if named is None:
         raise ModelError(f"model '{model.name}': diffusers has no pipeline {content.get('_class_name')!r}.")
-    extra = {"safety_checker": None} if "safety_checker" in content else {}
+    options = {"torch_dtype": dtype, "local_files_only": True}
+    if "safety_checker" in content:
+        options["safety_checker"] = None
     try:
-        pipeline = kind.from_pretrained(
-            model.path, torch_dtype=dtype, local_files_only=True, use_safetensors=True, **extra
-        )
+        if single:
+            pipeline = named.from_single_file(model.path, config=str(directory), **options)
+        else:
+            pipeline = (kind or named).from_pretrained(model.path, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
         raise ModelError(f"model '{model.name}': {model.path} cannot be loaded ({error}).") from error
     pipeline.set_progress_bar_config(disable=True)
