@@ -19,13 +19,14 @@ rule baseline:
     benchmark:
         "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/baseline.tsv"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/vision.yaml"
     container:
-        container("analysis")
+        container("vision")
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=30,
+        runtime=720,
+        gpu=1,
     params:
         format=lambda wildcards: dataset_of(wildcards).format,
         settings=baseline_settings,
