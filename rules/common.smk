@@ -193,3 +193,12 @@ def submission_inputs():
         "queries": of_hidden_split("results/{dataset}/{split}/queries.jsonl"),
         "gallery": of_hidden_split("results/{dataset}/{split}/gallery.jsonl"),
     }
+
+
+def chat_model(step):
+    """The chat model's manifest; nothing where a server answers."""
+    return (
+        []
+        if getattr(CONFIG, step).backend == "openai"
+        else "resources/manifests/chat.json"
+    )

@@ -32,7 +32,7 @@ rule masks:
     shell:
         "ipcir masks --queries {input.queries} --layouts {input.layouts}"
         " --references {input.references} --root {params.root:q}"
-        " --detector {input.detector} --segmenter {input.segmenter}"
+        " --detector {input.detector} --segmenter {input.segmenter} --cache resources/cache"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
 

@@ -6,7 +6,7 @@ rule reasoning:
     input:
         queries="results/{dataset}/{split}/queries.jsonl",
         captions="results/{dataset}/{split}/source_captions.jsonl",
-        model="resources/manifests/chat.json",
+        model=chat_model("reasoning"),
     output:
         "results/{dataset}/{split}/shards/reasoning/{shard}.jsonl",
     log:
@@ -24,10 +24,11 @@ rule reasoning:
         gpu=1,
     params:
         seed=CONFIG.seed,
+        model=lambda wildcards, input: f"--model {input.model}" if input.model else "",
         shards=CONFIG.shards,
         settings=section_json(CONFIG, "reasoning"),
     shell:
-        "ipcir reasoning --queries {input.queries} --captions {input.captions} --model {input.model}"
+        "ipcir reasoning --queries {input.queries} --captions {input.captions} {params.model} --cache resources/cache"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
 
