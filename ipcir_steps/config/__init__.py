@@ -44,7 +44,9 @@ class Config(Section):
     )
     captions: Captions = Field(Captions(count=5, max_new_tokens=16), description="source captions (BLIP-2)")
     reasoning: Reasoning = Field(Reasoning(max_new_tokens=24), description="target captions (chat model)")
-    layouts: Layouts = Field(Layouts(max_instances=2, max_text=24, max_new_tokens=256), description="layouts (chat model)")
+    layouts: Layouts = Field(
+        Layouts(max_instances=2, max_text=24, max_new_tokens=256), description="layouts (chat model)"
+    )
     masks: Masks = Field(Masks(), description="reference-instance masks (Grounding DINO, SAM)")
     proxies: Proxies = Field(Proxies(width=64, height=64, steps=10), description="imagined proxy images")
     embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
