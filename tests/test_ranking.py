@@ -13,7 +13,8 @@ from pyarrow import parquet
 from ipcir_steps import ranking
 from ipcir_steps.errors import InputError
 from ipcir_steps.features import Features, save_features
-from ipcir_steps.ranking import command, rank
+from ipcir_steps.metrics import read_rankings
+from ipcir_steps.ranking import rank
 from ipcir_steps.ranking.streaming import Balance, block_rows, scan, top_sum
 from ipcir_steps.ranking.topk import TopK
 from ipcir_steps.records import Image, Query, write_records
@@ -220,7 +221,7 @@ def _run(directory, *extra, variants=("base", "pi", "rp", "rp_bm"), output="out"
     given_args += ["--gallery-images", str(directory / "gallery.jsonl"), "--output-dir", str(directory / output)]
     given_args += ["--fusion", str(directory / "pi.safetensors"), str(directory / "rp.safetensors")]
     ranking.main(parser.parse_args([*given_args, "--variants", *variants, *extra]))
-    return {v: command.read_rankings(directory / output / f"{v}.rankings.parquet") for v in variants}
+    return {v: read_rankings(directory / output / f"{v}.rankings.parquet") for v in variants}
 
 
 def test_command_writes_every_variant(world):
@@ -256,6 +257,18 @@ def test_command_excludes_the_reference(world):
     without = _run(directory, "--exclude-reference", variants=("base",), output="without")["base"]
     for n, query in enumerate(without):
         assert without[query] == [name for name in kept[query] if name != names[n]] and len(without[query]) == 29
+
+
+def test_image_sets_are_ranked_in_the_order_of_the_full_list(world):
+    directory, _, names = world
+    groups = [[names[n], *names[3 * n + 5 : 3 * n + 10]] for n in range(5)]
+    queries = [Query(f"q{n}", names[n], ("redder",), group=[*groups[n], "absent.png"]) for n in range(4)]
+    write_records(directory / "queries.jsonl", [*queries, Query("q4", names[4], ("redder",))])
+    for variant, full in _run(directory, "--settings", '{"k": 30}').items():
+        inner = read_rankings(directory / "out" / f"{variant}.subset.parquet")
+        assert list(inner) == ["q0", "q1", "q2", "q3"]
+        for n, query in enumerate(inner):
+            assert inner[query] == [name for name in full[query] if name in groups[n][1:]]
 
 
 def test_categories_have_their_own_gallery(world):

@@ -184,14 +184,3 @@ def write_rankings(path: str | Path, rows, balance: dict) -> None:
     arrays = [pa.array(column, kind) for column, kind in zip(columns, types.values(), strict=True)]
     with atomic(path) as temporary:
         parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")
-
-
-def read_rankings(path: str | Path) -> dict[str, list[str]]:
-    """{query_id: images, best first} as ipcir_steps.metrics takes it."""
-    from pyarrow import parquet
-
-    table = parquet.read_table(path, columns=["query_id", "image"]).to_pydict()
-    rankings: dict[str, list[str]] = {}
-    for query, image in zip(table["query_id"], table["image"], strict=True):
-        rankings.setdefault(query, []).append(image)
-    return rankings
