@@ -23,23 +23,26 @@ def draw(result: dict):
     matplotlib.rcParams.update({"svg.hashsalt": "ipcir", "font.size": 9, "axes.spines.top": False})
     metrics = [name for name in HEADLINE[result["protocol"]] if name in result["entries"][0]["metrics"]]
     groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
-    figure, axes = plt.subplots(1, len(metrics), figsize=(2.6 * len(metrics), 3.2), squeeze=False, layout="constrained")
+    size = (1.2 + 2.2 * len(metrics), 1.3 + 0.75 * len(groups))
+    figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, metric in zip(axes[0], metrics, strict=True):
         for entry in result["entries"]:
-            order = list(VARIANTS).index(entry["variant"])
-            place = groups.index((entry["backbone"], entry["baseline"])) + 0.13 * (order - 2.5)
-            value = 100 * entry["metrics"][metric]
-            change = entry["difference"].get(metric)
+            group, order = groups.index((entry["backbone"], entry["baseline"])), list(VARIANTS).index(entry["variant"])
+            change, value = entry["difference"].get(metric), 100 * entry["metrics"][metric]
             whisker = None
             if change:
                 whisker = [[100 * (change["value"] - change["low"])], [100 * (change["high"] - change["value"])]]
-            label = f"{entry['variant']}: {entry['description']}" if metric == metrics[0] and place < 0.5 else None
-            axis.bar(place, value, 0.12, yerr=whisker, capsize=2, color=COLOURS[entry["variant"]], label=label)
-        axis.set_xticks(range(len(groups)), [f"{baseline}\n{backbone}" for backbone, baseline in groups])
+            label = f"{entry['variant']}: {entry['description']}" if metric == metrics[0] and group == 0 else None
+            axis.barh(
+                group + 0.13 * (order - 2.5), value, 0.12, xerr=whisker, label=label,
+                color=COLOURS[entry["variant"]], error_kw={"elinewidth": 0.7, "capsize": 1.5},
+            )  # fmt: skip
         axis.set_title(metric)
+        axis.set_xlabel("percent")
         axis.spines["right"].set_visible(False)
-        axis.set_ylim(bottom=0)
-    axes[0][0].set_ylabel("percent")
+        axis.set_xlim(left=0)
+    axes[0][0].set_yticks(range(len(groups)), [f"{baseline}\n{backbone}" for backbone, baseline in groups])
+    axes[0][0].invert_yaxis()
     figure.suptitle(f"{result['dataset']}: {result['queries']} queries")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure

@@ -64,8 +64,8 @@ def test_a_variant_without_its_base_is_refused(tmp_path):
 
 def test_figure_has_a_bar_per_variant(tmp_path):
     drawn = figures.draw(result(tmp_path, {"base": 10, "pi": 12, "rp_bm": 30}))
-    heights = [patch.get_height() for patch in drawn.axes[0].patches]
-    assert heights == [25.0, 30.0, 75.0]
+    widths = [patch.get_width() for patch in drawn.axes[0].patches]
+    assert widths == [25.0, 30.0, 75.0]
 
 
 def test_gather_spreads_images_over_queries_and_splits_failures():
