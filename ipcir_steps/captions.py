@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ipcir_steps.config.vision import Captions
-from ipcir_steps.errors import ModelError, StepFailure
+from ipcir_steps.errors import InputError, ModelError, StepFailure
 from ipcir_steps.files import inside, seed
 from ipcir_steps.journal import run_journaled, shard
 from ipcir_steps.models import load_manifest, place
@@ -69,15 +69,13 @@ def clean(captions: list[str], prompt: str = "") -> list[str]:
 
 def load_image(root: Path, image: Image):
     """The image in RGB, upright. Raises StepFailure when it cannot be read."""
-    from PIL import Image as PILImage
-    from PIL import ImageOps
+    from ipcir_steps.datasets.images import open_rgb
 
     path = inside(root, image.path, record=image.name, field="path")
     try:
-        with PILImage.open(path) as file:
-            return ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
-        raise StepFailure(f"image {image.path} cannot be read ({error})") from error
+        return open_rgb(path)
+    except InputError as error:
+        raise StepFailure(f"image {image.path} cannot be read ({error.problem})") from error
 
 
 def caption_image(image: Image, root: Path, caption: Callable, settings: Captions, run_seed: int) -> dict | StepFailure:

@@ -91,7 +91,7 @@ def revision_of(model):
 
 
 def container(family):
-    """The local image of a model family, built by `ipcir containers build`."""
+    """The local image of a model family, built from containers/{family}.def."""
     return f"containers/{family}.sif"
 
 

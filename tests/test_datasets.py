@@ -143,3 +143,17 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert image.mode == "RGB" and image.size == (4, 4)
     if mode in ("I;16", "L", "CMYK"):
         assert abs(image.getpixel((1, 1))[0] - 128) <= 2
+
+
+def test_every_room_sees_a_turned_photograph_upright(tmp_path):
+    """Masks are cut in the pixels that captions, features and the generator see."""
+    from ipcir_steps.captions import load_image
+    from ipcir_steps.proxies.generator import Task
+    from ipcir_steps.records import Image
+
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.new("RGB", (30, 20), "blue").save(tmp_path / "phone.jpg", exif=exif)
+    assert datasets.images.decode(tmp_path / "phone.jpg").size == (20, 30)
+    assert load_image(tmp_path, Image("phone", "phone.jpg")).size == (20, 30)
+    assert Task("q", "", "", (), (0,), tmp_path / "phone.jpg").open_reference().size == (20, 30)

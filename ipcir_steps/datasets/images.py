@@ -10,9 +10,17 @@ from ipcir_steps.errors import InputError
 from ipcir_steps.files import inside
 from ipcir_steps.records import Image
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    PIL.Image.DecompressionBombWarning,
+    PIL.Image.DecompressionBombError,
+)
 
-def open_rgb(path: str | Path) -> PIL.Image.Image:
-    """Decode fully, turn upright by EXIF, convert to 8-bit RGB (CMYK, grey, palette, alpha on white, 16-bit).
+
+def decode(path: str | Path) -> PIL.Image.Image:
+    """Decode fully, in the file's own mode, upright by EXIF, 16-bit greys as 8-bit: what every room sees.
 
     Raises InputError for a missing, empty, truncated or otherwise unreadable file.
     """
@@ -21,20 +29,24 @@ def open_rgb(path: str | Path) -> PIL.Image.Image:
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
             image.load()
             image = PIL.ImageOps.exif_transpose(image)
-            if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
-                return _eight_bit(image).convert("RGB")
-            if "A" in image.mode or "transparency" in image.info:
-                image = image.convert("RGBA")
-                return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
-            return image.convert("RGB")
+            return _eight_bit(image) if image.mode in ("I", "I;16", "I;16B", "I;16L", "F") else image
     except FileNotFoundError:
         raise InputError("the image is missing", file=path) from None
-    except (OSError, ValueError, SyntaxError, EOFError, PIL.Image.DecompressionBombWarning) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"the image cannot be read ({error})",
             file=path,
             remedy="Replace it, or set missing_images: skip for the dataset.",
         ) from error
+
+
+def open_rgb(path: str | Path) -> PIL.Image.Image:
+    """``decode`` as 8-bit RGB (from CMYK, grey, palette; alpha on white)."""
+    image = decode(path)
+    if "A" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
 
 
 def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -47,8 +59,3 @@ def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
 def probe(root: Path, image: Image) -> tuple[int, int]:
     """(width, height) in pixels of an image that decodes. Raises InputError."""
     return open_rgb(inside(root, image.path, record=image.name, field="path")).size
-
-
-def open_image(root: str | Path, image: Image) -> PIL.Image.Image:
-    """The RGB pixels of a dataset's image. Raises InputError."""
-    return open_rgb(inside(root, image.path, record=image.name, field="path"))

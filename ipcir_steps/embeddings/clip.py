@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.embeddings.transform import target_pad_transform
-from ipcir_steps.errors import ModelError, StepFailure
+from ipcir_steps.errors import InputError, ModelError, StepFailure
 from ipcir_steps.models import load_manifest
 
 
@@ -54,13 +54,12 @@ class Encoder:
 
     def read(self, path: Path) -> torch.Tensor:
         """Decode and preprocess an image file. Raises StepFailure when it cannot be read."""
-        from PIL import Image
+        from ipcir_steps.datasets.images import decode
 
         try:
-            with Image.open(path) as image:
-                return self.transform(image)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise StepFailure(f"image {path.name} cannot be read ({error})") from error
+            return self.transform(decode(path))
+        except InputError as error:
+            raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
 
 
 def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encoder:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ipcir_steps import own
 from ipcir_steps.config.generation import Proxies
+from ipcir_steps.datasets.images import open_rgb
 from ipcir_steps.errors import InputError, StepFailure
 from ipcir_steps.models import Manifest
 
@@ -51,10 +52,9 @@ class Task:
         if self.reference is None:
             raise StepFailure("no reference image is listed for this query")
         try:
-            with Image.open(self.reference) as image:
-                return image.convert("RGB")
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise StepFailure(f"reference image {self.reference.name} cannot be read ({error})") from error
+            return open_rgb(self.reference)
+        except InputError as error:
+            raise StepFailure(f"reference image {self.reference.name} cannot be read ({error.problem})") from error
 
 
 class Generator(Protocol):
