@@ -14,6 +14,7 @@ UNREADABLE = (
     OSError,
     ValueError,
     SyntaxError,
+    EOFError,
     PIL.Image.DecompressionBombWarning,
     PIL.Image.DecompressionBombError,
 )
