@@ -104,10 +104,12 @@ def circo(directory: Path, seed: int, queries: int, gallery: int) -> None:
             targets = [place(edit.target)]
             targets += [place(world.redrawn(edit.target, rng, vary, whole=True)) for _ in range(rng.randint(1, 3))]
             drafts.append((split, number, place(reference), targets[0], reference, edit))
-            sibling = world.random_edit(edit.target, rng, ("colour", "shape", "background", "pattern"))
+            sibling = world.random_edit(edit.target, rng, ("colour", "shape", "background"))
             place(sibling.target)
     while len(images) < gallery:
-        place(world.random_scene(rng))
+        scene = world.random_scene(rng)
+        if scene.key(frozenset()) not in seen:
+            place(scene)
 
     for identifier, scene in images.items():
         _save(root / "COCO2017_unlabeled" / "unlabeled2017" / f"{identifier:012d}.jpg", scene)

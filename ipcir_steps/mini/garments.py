@@ -9,11 +9,10 @@ KINDS = ("dress", "shirt", "toptee")
 NOUNS = {"dress": "dress", "shirt": "shirt", "toptee": "top"}
 ATTRIBUTES = {
     "colour": COLOURS,
-    "pattern": ("plain", "striped", "dotted", "checked"),
+    "pattern": ("plain", "striped", "dotted"),
     "ink": ("white", "black", "yellow"),
     "sleeves": ("no", "short", "long"),
     "length": ("short", "long"),
-    "neck": ("round", "v"),
     "logo": ("none", "heart", "star"),
 }
 
@@ -23,9 +22,9 @@ _PHRASES = {
     "ink": ("has a {new} pattern", "the pattern is {new}", "is {pattern} in {new}"),
     "sleeves": ("has {new} sleeves", "with {new} sleeves", "a {noun} with {new} sleeves"),
     "length": ("is {new}er", "has a {new}er cut", "the {noun} is {new}er"),
-    "neck": ("has a {new} neck", "with a {new} neckline", "the neck is {new} shaped"),
     "logo": ("has {a_new} on it", "with {a_new} on the chest", "the logo is {a_new}"),
 }
+_FROM_PLAIN = ("is {new} in {ink}", "has a {new} pattern in {ink}", "is not plain but {new} in {ink}")
 _NO_LOGO = ("has no logo", "without the {old}", "the {old} is gone")
 _PLAIN = ("is plain", "has no pattern", "is plain and not {old}")
 
@@ -40,14 +39,13 @@ class Garment:
     ink: str
     sleeves: str
     length: str
-    neck: str
     logo: str
     detail: int = 0
 
     def key(self) -> tuple:
         """Everything that can be seen and said; the ink of a plain garment cannot."""
         ink = "" if self.pattern == "plain" else self.ink
-        return (self.kind, self.colour, self.pattern, ink, self.sleeves, self.length, self.neck, self.logo)
+        return (self.kind, self.colour, self.pattern, ink, self.sleeves, self.length, self.logo)
 
 
 def random_garment(rng: random.Random, kind: str) -> Garment:
@@ -60,10 +58,7 @@ def describe(garment: Garment) -> str:
     """A caption that names every attribute but the detail."""
     pattern = "" if garment.pattern == "plain" else f" {garment.pattern} in {garment.ink}"
     logo = "" if garment.logo == "none" else f" and {article(garment.logo)} on it"
-    return (
-        f"a {garment.length} {garment.colour} {NOUNS[garment.kind]}{pattern} "
-        f"with {garment.sleeves} sleeves, a {garment.neck} neck{logo}"
-    )
+    return f"a {garment.length} {garment.colour} {NOUNS[garment.kind]}{pattern} with {garment.sleeves} sleeves{logo}"
 
 
 def random_edit(garment: Garment, rng: random.Random) -> tuple[Garment, tuple[str, str]]:
@@ -81,8 +76,10 @@ def random_edit(garment: Garment, rng: random.Random) -> tuple[Garment, tuple[st
         banned = {old, garment.ink if name == "colour" else garment.colour if name == "ink" else old}
         new = rng.choice([v for v in ATTRIBUTES[name] if v not in banned])
         phrases = _NO_LOGO if new == "none" else _PLAIN if new == "plain" else _PHRASES[name]
-        noun = NOUNS[garment.kind]
-        words = {"new": new, "old": old, "noun": noun, "pattern": garment.pattern, "a_new": article(new)}
+        if name == "pattern" and old == "plain":  # a caption of the reference does not tell the ink
+            phrases = _FROM_PLAIN
+        noun, ink = NOUNS[garment.kind], garment.ink
+        words = {"new": new, "old": old, "noun": noun, "pattern": garment.pattern, "a_new": article(new), "ink": ink}
         captions += [p.format(**words) for p in rng.sample(phrases, 2 if count == 1 else 1)]
         changes[name] = new
     return dataclasses.replace(garment, **changes), (captions[0], captions[1])

@@ -1,7 +1,7 @@
-"""Tiny untrained checkpoints of the real classes, each laid out on disk as the published one is.
+"""Tiny checkpoints of the real classes, each laid out on disk as the published one is.
 
-Every weight is drawn from the seed (standard deviation 0.02 where the class does not say otherwise), in float32
-safetensors: whatever runs with these runs with the published weights, and the reverse.
+Weights are drawn from the seed, then replaced by the trained ones where those are given, in float32 safetensors:
+whatever runs with these runs with the published weights, and the reverse.
 """
 
 import json
@@ -9,24 +9,45 @@ from pathlib import Path
 
 import torch
 
+from ipcir_steps.errors import ModelError
 from ipcir_steps.files import seed as derive
 from ipcir_steps.mini import tokenizers
 
 IMAGE_SIZE = 64  # pixels, of every image encoder but the detector's
+SHIPPED = Path(__file__).parent / "weights"  # {name}.safetensors, float16, as ``ipcir mini train`` writes them
 
 
-def build(directory: str | Path, seed: int) -> None:
-    """Write every model below ``directory``; the same seed gives the same bytes."""
+def build(directory: str | Path, seed: int, weights: Path | None = None) -> None:
+    """Write every model below ``directory``; the same seed and weights give the same bytes.
+
+    weights: directory of trained weights; None leaves the models untrained.
+    """
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     for name, make in BUILDERS.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "mini", name))
-            make(Path(directory) / name)
+            make(Path(directory) / name, weights)
 
 
-def clip(path: Path) -> None:
+def settle(model: torch.nn.Module, weights: Path | None, name: str) -> torch.nn.Module:
+    """Put the trained weights ``{name}.safetensors`` (float16) into a model, as float32.
+
+    Raises ModelError naming the file when it does not fit.
+    """
+    from safetensors.torch import load_file
+
+    path = weights and weights / f"{name}.safetensors"
+    if path and path.is_file():
+        try:
+            model.load_state_dict(load_file(path))
+        except RuntimeError as error:
+            raise ModelError(f"{path} does not fit {type(model).__name__}: {error}") from error
+    return model
+
+
+def clip(path: Path, weights: Path | None = None) -> None:
     """open_clip: a small ResNet tower and the standard text tokenizer; embeddings of 64 dimensions."""
     from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
     from safetensors.torch import save_file
@@ -40,11 +61,11 @@ def clip(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
     (path / "open_clip_config.json").write_text(text + "\n", encoding="utf-8")
-    weights = {k: v.contiguous() for k, v in CLIP(**config).state_dict().items()}
+    weights = {k: v.contiguous() for k, v in settle(CLIP(**config), weights, "clip").state_dict().items()}
     save_file(weights, path / "open_clip_model.safetensors", metadata={"format": "pt"})
 
 
-def blip2(path: Path) -> None:
+def blip2(path: Path, weights: Path | None = None) -> None:
     """BLIP-2: vision transformer, Q-Former with 8 queries, OPT."""
     from transformers import (
         Blip2Config,
@@ -77,12 +98,12 @@ def blip2(path: Path) -> None:
         num_query_tokens=8,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
     )
-    Blip2ForConditionalGeneration(config).save_pretrained(path)
+    settle(Blip2ForConditionalGeneration(config), weights, "blip2").save_pretrained(path)
     processor.save_pretrained(path)
     image_processor.save_pretrained(path)
 
 
-def qwen(path: Path) -> None:
+def qwen(path: Path, weights: Path | None = None) -> None:
     """Qwen2 with its chat format."""
     from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
@@ -100,14 +121,14 @@ def qwen(path: Path) -> None:
         bos_token_id=pad,
         eos_token_id=end,
     )
-    model = Qwen2ForCausalLM(config)
+    model = settle(Qwen2ForCausalLM(config), weights, "qwen")
     model.generation_config = GenerationConfig(
         bos_token_id=pad, eos_token_id=[end, pad], pad_token_id=pad, do_sample=True, temperature=0.7, top_p=0.8
     )
     model.save_pretrained(path)
 
 
-def grounding_dino(path: Path) -> None:
+def grounding_dino(path: Path, weights: Path | None = None) -> None:
     """Grounding DINO: Swin backbone, BERT, one or two layers of each transformer; images of at most 128 pixels."""
     from transformers import (
         BertConfig,
@@ -150,14 +171,14 @@ def grounding_dino(path: Path) -> None:
         decoder_ffn_dim=64,
         disable_custom_kernels=True,
     )
-    GroundingDinoForObjectDetection(config).save_pretrained(path)
+    settle(GroundingDinoForObjectDetection(config), weights, "grounding_dino").save_pretrained(path)
     GroundingDinoProcessor(images, tokenizer).save_pretrained(path)
     images.save_pretrained(path)
     vocabulary = "\n".join(tokenizers.bert_vocabulary()) + "\n"
     (path / "vocab.txt").write_text(vocabulary, encoding="utf-8")
 
 
-def sam(path: Path) -> None:
+def sam(path: Path, weights: Path | None = None) -> None:
     """Segment Anything on images of 64 pixels: 8 x 8 image embeddings, 32 x 32 masks before upsampling."""
     from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
 
@@ -184,7 +205,7 @@ def sam(path: Path) -> None:
         },
         mask_decoder_config={"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32},
     )
-    SamModel(config).save_pretrained(path)
+    settle(SamModel(config), weights, "sam").save_pretrained(path)
     images = SamImageProcessor(
         size={"longest_edge": IMAGE_SIZE}, pad_size=edge, mask_size={"longest_edge": 32}, mask_pad_size=low
     )
@@ -192,7 +213,7 @@ def sam(path: Path) -> None:
     images.save_pretrained(path)
 
 
-def sd(path: Path) -> None:
+def sd(path: Path, weights: Path | None = None) -> None:
     """Stable Diffusion 1.5's topology with few channels, on images of 64 pixels and latents of 4 x 16 x 16."""
     from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -246,14 +267,14 @@ def sd(path: Path) -> None:
     tokenizers.clip(path / "tokenizer")
 
 
-def phi(path: Path) -> None:
+def phi(path: Path, weights: Path | None = None) -> None:
     """The mapping network of SEARLE and LinCIR: image features of 64 dimensions to words of 64."""
     from ipcir_steps.baselines.pseudo_words import Phi
 
     _save_mapping(Phi(dim=64, hidden=256, out=64), path)
 
 
-def im2text(path: Path) -> None:
+def im2text(path: Path, weights: Path | None = None) -> None:
     """Pic2Word's mapping network."""
     from ipcir_steps.baselines.pseudo_words import IM2TEXT
 

@@ -48,8 +48,7 @@ def _scene(scene: Scene) -> Image.Image:
         x, y = (c + rng.uniform(-0.02, 0.02) for c in thing.centre)
         radius = RADII[thing.size] * rng.uniform(0.95, 1.05)
         outline = _OUTLINES[thing.shape](x, y, radius)
-        ink = (255, 255, 255) if sum(_RGB[thing.colour]) < 480 else (60, 60, 60)
-        _fill(canvas, [outline], _shade(_RGB[thing.colour], rng), thing.pattern, ink, rng)
+        _fill(canvas, [outline], _shade(_RGB[thing.colour], rng))
         _mark(canvas, x, y, radius, rng)
     return canvas
 
@@ -61,8 +60,7 @@ def _garment(garment: Garment) -> Image.Image:
     parts = [[(x + dx, y + dy) for x, y in part] for part in _garment_parts(garment)]
     _fill(canvas, parts, _shade(_RGB[garment.colour], rng), garment.pattern, _RGB[garment.ink], rng)
     pen = ImageDraw.Draw(canvas)
-    collar = [(0.42, 0.1), (0.58, 0.1), (0.5, 0.24)] if garment.neck == "v" else _circle(0.5, 0.1, 0.08)
-    pen.polygon(_pixels([(x + dx, y + dy) for x, y in collar]), fill=_GROUND["light"])
+    pen.polygon(_pixels(_circle(0.5 + dx, 0.1 + dy, 0.08)), fill=_GROUND["light"])
     if garment.kind == "shirt":
         for i in range(4):
             pen.polygon(
@@ -96,7 +94,6 @@ def _garment_parts(garment: Garment) -> list[list[tuple[float, float]]]:
 _PATTERNS = {
     "striped": lambda u, v: u % 1 < 0.38,
     "dotted": lambda u, v: (u % 1 - 0.5) ** 2 + (v % 1 - 0.5) ** 2 < 0.075,
-    "checked": lambda u, v: (u % 2 < 1) ^ (v % 2 < 1),
 }
 
 
@@ -121,18 +118,16 @@ def _ground(rgb, rng) -> Image.Image:
     return canvas
 
 
-def _fill(canvas, outlines, rgb, pattern, ink, rng) -> None:
+def _fill(canvas, outlines, rgb, pattern="plain", ink=None, rng=None) -> None:
     """Fill the union of polygons with a colour and, unless plain, a pattern in ``ink``."""
     mask = Image.new("L", canvas.size)
     pen = ImageDraw.Draw(mask)
     for outline in outlines:
         pen.polygon(_pixels(outline), fill=255)
     canvas.paste(rgb, mask=mask)
-    angle, phase = rng.uniform(0, math.pi), rng.random()
-    period = 0.085 * rng.uniform(0.92, 1.08)
-    if pattern == "checked":
-        angle = rng.uniform(-0.1, 0.1)
     if pattern != "plain":
+        angle, phase = rng.uniform(0, math.pi), rng.random()
+        period = 0.085 * rng.uniform(0.92, 1.08)
         left, top, right, bottom = mask.getbbox()
         y, x = np.mgrid[top:bottom, left:right] / _WIDE
         u = (x * math.cos(angle) + y * math.sin(angle)) / period + phase

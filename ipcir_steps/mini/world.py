@@ -1,4 +1,4 @@
-"""Scenes of the mini world: coloured, patterned shapes on a background, and the sentences about them.
+"""Scenes of the mini world: one or two coloured shapes on a background, and the sentences about them.
 
 A scene is what a caption can say. The ``detail`` seeds stand for what it does not say: shades, the phase and
 angle of textures, small marks, a few pixels of shift. No two shapes of a scene are the same, so "the circle" is clear.
@@ -11,11 +11,10 @@ from collections.abc import Iterator
 SHAPES = ("circle", "square", "triangle", "diamond", "star", "cross")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
 BACKGROUNDS = ("grey", "pink", "green", "blue", "yellow", "brown")
-PATTERNS = ("plain", "striped", "dotted")
 SIZES = ("small", "large")
 PLACES = ("top left", "top right", "bottom left", "bottom right")
-RADII = {"small": 0.12, "large": 0.2}
-NUMBERS = ("no", "one", "two", "three", "four")
+RADII = {"small": 0.15, "large": 0.225}
+MOST = 2  # things of a scene
 
 # {things} is "a small red circle at the top left and …", {background} a colour name.
 TEMPLATES = (
@@ -32,20 +31,18 @@ class Thing:
 
     shape: str
     colour: str
-    pattern: str
     size: str
     place: str
     detail: int = 0
 
     @property
     def noun(self) -> str:
-        pattern = "" if self.pattern == "plain" else f"{self.pattern} "
-        return f"{self.size} {self.colour} {pattern}{self.shape}"
+        return f"{self.size} {self.colour} {self.shape}"
 
     @property
     def centre(self) -> tuple[float, float]:
         """x, y as fractions of the image, y downwards."""
-        return (0.27 if "left" in self.place else 0.73, 0.27 if "top" in self.place else 0.73)
+        return (0.25 if "left" in self.place else 0.75, 0.25 if "top" in self.place else 0.75)
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -56,21 +53,21 @@ class Thing:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A background and one to four things in the order in which a caption names them."""
+    """A background and one or two things in the order in which a caption names them."""
 
     background: str
     things: tuple[Thing, ...]
     detail: int = 0
 
     def key(self, mentions: frozenset = frozenset({"size", "place"})) -> tuple:
-        """What makes two scenes the same answer: always background, shapes, colours and patterns.
+        """What makes two scenes the same answer: always background, shapes and colours.
 
         mentions: "size" or "place" (of every thing), or (shape, "size" | "place") for one thing.
         """
         things = []
         for t in self.things:
             extra = [getattr(t, f) if {f, (t.shape, f)} & mentions else "" for f in ("size", "place")]
-            things.append((t.shape, t.colour, t.pattern, *extra))
+            things.append((t.shape, t.colour, *extra))
         return self.background, tuple(sorted(things))
 
     def with_things(self, *things: Thing) -> "Scene":
@@ -110,13 +107,11 @@ def describe(scene: Scene, template: int = 0) -> str:
 
 
 def random_scene(rng: random.Random, count: int | None = None) -> Scene:
-    """One to three things (or ``count``) with distinct shapes and places; none has the background's colour."""
-    count = rng.randint(1, 3) if count is None else count
+    """Two things or, one time in three, one (or ``count``), of distinct shapes and places and unlike the background."""
+    count = rng.choice((1, 2, 2)) if count is None else count
     background = rng.choice(BACKGROUNDS)
     things = [
-        Thing(
-            shape, colour_unlike(rng, background), rng.choice(PATTERNS), rng.choice(SIZES), place, rng.getrandbits(32)
-        )
+        Thing(shape, colour_unlike(rng, background), rng.choice(SIZES), place, rng.getrandbits(32))
         for shape, place in zip(rng.sample(SHAPES, count), rng.sample(PLACES, count), strict=True)
     ]
     return Scene(background, tuple(things), rng.getrandbits(32))
@@ -156,11 +151,6 @@ _PHRASES = {
         ("has {a_new} {shape} instead of {a_old} one", ()),
         ("the {shape} is {new}", ()),
     ),
-    "pattern": (
-        ("make the {shape} {new}", _ORDER),
-        ("the {shape} is {new} rather than {old}", ()),
-        ("has {a_new} {shape}", ()),
-    ),
     "shape": (
         ("replace the {shape} with {a_new}", _ORDER),
         ("has {a_coloured} instead of the {shape}", ()),
@@ -179,7 +169,7 @@ _PHRASES = {
     "add": (
         ("add {a_thing} at the {place}", _ORDER),
         ("also has {a_thing} at the {place}", ()),
-        ("has {number} shapes, with {a_thing} at the {place}", ("cardinality",)),
+        ("has two shapes, with {a_thing} at the {place}", ("cardinality",)),
     ),
     "remove": (
         ("remove the {shape}", _ORDER),
@@ -194,7 +184,6 @@ _PHRASES = {
 }
 _ASPECTS = {
     "colour": "compare_change",
-    "pattern": "compare_change",
     "shape": "compare_change",
     "size": "comparative_statement",
     "place": "spatial_relations_background",
@@ -224,13 +213,13 @@ def _change(kind: str, scene: Scene, rng: random.Random):
         return dataclasses.replace(scene, background=new), {"new": new, "old": scene.background}, frozenset()
     taken = {t.place for t in scene.things}
     if kind == "add":
-        if len(scene.things) == len(PLACES):
+        if len(scene.things) == MOST:
             return None
         shape = rng.choice([s for s in SHAPES if s not in {t.shape for t in scene.things}])
         place = rng.choice([p for p in PLACES if p not in taken])
         colour = colour_unlike(rng, scene.background)
-        thing = Thing(shape, colour, rng.choice(PATTERNS), rng.choice(SIZES), place)
-        words = {"a_thing": article(thing.noun), "place": place, "number": NUMBERS[len(scene.things) + 1]}
+        thing = Thing(shape, colour, rng.choice(SIZES), place)
+        words = {"a_thing": article(thing.noun), "place": place}
         return scene.with_things(*scene.things, thing), words, frozenset({(shape, "size"), (shape, "place")})
     index = rng.randrange(len(scene.things))
     thing = scene.things[index]
@@ -241,9 +230,6 @@ def _change(kind: str, scene: Scene, rng: random.Random):
     if kind == "colour":
         new = colour_unlike(rng, scene.background, thing.colour)
         words |= {"new": new, "old": thing.colour, "a_new": article(new), "a_old": article(thing.colour)}
-    elif kind == "pattern":
-        new = rng.choice([p for p in PATTERNS if p != thing.pattern])
-        words |= {"new": new, "old": thing.pattern, "a_new": article(new)}
     elif kind == "shape":
         new = rng.choice([s for s in SHAPES if s not in {t.shape for t in scene.things}])
         words |= {"a_new": article(new), "a_coloured": article(f"{thing.colour} {new}")}

@@ -1,0 +1,49 @@
+"""What the language model is taught: the layout of the picture that an edit asks for."""
+
+from ipcir_steps.layouts.schema import GRID
+from ipcir_steps.mini import garments, world
+from ipcir_steps.mini.training.pool import Picture
+
+
+def layout(target: Picture, reference: Picture) -> dict:
+    """The right layout in the format of the layouts room, boxes on the grid that a model chooses from.
+
+    A thing of the reference that keeps its shape and colour is drawn like there; all else from its description.
+    """
+    if isinstance(target, garments.Garment):
+        noun = garments.NOUNS[target.kind]
+        return {
+            "scene": "a light background",
+            "instances": [
+                _instance(
+                    f"{target.colour} {noun}", noun, garments.describe(target), (0.1, 0.05, 0.9, 0.95), 5, True, False
+                )
+            ],
+        }
+    looks = {(t.shape, t.colour) for t in reference.things}
+    shapes = {t.shape for t in reference.things}
+    instances = [
+        _instance(
+            f"{t.colour} {t.shape}",
+            t.shape,
+            world.article(t.noun),
+            t.box,
+            {"small": 2, "large": 4}[t.size],
+            t.shape in shapes,
+            (t.shape, t.colour) in looks,
+        )
+        for t in target.things
+    ]
+    return {"scene": f"{world.article(target.background)} background", "instances": instances}
+
+
+def _instance(label, category, description, box, size, from_query, same_look) -> dict:
+    return {
+        "label": label,
+        "category": category,
+        "description": description,
+        "box": [round(v * GRID) / GRID for v in box],
+        "size": size,
+        "from_query": from_query,
+        "modality": "image" if same_look else "text",
+    }
