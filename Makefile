@@ -34,4 +34,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:  ## results, logs and the rendered mini world; not the installation
-	rm -rf results logs resources/cache resources/mini resources/manifests benchmarks/results .snakemake
+	rm -rf results provenance logs resources/cache resources/mini resources/manifests benchmarks/results .snakemake

@@ -11,13 +11,17 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
-# Compute steps never use the network; only the rules in models.smk switch it on again.
+include: "rules/common.smk"
+
+
+# Compute steps never use the network; only the rules in models.smk switch it on again. IPCIR_RUN goes into the
+# record that each step leaves.
 shell.prefix(
-    "set -euo pipefail; export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false; "
+    "set -euo pipefail; export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false"
+    f" IPCIR_RUN={braced(shlex.quote(run_description()))}; "
 )
 
 
-include: "rules/common.smk"
 include: "rules/mini.smk"
 include: "rules/models.smk"
 include: "rules/datasets.smk"

@@ -8,7 +8,7 @@ import importlib
 import logging
 import sys
 
-from ipcir_steps import __version__
+from ipcir_steps import __version__, provenance
 from ipcir_steps.errors import IPCIRError
 
 ROOMS = {
@@ -36,7 +36,8 @@ ROOMS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one room. Returns the exit code: 0, or 2 after an expected error, told in one message."""
+    """Run one room and leave its record. Returns the exit code: 0, what the room returns, or 2 after an expected error,
+    told in one message."""
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="ipcir", description="IP-CIR: composed image retrieval, step by step.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -48,8 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        importlib.import_module(f"ipcir_steps.{args.room}").main(args)
+        recording = provenance.start(args.room, argv, args)
+        code = importlib.import_module(f"ipcir_steps.{args.room}").main(args)
+        provenance.finish(recording)
     except IPCIRError as error:
         print(f"ipcir {args.room}: error: {error}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0

@@ -10,6 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from ipcir_steps.errors import InputError
 
+# What this process read and wrote through this module: a step's record (``provenance``) is made of them.
+READ: list[Path] = []
+WRITTEN: list[Path] = []
+
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -28,6 +32,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+        WRITTEN.append(path)
     except OSError as error:
         raise InputError(
             f"could not be written ({error.strerror or error})",
@@ -64,8 +69,14 @@ def dumps(value) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
+def used(path: str | Path) -> Path:
+    """Note that a file was read by other means; return it."""
+    READ.append(Path(path))
+    return READ[-1]
+
+
 def read_json(path: str | Path):
-    path = Path(path)
+    path = used(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,7 +87,7 @@ def read_json(path: str | Path):
 
 def read_jsonl(path: str | Path) -> list[dict]:
     """All records of a JSON-lines file. Raises InputError naming the line that is not a JSON object."""
-    path = Path(path)
+    path = used(path)
     records = []
     try:
         with open(path, encoding="utf-8") as file:

@@ -4,6 +4,8 @@ import importlib
 import os
 import sys
 
+from ipcir_steps.files import used
+
 
 def load(name: str):
     """What ``package.module:name`` names. The module may lie in the working directory, which is searched last.
@@ -13,4 +15,7 @@ def load(name: str):
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    return getattr(importlib.import_module(module), attribute)
+    found = importlib.import_module(module)
+    if found.__file__:
+        used(found.__file__)
+    return getattr(found, attribute)

@@ -2,13 +2,13 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import TypeVar
 
 import pydantic
 
 from ipcir_steps.config.base import Section
 from ipcir_steps.errors import InputError
+from ipcir_steps.files import used
 
 S = TypeVar("S", bound=Section)
 
@@ -26,7 +26,7 @@ def read_settings(text: str, section: type[S]) -> S:
     """Validate. Raises InputError naming the first wrong key and its value."""
     file = None
     if not text.lstrip().startswith("{"):
-        file, text = text, Path(text).read_text(encoding="utf-8")
+        file, text = text, used(text).read_text(encoding="utf-8")
     try:
         return section.model_validate_json(text)
     except pydantic.ValidationError as error:

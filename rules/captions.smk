@@ -27,7 +27,7 @@ rule captions:
         settings=section_json(CONFIG, "captions"),
         root=dataset_root,
     shell:
-        "ipcir captions --references {input.references} --root {params.root:q} --model {input.model}"
+        "IPCIR_RULE={rule} ipcir captions --references {input.references} --root {params.root:q} --model {input.model}"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
 
@@ -53,5 +53,5 @@ rule gather_captions:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "ipcir gather --queries {input.queries} --key reference --shards {input.shards}"
+        "IPCIR_RULE={rule} ipcir gather --queries {input.queries} --key reference --shards {input.shards}"
         " --output {output.done} --failures {output.failures} 2> {log}"

@@ -1,10 +1,15 @@
 """The validated configuration and the input functions that rules share."""
 
+import json
+import os
+import shlex
 from pathlib import Path
 
 from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.defaults import BASELINES, MINI
 from ipcir_steps.errors import InputError
+from ipcir_steps.provenance import environment
+from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
 
 VARIANTS = ["base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy"]
@@ -201,4 +206,27 @@ def chat_model(step):
         []
         if getattr(CONFIG, step).backend == "openai"
         else "resources/manifests/chat.json"
+    )
+
+
+def braced(text):
+    """Text for a place where Snakemake fills in fields."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def run_description():
+    """What the record of a step tells about the run: configuration files and overrides, code revision, Snakemake."""
+    commit, dirty = environment.revision(Path(workflow.basedir))
+    commit, dirty = (commit, dirty) if commit else environment.revision()
+    given = workflow.config_settings
+    files = ["config.yaml", *(os.path.relpath(path) for path in given.configfiles)]
+    return json.dumps(
+        {
+            "configfiles": files,
+            "overrides": dict(given.config),
+            "revision": commit,
+            "dirty": dirty,
+            "snakemake": snakemake_version,
+        },
+        default=str,
     )

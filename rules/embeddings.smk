@@ -25,7 +25,7 @@ rule gallery_features:
         settings=embedding_settings,
         root=dataset_root,
     shell:
-        "ipcir embeddings images --images {input.images} --root {params.root:q}"
+        "IPCIR_RULE={rule} ipcir embeddings images --images {input.images} --root {params.root:q}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -54,7 +54,7 @@ rule references_features:
         settings=embedding_settings,
         root=dataset_root,
     shell:
-        "ipcir embeddings images --images {input.images} --root {params.root:q} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir embeddings images --images {input.images} --root {params.root:q} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -82,7 +82,7 @@ rule source_captions_features:
     params:
         settings=embedding_settings,
     shell:
-        "ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -110,7 +110,7 @@ rule target_captions_features:
     params:
         settings=embedding_settings,
     shell:
-        "ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -139,6 +139,6 @@ rule proxies_features:
         settings=embedding_settings,
         generator=GENERATOR,
     shell:
-        "ipcir embeddings proxies --index {input.index} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir embeddings proxies --index {input.index} --queries {input.queries}"
         " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"

@@ -21,4 +21,4 @@ rule figure:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "ipcir figures --metrics {input} --svg {output.svg} --png {output.png} 2> {log}"
+        "IPCIR_RULE={rule} ipcir figures --metrics {input} --svg {output.svg} --png {output.png} 2> {log}"

@@ -30,7 +30,7 @@ rule masks:
         settings=section_json(CONFIG, "masks"),
         root=dataset_root,
     shell:
-        "ipcir masks --queries {input.queries} --layouts {input.layouts}"
+        "IPCIR_RULE={rule} ipcir masks --queries {input.queries} --layouts {input.layouts}"
         " --references {input.references} --root {params.root:q}"
         " --detector {input.detector} --segmenter {input.segmenter} --cache resources/cache"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
@@ -58,5 +58,5 @@ rule gather_masks:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
+        "IPCIR_RULE={rule} ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
         " --output {output.done} --failures {output.failures} 2> {log}"

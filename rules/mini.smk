@@ -20,7 +20,7 @@ rule mini_world:
     params:
         seed=CONFIG.seed,
     shell:
-        "ipcir mini world --seed {params.seed} --output {output} 2> {log}"
+        "IPCIR_RULE={rule} ipcir mini world --seed {params.seed} --output {output} 2> {log}"
 
 
 rule mini_models:
@@ -42,4 +42,4 @@ rule mini_models:
     params:
         seed=CONFIG.seed,
     shell:
-        "ipcir mini models --seed {params.seed} --output {output} 2> {log}"
+        "IPCIR_RULE={rule} ipcir mini models --seed {params.seed} --output {output} 2> {log}"

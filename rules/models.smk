@@ -23,7 +23,7 @@ rule model:
         source=lambda wildcards: CONFIG.models[wildcards.role].source,
         revision=lambda wildcards: revision_of(CONFIG.models[wildcards.role]),
     shell:
-        "HF_HUB_OFFLINE=0 ipcir models --name {wildcards.role} --source {params.source:q} {params.revision}"
+        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.role} --source {params.source:q} {params.revision}"
         " --directory resources/models/{wildcards.role} --output {output} 2> {log}"
 
 
@@ -49,7 +49,7 @@ rule clip_model:
         source=lambda wildcards: CONFIG.clip[wildcards.backbone].source,
         revision=lambda wildcards: revision_of(CONFIG.clip[wildcards.backbone]),
     shell:
-        "HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
+        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
         " --directory resources/models/clip/{wildcards.backbone} --output {output} 2> {log}"
 
 
@@ -75,5 +75,5 @@ rule mapping:
         source=lambda wildcards: mapping_model(wildcards).source,
         revision=lambda wildcards: revision_of(mapping_model(wildcards)),
     shell:
-        "HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
+        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
         " --directory resources/models/mappings/{wildcards.baseline}/{wildcards.backbone} --output {output} 2> {log}"

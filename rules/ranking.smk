@@ -40,7 +40,7 @@ rule ranking:
         ),
         settings=section_json(CONFIG, "ranking"),
     shell:
-        "ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
         " --gallery-images {input.images} --fusion {input.fusion}"
         " --variants {params.variants} --lambda {params.balance} {params.exclude}"
         " --settings {params.settings:q} --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"

@@ -7,6 +7,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["IPCIR_PROVENANCE"] = ""  # tests of records switch them on
 
 
 def _published() -> Path | None:

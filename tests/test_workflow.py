@@ -64,6 +64,7 @@ def snakemake(directory, *arguments, config=None, check=True):
         "PATH": f"{bin_directory}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
+        "IPCIR_PROVENANCE": "provenance",
         "XDG_CACHE_HOME": str(directory / "cache"),
     }
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", "mine.yaml"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ipcir_steps.config.data import Dataset
 from ipcir_steps.errors import InputError
-from ipcir_steps.files import inside
+from ipcir_steps.files import inside, used
 from ipcir_steps.records import Image, Query
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -28,7 +28,7 @@ def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
 
 def _queries(path: Path, root: Path, files: set[str]):
     try:
-        file = open(path, newline="", encoding="utf-8-sig")  # noqa: SIM115 (closed below)
+        file = open(used(path), newline="", encoding="utf-8-sig")  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         raise InputError("the CSV of queries is missing", file=path) from None
     with file:

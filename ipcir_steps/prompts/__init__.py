@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from ipcir_steps.errors import InputError
-from ipcir_steps.files import digest
+from ipcir_steps.files import digest, used
 
 HERE = Path(__file__).parent
 FIELDS = {"caption", "captions", "rule"}
@@ -36,7 +36,7 @@ def load_prompt(name: str) -> Prompt:
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / f"{name}.yaml"
     remedy = f"Use one of {', '.join(sorted(p.stem for p in HERE.glob('*.yaml')))} or a path ending in .yaml."
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(used(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"cannot be read as a prompt ({error})", file=path, remedy=remedy) from error
     if not isinstance(content, dict) or not isinstance(content.get("user"), str):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.errors import InputError, StepFailure
-from ipcir_steps.files import inside
+from ipcir_steps.files import inside, used
 from ipcir_steps.models import Manifest
 from ipcir_steps.proxies.generator import Task
 
@@ -36,7 +36,7 @@ class Directory:
             if path is None:
                 raise StepFailure(f"{self.root / stem}.png does not exist")
             try:
-                with Image.open(path) as image:
+                with Image.open(used(path)) as image:
                     images.append(image.convert("RGB"))
             except (OSError, ValueError, Image.DecompressionBombError) as error:
                 raise StepFailure(f"{path} cannot be read ({error})") from error

@@ -1,0 +1,100 @@
+"""Code, software, container and machine of a step."""
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import ipcir_steps
+from ipcir_steps.provenance import run
+from ipcir_steps.provenance.digests import Digests
+
+PACKAGE = Path(ipcir_steps.__file__).parent
+SHIPPED = {".py", ".json", ".yaml", ".csv", ".txt", ".md", ".jinja", ".html", ".css", ".js"}
+# Module and distribution of what can change a result.
+SOFTWARE = {
+    "numpy": "numpy", "torch": "torch", "torchvision": "torchvision", "transformers": "transformers",
+    "tokenizers": "tokenizers", "accelerate": "accelerate", "diffusers": "diffusers", "open_clip": "open_clip_torch",
+    "safetensors": "safetensors", "PIL": "pillow", "pyarrow": "pyarrow", "pandas": "pandas", "pydantic": "pydantic",
+    "matplotlib": "matplotlib", "xgrammar": "xgrammar", "httpx": "httpx", "pycocotools": "pycocotools",
+    "gguf": "gguf",
+}  # fmt: skip
+
+
+@functools.cache
+def code_digest() -> str:
+    """sha256 of the package's files, by relative path: the same in a checkout, an installation and an image."""
+    sums = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.suffix in SHIPPED and "__pycache__" not in path.parts:
+            sums.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
+            sums.update(hashlib.sha256(path.read_bytes()).digest())
+    return sums.hexdigest()
+
+
+@functools.cache
+def revision(directory: Path = PACKAGE) -> tuple[str | None, bool | None]:
+    """(commit, whether tracked files were changed since) of the checkout around ``directory``; None without one."""
+    git = shutil.which("git")
+
+    def ask(*words):
+        done = subprocess.run([git, "-C", str(directory), *words], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD") if git and directory.is_dir() else None
+    if commit is None:
+        return None, None
+    return commit, bool(ask("status", "--porcelain", "--untracked-files=no"))
+
+
+def code() -> dict:
+    told = run()
+    commit, dirty = (told["revision"], told["dirty"]) if told.get("revision") else revision()
+    return {"version": ipcir_steps.__version__, "digest": code_digest(), "revision": commit, "dirty": dirty}
+
+
+def software() -> dict:
+    """Versions of Python, Snakemake (where it started the step) and of every listed package that was imported."""
+    versions = {"python": platform.python_version()}
+    if told := run().get("snakemake"):
+        versions["snakemake"] = told
+    for module, name in SOFTWARE.items():
+        if module in sys.modules:
+            found = getattr(sys.modules[module], "__version__", None)
+            versions[name] = str(found) if found else importlib.metadata.version(name)
+    return versions
+
+
+def container(digests: Digests) -> dict | None:
+    """The image file that the step ran in, with its digest; None outside an Apptainer or Singularity container."""
+    name = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
+    if not name:
+        return None
+    return digests.file(name) if os.path.isfile(name) else {"path": name, "sha256": None}
+
+
+def host() -> dict:
+    """The class of machine, without its name."""
+    values = {"system": platform.system(), "machine": platform.machine(), "processor": _processor()}
+    values["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        values["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    torch = sys.modules.get("torch")
+    used = torch is not None and torch.cuda.is_available()
+    values["gpus"] = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if used else []
+    if job := os.environ.get("SLURM_JOB_ID"):
+        values["slurm_job"] = job
+    return values
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
