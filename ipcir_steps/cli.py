@@ -22,6 +22,7 @@ ROOMS = {
     "baselines": "make the text side of the similarity: LDRE, SEARLE, LinCIR, …",
     "fusion": "fuse proxy, query and perturbation into a robust proxy (eq. 1)",
     "ranking": "balance the similarities and rank the gallery (eq. 2)",
+    "balance": "choose each variant's lambda on a labelled split",
     "tune": "choose lambda and weights, with labels or without",
     "metrics": "score rankings under a benchmark's protocol",
     "submission": "write and check files for the benchmark servers",

@@ -37,7 +37,7 @@ def recall(ranking: Sequence[str], target: str, k: int) -> float:
 
 
 def circo(rankings: Rankings, queries: Sequence[Query]) -> dict[str, float]:
-    """mAP@5/10/25/50 over all ground truths, recall@5/10/25/50 of the annotated target, mAP@10 per semantic aspect.
+    """mAP@5/10/25/50 over all ground truths, recall@1/5/10/25/50 of the annotated target, mAP@10 per semantic aspect.
 
     rankings: {query_id: image names, best first}; the reference is left where it stands, as in the official
     evaluation. Queries without targets are refused.
@@ -50,7 +50,7 @@ def circo_queries(rankings: Rankings, queries: Sequence[Query]) -> PerQuery:
     for query, ranking in _pairs(rankings, queries):
         values[query.query_id] = {
             **{f"mAP@{k}": average_precision(ranking, query.targets, k) for k in (5, 10, 25, 50)},
-            **{f"recall@{k}": recall(ranking, query.targets[0], k) for k in (5, 10, 25, 50)},
+            **{f"recall@{k}": recall(ranking, query.targets[0], k) for k in (1, 5, 10, 25, 50)},
         }
     return values
 

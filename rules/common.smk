@@ -140,6 +140,28 @@ def architecture_of(wildcards):
     )
 
 
+def exclude_reference(wildcards):
+    return "--exclude-reference" if dataset_of(wildcards).exclude_reference else ""
+
+
+def tuned_balance(wildcards):
+    """The choice of lambda on the dataset that this one is tuned on; nothing where lambda is set."""
+    name = dataset_of(wildcards).tuned_on
+    if name is None:
+        return []
+    split = CONFIG.datasets[name].split
+    return f"results/{name}/{split}/{wildcards.backbone}/{wildcards.baseline}/balance.json"
+
+
+def balance_option(wildcards):
+    chosen = tuned_balance(wildcards)
+    return (
+        f"--balance {chosen}"
+        if chosen
+        else f"--lambda {dataset_of(wildcards).balance}"
+    )
+
+
 def results_settings(wildcards):
     return canonical({"seed": CONFIG.seed, "resamples": CONFIG.resamples})
 

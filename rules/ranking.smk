@@ -13,6 +13,7 @@ rule ranking:
             variant=FUSED,
             allow_missing=True,
         ),
+        balance=tuned_balance,
     output:
         expand(
             "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.{list}.parquet",
@@ -34,14 +35,12 @@ rule ranking:
         runtime=240,
     params:
         variants=VARIANTS,
-        balance=lambda wildcards: dataset_of(wildcards).balance,
-        exclude=lambda wildcards: (
-            "--exclude-reference" if dataset_of(wildcards).exclude_reference else ""
-        ),
+        balance=balance_option,
+        exclude=exclude_reference,
         settings=section_json(CONFIG, "ranking"),
     shell:
         "IPCIR_RULE={rule} ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
         " --gallery-images {input.images} --fusion {input.fusion}"
-        " --variants {params.variants} --lambda {params.balance} {params.exclude}"
+        " --variants {params.variants} {params.balance} {params.exclude}"
         " --settings {params.settings:q} --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"
         " 2> {log}"

@@ -68,6 +68,10 @@ class Config(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: unknown name {name!r}{_nearest(name, known)}")
+        for name, dataset in self.datasets.items():
+            if dataset.tuned_on and dataset.tuned_on not in self.datasets:
+                near = _nearest(dataset.tuned_on, self.datasets)
+                raise ValueError(f"datasets.{name}.tuned_on: unknown name {dataset.tuned_on!r}{near}")
         for baseline in set(self.baselines) & set(MAPPED):
             for backbone in self.backbones:
                 if backbone not in self.mappings.get(baseline, {}):

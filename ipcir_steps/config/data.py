@@ -19,6 +19,9 @@ class Dataset(Section):
     queries: str | None = Field(None, description="folder only: CSV with columns reference, caption[, targets, id]")
     exclude_reference: bool = Field(description="remove the reference from its own ranking (published: CIRR only)")
     balance: Fraction = Field(description="lambda of eq. 2: 1 trusts the text alone, 0 the product with the proxy")
+    tuned_on: str | None = Field(
+        None, description="dataset on whose labelled split each variant's lambda is chosen, in place of balance"
+    )
     missing_images: Literal["error", "skip"] = Field(
         "error", description="error: stop; skip: leave out, count as failures, write a coverage report"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from ipcir_steps.config.retrieval import Ranking
 from ipcir_steps.errors import InputError
 from ipcir_steps.features import Features, align, load_features
-from ipcir_steps.files import atomic
+from ipcir_steps.files import atomic, read_json
 from ipcir_steps.records import read_images, read_queries
 from ipcir_steps.settings import add_settings, read_settings
 
@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--variants", nargs="+", default=["base"], choices=VARIANTS, metavar="V", help=", ".join(VARIANTS)
     )
     parser.add_argument("--lambda", dest="weight", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
+    parser.add_argument("--balance", type=Path, metavar="FILE", help="each variant's own lambda, from ipcir balance")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--output-dir", required=True, type=Path, help="gets VARIANT.{rankings,subset}.parquet")
     add_settings(parser, Ranking)
@@ -43,18 +44,27 @@ def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Ranking)
     if not 0 <= args.weight <= 1:
         raise InputError(f"is {args.weight}, not within [0, 1]", field="--lambda")
+    weights = dict.fromkeys(args.variants, args.weight) | (read_balance(args.balance) if args.balance else {})
     fused = fusion_files(args.variants, args.fusion)
     lists = rank_files(
-        args.text, args.gallery, args.queries, args.gallery_images, fused, args.variants, args.weight,
-        args.exclude_reference, settings,
+        args.text, args.gallery, args.queries, args.gallery_images, fused,
+        {variant: (weights[variant],) for variant in args.variants}, args.exclude_reference, settings,
     )  # fmt: skip
-    for variant, rows in lists.items():
-        balance = {"variant": variant, "lambda": 1.0 if variant == "base" else args.weight}
+    for variant, (rows,) in lists.items():
+        balance = {"variant": variant, "lambda": 1.0 if variant == "base" else weights[variant]}
         balance |= {"balance": VARIANTS[variant][1], "excluded_reference": args.exclude_reference}
         write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, balance)
-    sets = rank_members(args.text, args.gallery, args.queries, fused, args.variants, args.weight)
+    sets = rank_members(args.text, args.gallery, args.queries, fused, args.variants, weights)
     for variant, rows in sets.items():
         write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, {"variant": variant})
+
+
+def read_balance(path: Path) -> dict[str, float]:
+    """{variant: lambda} of a file written by ``ipcir balance``."""
+    chosen = read_json(path).get("chosen")
+    if not isinstance(chosen, dict):
+        raise InputError("is missing", file=path, field="chosen", remedy="Make the file with ipcir balance.")
+    return {variant: choice["lambda"] for variant, choice in chosen.items()}
 
 
 def fusion_files(variants, paths) -> dict[str, Path]:
@@ -66,9 +76,10 @@ def fusion_files(variants, paths) -> dict[str, Path]:
     return {name: found[name] for name in sorted(needed)}
 
 
-def rank_files(text, gallery, queries, gallery_images, fused, variants, weight, exclude_reference, settings):
-    """Ranked lists {variant: [(query id, [image], [score])]} in query order.
+def rank_files(text, gallery, queries, gallery_images, fused, weights, exclude_reference, settings):
+    """Ranked lists {variant: one [(query id, [(image, score)])] in query order per weight}, from one pass.
 
+    weights: {variant: values of lambda}; base is always S_t.
     Queries that are missing in the text features are left out; queries without a proxy keep the list of the baseline.
     A query with a category is ranked among the images of that category. Raises InputError where names do not match.
     """
@@ -84,9 +95,9 @@ def rank_files(text, gallery, queries, gallery_images, fused, variants, weight, 
     absent = set(inputs["text"].missing)
     asked = [query for query in asked if query.query_id not in absent]
     row_of = {name: row for row, name in enumerate(pool.names)}
-    balances = [Balance()] + [Balance(VARIANTS[v][0], (weight,), VARIANTS[v][1]) for v in variants if v != "base"]
-    names = ["base", *(v for v in variants if v != "base")]
-    lists = {variant: {} for variant in variants}
+    names = ["base", *(variant for variant in weights if variant != "base")]
+    balances = [Balance()] + [Balance(VARIANTS[v][0], tuple(weights[v]), VARIANTS[v][1]) for v in names[1:]]
+    lists = {variant: [{} for _ in values] for variant, values in weights.items()}
     for category in dict.fromkeys(query.category for query in asked):
         group = [query for query in asked if query.category == category]
         subset = None
@@ -104,16 +115,21 @@ def rank_files(text, gallery, queries, gallery_images, fused, variants, weight, 
             block=settings.block, memory_mb=settings.memory_mb,
         )  # fmt: skip
         found = dict(zip(names, found, strict=True))
-        for variant in variants:
-            for row, query in enumerate(group):
-                fallback = row in without.get(VARIANTS[variant][0], ())
-                indices, scores = (part[0, row].tolist() for part in found["base" if fallback else variant])
-                filled = [(pool.names[i], score) for i, score in zip(indices, scores, strict=True) if i >= 0]
-                lists[variant][query.query_id] = filled
-    return {variant: [(q.query_id, lists[variant][q.query_id]) for q in asked] for variant in variants}
+        for variant, of_weights in lists.items():
+            for number, filled in enumerate(of_weights):
+                for row, query in enumerate(group):
+                    base = variant == "base" or row in without.get(VARIANTS[variant][0], ())
+                    indices, scores = found["base" if base else variant]
+                    indices, scores = (part[0 if base else number, row].tolist() for part in (indices, scores))
+                    pairs = zip(indices, scores, strict=True)
+                    filled[query.query_id] = [(pool.names[i], score) for i, score in pairs if i >= 0]
+    return {
+        variant: [[(q.query_id, filled[q.query_id]) for q in asked] for filled in of_weights]
+        for variant, of_weights in lists.items()
+    }
 
 
-def rank_members(text, gallery, queries, fused, variants, weight):
+def rank_members(text, gallery, queries, fused, variants, weights):
     """CIRR's subset lists {variant: [(query id, [(image, score)])]}: the other members of each query's image set.
 
     They are balanced and fall back exactly as the full lists; members that the gallery lacks are left out, ties keep
@@ -138,7 +154,7 @@ def rank_members(text, gallery, queries, fused, variants, weight):
             scores = similar["text"]
             if proxy and row not in without[proxy]:
                 other = similar[proxy] * scores if balance == "product" else similar[proxy]
-                scores = torch.lerp(other, scores, weight)
+                scores = torch.lerp(other, scores, weights[variant])
             order = scores.argsort(descending=True, stable=True).tolist()
             lists[variant].append((query.query_id, [(names[i], scores[i].item()) for i in order]))
     return lists
