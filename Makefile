@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint mini-benchmarks clean
+.PHONY: demo test lint mini-benchmarks mini mini-test clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
 	snakemake --cores 2 results/mini_cirr_metrics.json
@@ -17,6 +17,15 @@ demo: $(READY)  ## the main job on the embedded default: every step, real model 
 
 mini-benchmarks: $(READY)  ## every baseline on all three embedded benchmarks, with figures
 	snakemake --cores 2 all --configfile configs/all_baselines.yaml
+
+mini: $(READY)  ## train every model of the mini world from scratch (hours; resumes), measure it and the test world
+	snakemake --cores 2 results/mini_held_out.json results/mini_test_metrics.json \
+	  --configfile configs/mini_evaluation.yaml --config mini_weights=resources/mini/weights
+	ipcir results --show results/mini_test_metrics.json
+
+mini-test: $(READY)  ## the test world with the shipped models: fails when a metric dropped by more than its noise
+	snakemake --cores 2 results/mini_test_metrics.json --configfile configs/mini_evaluation.yaml
+	ipcir mini check --results results/mini_test_metrics.json
 
 test: $(READY)
 	pytest -q

@@ -1,14 +1,63 @@
-"""The embedded default: a rendered world and tiny checkpoints."""
+"""The embedded default: a rendered world and tiny trained checkpoints; how they are trained and judged."""
 
 
 rule mini_world:
-    """Render the embedded mini world in three official dataset layouts."""
+    """Render the embedded mini world, or an evaluation world, in the official dataset layouts."""
     output:
-        directory(f"{MINI}/world"),
+        directory(f"{MINI}/{{world}}"),
     log:
-        "logs/mini_world.log",
+        "logs/mini/{world}.log",
     benchmark:
-        "benchmarks/results/mini_world.tsv"
+        "benchmarks/results/mini/{world}.tsv"
+    wildcard_constraints:
+        world="|".join(WORLDS),
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=30,
+    params:
+        options=world_options,
+    shell:
+        "IPCIR_RULE={rule} ipcir mini world {params.options} --output {output} 2> {log}"
+
+
+rule mini_models:
+    """Build the tiny checkpoints of the real model classes from the shipped weights or from newly trained ones."""
+    input:
+        trained_curves(),
+    output:
+        directory(f"{MINI}/models"),
+    log:
+        "logs/mini/models.log",
+    benchmark:
+        "benchmarks/results/mini/models.tsv"
+    conda:
+        "../envs/diffusion.yaml"
+    container:
+        container("diffusion")
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=30,
+    params:
+        seed=CONFIG.seed,
+        weights=f"--weights {CONFIG.mini_weights}" if CONFIG.mini_weights else "",
+    shell:
+        "IPCIR_RULE={rule} ipcir mini models --seed {params.seed} {params.weights} --output {output} 2> {log}"
+
+
+rule mini_pool:
+    """Render the pictures that all trainings share."""
+    output:
+        f"{MINI}/training/pool.npy",
+    log:
+        "logs/mini/pool.log",
+    benchmark:
+        "benchmarks/results/mini/pool.tsv"
     conda:
         "../envs/analysis.yaml"
     container:
@@ -20,17 +69,49 @@ rule mini_world:
     params:
         seed=CONFIG.seed,
     shell:
-        "IPCIR_RULE={rule} ipcir mini world --seed {params.seed} --output {output} 2> {log}"
+        "IPCIR_RULE={rule} ipcir mini pool --seed {params.seed} --output {output} 2> {log}"
 
 
-rule mini_models:
-    """Build the tiny checkpoints of the real model classes."""
+rule mini_training:
+    """Train one model of the mini world from scratch; a killed training goes on where it was."""
+    input:
+        pool=f"{MINI}/training/pool.npy",
+        needs=training_needs,
     output:
-        directory(f"{MINI}/models"),
+        f"{MINI}/weights/{{training}}.curve.jsonl",
     log:
-        "logs/mini_models.log",
+        "logs/mini/training/{training}.log",
     benchmark:
-        "benchmarks/results/mini_models.tsv"
+        "benchmarks/results/mini/training/{training}.tsv"
+    wildcard_constraints:
+        training="|".join(TRAININGS),
+    conda:
+        "../envs/diffusion.yaml"
+    container:
+        container("diffusion")
+    threads: 1
+    resources:
+        mem_mb=growing(6000),
+        runtime=240,
+    params:
+        seed=CONFIG.seed,
+        work=parent_of_input,
+        weights=parent_of_output,
+    shell:
+        "IPCIR_RULE={rule} OMP_NUM_THREADS={threads} ipcir mini train {wildcards.training} --seed {params.seed}"
+        " --work {params.work} --weights {params.weights} 2> {log}"
+
+
+rule mini_held_out:
+    """Measure every model of the mini world on pictures that no training has seen."""
+    input:
+        f"{MINI}/models",
+    output:
+        "results/mini_held_out.json",
+    log:
+        "logs/mini/held_out.log",
+    benchmark:
+        "benchmarks/results/mini/held_out.tsv"
     conda:
         "../envs/diffusion.yaml"
     container:
@@ -38,8 +119,8 @@ rule mini_models:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=30,
+        runtime=60,
     params:
         seed=CONFIG.seed,
     shell:
-        "IPCIR_RULE={rule} ipcir mini models --seed {params.seed} --output {output} 2> {log}"
+        "IPCIR_RULE={rule} ipcir mini evaluate --models {input} --seed {params.seed} --output {output} 2> {log}"

@@ -39,6 +39,9 @@ class Config(Section):
     datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
     models: dict[Name, Model] = Field(MODELS, description="models by the role that they play")
     clip: dict[Name, Backbone] = Field(BACKBONES, description="CLIP backbones by name")
+    mini_weights: str | None = Field(
+        None, description="directory of the mini models' weights: resources/mini/weights trains them; none: as shipped"
+    )
     mappings: dict[Name, dict[Name, Model]] = Field(
         MAPPINGS, description=f"mapping networks by baseline ({', '.join(MAPPED)}) and backbone"
     )

@@ -20,8 +20,10 @@ _PER_QUERY = 6  # most images that a CIRCO query adds: its reference, four targe
 _ASIN = string.digits + string.ascii_uppercase
 
 
-def export(directory: Path, seed: int, queries: int, gallery: int) -> None:
-    """Render all three datasets. queries, gallery: size of each val part (FashionIQ: summed over its categories)."""
+def export(
+    directory: Path, seed: int, queries: int, gallery: int, datasets: Iterable[str] = ("cirr", "circo", "fashioniq")
+) -> None:
+    """Render the datasets. queries, gallery: size of each val part (FashionIQ: summed over its categories)."""
     if queries < SHARE or gallery < _PER_QUERY * (queries + queries // SHARE):
         least = _PER_QUERY * (max(queries, SHARE) + max(queries, SHARE) // SHARE)
         raise InputError(
@@ -29,9 +31,8 @@ def export(directory: Path, seed: int, queries: int, gallery: int) -> None:
             field="gallery",
             remedy=f"Use --queries of at least {SHARE} and --gallery of at least {least}.",
         )
-    cirr(directory, seed, queries, gallery)
-    circo(directory, seed, queries, gallery)
-    fashioniq(directory, seed, queries, gallery)
+    for name in datasets:
+        {"cirr": cirr, "circo": circo, "fashioniq": fashioniq}[name](directory, seed, queries, gallery)
 
 
 # --- CIRR --------------------------------------------------------------------------------------------------------
