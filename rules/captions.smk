@@ -27,7 +27,8 @@ rule captions:
         settings=section_json(CONFIG, "captions"),
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir captions --references {input.references} --root {params.root:q} --model {input.model}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir captions --references {input.references} --root {params.root:q} --model {input.model}"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
 

@@ -25,7 +25,8 @@ rule gallery_features:
         settings=embedding_settings,
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir embeddings images --images {input.images} --root {params.root:q}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir embeddings images --images {input.images} --root {params.root:q}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -54,7 +55,8 @@ rule references_features:
         settings=embedding_settings,
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir embeddings images --images {input.images} --root {params.root:q} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir embeddings images --images {input.images} --root {params.root:q} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -82,7 +84,8 @@ rule source_captions_features:
     params:
         settings=embedding_settings,
     shell:
-        "IPCIR_RULE={rule} ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -110,7 +113,8 @@ rule target_captions_features:
     params:
         settings=embedding_settings,
     shell:
-        "IPCIR_RULE={rule} ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
 
@@ -139,6 +143,7 @@ rule proxies_features:
         settings=embedding_settings,
         generator=GENERATOR,
     shell:
-        "IPCIR_RULE={rule} ipcir embeddings proxies --index {input.index} --queries {input.queries}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir embeddings proxies --index {input.index} --queries {input.queries}"
         " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"

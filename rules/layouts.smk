@@ -28,7 +28,8 @@ rule layouts:
         shards=CONFIG.shards,
         settings=section_json(CONFIG, "layouts"),
     shell:
-        "IPCIR_RULE={rule} ipcir layouts --queries {input.queries} --captions {input.captions} {params.model} --cache resources/cache"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir layouts --queries {input.queries} --captions {input.captions} {params.model} --cache resources/cache"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
 

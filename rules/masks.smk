@@ -30,7 +30,8 @@ rule masks:
         settings=section_json(CONFIG, "masks"),
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir masks --queries {input.queries} --layouts {input.layouts}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir masks --queries {input.queries} --layouts {input.layouts}"
         " --references {input.references} --root {params.root:q}"
         " --detector {input.detector} --segmenter {input.segmenter} --cache resources/cache"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"

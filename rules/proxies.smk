@@ -33,7 +33,8 @@ rule proxies:
         generator=GENERATOR,
         parts=generator_options,
     shell:
-        "IPCIR_RULE={rule} ipcir proxies --queries {input.queries} --layouts {input.layouts} --masks {input.masks}"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir proxies --queries {input.queries} --layouts {input.layouts} --masks {input.masks}"
         " --references {input.references} --root {params.root:q} --model {input.model} {params.parts}"
         " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"

@@ -28,7 +28,8 @@ rule reasoning:
         shards=CONFIG.shards,
         settings=section_json(CONFIG, "reasoning"),
     shell:
-        "IPCIR_RULE={rule} ipcir reasoning --queries {input.queries} --captions {input.captions} {params.model} --cache resources/cache"
+        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        " ipcir reasoning --queries {input.queries} --captions {input.captions} {params.model} --cache resources/cache"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
 
