@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ipcir_steps.config.vision import Captions
 from ipcir_steps.errors import InputError, ModelError, StepFailure
-from ipcir_steps.files import inside, seed
+from ipcir_steps.files import inside, seed, stamp
 from ipcir_steps.journal import run_journaled, shard
 from ipcir_steps.models import load_manifest, place
-from ipcir_steps.records import Image, read_images
+from ipcir_steps.records import Image, as_dict, read_images
 from ipcir_steps.settings import add_settings, read_settings
 
 
@@ -107,5 +107,6 @@ def main(args: argparse.Namespace) -> None:
         key="reference",
         key_of=lambda image: image.name,
         context={"model": model.digest, "settings": settings.model_dump(exclude={"device"}), "seed": args.seed},
+        content_of=lambda image: [as_dict(image), stamp(args.root / image.path)],
         title="captions",
     )

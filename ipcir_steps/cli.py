@@ -8,7 +8,7 @@ import importlib
 import logging
 import sys
 
-from ipcir_steps import __version__, provenance
+from ipcir_steps import __version__, network, provenance
 from ipcir_steps.errors import IPCIRError
 
 ROOMS = {
@@ -37,10 +37,18 @@ ROOMS = {
 }
 
 
+# Rooms that may use the network: two fetch, the third hands over to a command that decides for itself.
+ONLINE = ("models", "containers", "devices")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one room and leave its record. Returns the exit code: 0, what the room returns, or 2 after an expected error,
-    told in one message."""
-    argv = sys.argv[1:] if argv is None else argv
+    told in one message.
+
+    Without ``argv`` this process is the command, and the network is refused to it, except for the servers that the
+    room names (``servers(args)``).
+    """
+    command, argv = argv is None, sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="ipcir", description="IP-CIR: composed image retrieval, step by step.")
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="room", metavar="ROOM", required=True)
@@ -50,11 +58,33 @@ def main(argv: list[str] | None = None) -> int:
             importlib.import_module(f"ipcir_steps.{name}").arguments(sub)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    room = importlib.import_module(f"ipcir_steps.{args.room}")
     try:
+        if command and args.room not in ONLINE:
+            network.refuse(room.servers(args) if hasattr(room, "servers") else ())
         recording = provenance.start(args.room, argv, args)
-        code = importlib.import_module(f"ipcir_steps.{args.room}").main(args)
+        code = room.main(args)
         provenance.finish(recording)
-    except IPCIRError as error:
-        print(f"ipcir {args.room}: error: {error}", file=sys.stderr)
+    except Exception as error:
+        text = str(error) if isinstance(error, IPCIRError) else out_of_memory(error)
+        if text is None:
+            raise
+        print(f"ipcir {args.room}: error: {text}", file=sys.stderr)
         return 2
     return code or 0
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What to do about a device or a machine whose memory ran out; None for any other error."""
+    first = (str(error).splitlines() or [""])[0]
+    if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") and "out of memory" in first:
+        where = "the device has"
+    elif isinstance(error, MemoryError) or "can't allocate memory" in first or "bad allocation" in first:
+        where = "the machine has"
+    else:
+        return None
+    return (
+        f"more memory is needed than {where} free ({first or type(error).__name__}). Make the batches smaller "
+        "(embeddings.batch_size, proxies.proxies_per_batch, captions.count, ranking.block), use a smaller dtype or "
+        "a larger device, and run again; finished work is kept."
+    )

@@ -1,14 +1,20 @@
 """Reading and writing artefacts: atomic, deterministic, and never outside their root."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from ipcir_steps.errors import InputError
+
+log = logging.getLogger(__name__)
+REBUILD = "Restore or rebuild the file; `ipcir doctor` says how."
 
 # What this process read and wrote through this module: a step's record (``provenance``) is made of them.
 READ: list[Path] = []
@@ -34,13 +40,40 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
         WRITTEN.append(path)
     except OSError as error:
-        raise InputError(
-            f"could not be written ({error.strerror or error})",
-            file=path,
-            remedy="Free disk space or check permissions and run again; finished work is kept.",
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: str | Path, error: OSError) -> InputError:
+    """What a person reads when a disk is full or a directory is closed."""
+    remedy = "Free disk space or check permissions and run again; finished work is kept."
+    return InputError(f"could not be written ({error.strerror or error})", file=path, remedy=remedy)
+
+
+def open_part(path: str | Path) -> BinaryIO:
+    """Open the file of an unfinished output for reading and writing, made when absent, for this process alone.
+
+    A workflow that was killed may leave a step behind that still writes; this waits until that one has ended. The
+    lock goes with the file's descriptor, so it never outlives a process.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        except OSError as error:
+            raise unwritable(path, error) from error
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("%s: waiting for another process that writes it", path)
+                fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # the other process finished it meanwhile
 
 
 def _umask() -> int:
@@ -82,7 +115,7 @@ def read_json(path: str | Path):
     except FileNotFoundError:
         raise InputError("does not exist", file=path) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not valid JSON ({error})", file=path, remedy="Restore or rebuild the file.") from error
+        raise InputError(f"is not valid JSON ({error})", file=path, remedy=REBUILD) from error
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
@@ -95,14 +128,16 @@ def read_jsonl(path: str | Path) -> list[dict]:
                 try:
                     record = json.loads(line)
                 except json.JSONDecodeError as error:
-                    raise InputError(f"is not valid JSON ({error})", file=path, record=number) from error
+                    raise InputError(
+                        f"is not valid JSON ({error})", file=path, record=number, remedy=REBUILD
+                    ) from error
                 if not isinstance(record, dict):
-                    raise InputError("is not a JSON object", file=path, record=number)
+                    raise InputError("is not a JSON object", file=path, record=number, remedy=REBUILD)
                 records.append(record)
     except FileNotFoundError:
         raise InputError("does not exist", file=path) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 text ({error})", file=path) from error
+        raise InputError(f"is not UTF-8 text ({error})", file=path, remedy=REBUILD) from error
     return records
 
 
@@ -120,6 +155,15 @@ def inside(root: str | Path, relative: str, *, file=None, record=None, field=Non
             remedy="Use a path relative to the dataset root, without '..'.",
         )
     return path
+
+
+def stamp(path: str | Path | None) -> list[int] | None:
+    """Size and time of change of a file, None when it is absent: whether it may hold other bytes than before."""
+    try:
+        found = os.stat(path) if path is not None else None
+    except OSError:
+        found = None
+    return found and [found.st_size, found.st_mtime_ns]
 
 
 def sha256(path: str | Path) -> str:

@@ -1,4 +1,8 @@
-"""Long steps append one checksummed line per finished record, and continue there after a kill."""
+"""Long steps append one checksummed line per finished record, and continue there after a kill.
+
+The lines of a finished output stay beside it, hidden: when the output is lost or damaged, or a few of its inputs
+change, only what is not there any more is done again.
+"""
 
 import json
 import os
@@ -6,73 +10,101 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ipcir_steps.errors import InputError, StepFailure
-from ipcir_steps.files import digest, dumps, write_jsonl
+from ipcir_steps.files import digest, dumps, open_part, unwritable, write_jsonl
 from ipcir_steps.progress import Progress
 
 
 class Journal:
-    """Records of an unfinished output, kept in ``{output}.part``.
+    """Records of an unfinished output in ``{output}.part``; of a finished one in ``.{output}.journal``.
 
-    Each line is ``crc32 json``. On opening, lines up to the first damaged one are taken over and the
-    rest is cut off. ``context`` (settings, model digests, …) is the first line: records that were
-    made with another context are not reused.
+    Each line is ``crc32 json``: first the digest of ``context`` (settings, model digests, …), then one pair
+    ``[digest of what the record was made from, record]`` per record. On opening, lines up to the first damaged one
+    are taken over and the rest is cut off; records of another context are not. Of a finished output's journal, recorded
+    failures are not taken over: they are tried again.
     """
 
     def __init__(self, output: str | Path, key: str, context: dict | None = None):
         self.output, self.key = Path(output), key
-        self.path = self.output.with_name(self.output.name + ".part")
-        self.context = digest(context or {})
-        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.kept = paths(output)
         self.records: dict[str, dict] = {}
-        size = self._recover()
-        self._file = open(self.path, "r+b" if size else "wb")  # noqa: SIM115 (open as long as the step runs)
+        self.content: dict[str, str | None] = {}
+        first = {"context": digest(context or {})}
+        self._file = open_part(self.path)
+        size = self._take_over(self._file, first)
         self._file.truncate(size)
         self._file.seek(size)
-        if not size:
-            self._write({"context": self.context})
+        if size:
+            return
+        self._write(first)
+        if self.kept.exists():
+            with open(self.kept, "rb") as kept:
+                self._take_over(kept, first)
+            self.records = {key: record for key, record in self.records.items() if "failure" not in record}
+            for key, record in self.records.items():
+                self._write([self.content[key], record])
 
-    def _recover(self) -> int:
-        """Take over the intact lines; return how many bytes they are."""
-        if not self.path.exists():
-            return 0
+    def _take_over(self, file: BinaryIO, first: dict) -> int:
+        """Read the intact records; return how many bytes they take, 0 when they are of another context."""
         size = 0
-        with open(self.path, "rb") as file:
-            for number, line in enumerate(file):
-                record = _decode(line)
-                if record is None or (number == 0 and record != {"context": self.context}):
-                    break
-                if number:
-                    self.records[record[self.key]] = record
-                size += len(line)
+        for line, end in read_lines(file):
+            if not size and line != first:
+                return 0
+            if size and isinstance(line, list):
+                content, record = line
+                self.records[record[self.key]], self.content[record[self.key]] = record, content
+            size = end
         return size
 
-    def _write(self, record: dict) -> None:
-        text = dumps(record).encode()
-        self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
-        self._file.flush()
+    def _write(self, line) -> None:
+        text = dumps(line).encode()
+        try:
+            self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
-    def append(self, record: dict) -> None:
-        self._write(record)
-        self.records[record[self.key]] = record
+    def append(self, record: dict, content: str | None = None) -> None:
+        self._write([content, record])
+        self.records[record[self.key]], self.content[record[self.key]] = record, content
 
-    def finish(self, keys: Iterable[str]) -> None:
-        """Write the output in the order of ``keys`` and remove the journal."""
+    def finish(self, keys: Iterable[str], counts: dict | None = None, keep: bool = True) -> None:
+        """Write the output in the order of ``keys``; keep the journal for later, or remove it.
+
+        counts: what this run did, {"done", "failed", "reused"}; for estimates of later runs.
+        """
+        self._write(counts or {})
         os.fsync(self._file.fileno())
         write_jsonl(self.output, (self.records[key] for key in keys))
+        self.path.replace(self.kept)
+        if not keep:
+            self.kept.unlink()
         self.close()
-        self.path.unlink()
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:  # what is still buffered does not fit on the disk
+            raise unwritable(self.path, error) from error
 
 
-def _decode(line: bytes) -> dict | None:
-    checksum, _, text = line.partition(b" ")
-    if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
-        return None
-    return json.loads(text)
+def paths(output: str | Path) -> tuple[Path, Path]:
+    """The journal of an unfinished and of a finished ``output``."""
+    output = Path(output)
+    return output.with_name(output.name + ".part"), output.with_name(f".{output.name}.journal")
+
+
+def read_lines(file: BinaryIO) -> Iterator[tuple[dict | list, int]]:
+    """(value, offset of its end) of each line up to the first damaged one."""
+    end = 0
+    for line in file:
+        checksum, _, text = line.partition(b" ")
+        if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
+            return
+        end += len(line)
+        yield json.loads(text), end
 
 
 def run_journaled(
@@ -84,20 +116,27 @@ def run_journaled(
     key_of: Callable[[object], str],
     context: dict,
     title: str,
+    content_of: Callable[[object], object] = lambda item: None,
     batch_size: int = 1,
     reusable: Callable[[dict], bool] = lambda record: True,
     note: Callable[[], dict] = dict,
+    keep: bool = True,
 ) -> dict:
     """Process ``items`` in batches, one durable record each; return ``{"done": …, "failed": …, "reused": …}``.
 
     ``work(batch)`` returns, in the order of the batch, a record (without the key) or a StepFailure, which
     is recorded as ``{key: …, "failure": reason}``. Any other exception stops the step; what is done stays.
+    ``content_of(item)`` is what its record depends on beside the context (a JSON value): when it changes, the record is
+    made again.
     ``reusable(record)`` says whether a journaled record still holds, for steps with files beside their output.
-    ``note()`` gives figures to show at the end of the progress bar.
+    ``note()`` gives figures to show at the end of the progress bar. ``keep``: see :meth:`Journal.finish`.
     """
     journal = Journal(output, key, context)
-    journal.records = {k: record for k, record in journal.records.items() if reusable(record)}
     keys = [key_of(item) for item in items]
+    contents = {key: digest(content_of(item)) for key, item in zip(keys, items, strict=True)}
+    journal.records = {
+        k: record for k, record in journal.records.items() if contents.get(k) == journal.content[k] and reusable(record)
+    }
     waiting = [item for item in items if key_of(item) not in journal.records]
     reused = len(items) - len(waiting)
     failed = sum("failure" in journal.records[k] for k in keys if k in journal.records)
@@ -106,13 +145,15 @@ def run_journaled(
             for batch in batches(waiting, batch_size):
                 for item, result in zip(batch, work(batch), strict=True):
                     failure = isinstance(result, StepFailure)
-                    journal.append({key: key_of(item), **({"failure": str(result)} if failure else result)})
+                    record = {key: key_of(item), **({"failure": str(result)} if failure else result)}
+                    journal.append(record, contents[record[key]])
                     progress.advance(failed=failure, **note())
             failed = progress.failed
-        journal.finish(keys)
+        counts = {"done": len(items) - failed, "failed": failed, "reused": reused}
+        journal.finish(keys, counts, keep)
     finally:
         journal.close()
-    return {"done": len(items) - failed, "failed": failed, "reused": reused}
+    return counts
 
 
 def batches(items: Sequence, size: int) -> Iterator[list]:

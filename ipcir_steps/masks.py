@@ -10,10 +10,10 @@ from ipcir_steps.captions import load_image
 from ipcir_steps.chat.cache import Cache
 from ipcir_steps.config.vision import Masks
 from ipcir_steps.errors import ModelError, StepFailure
-from ipcir_steps.files import read_jsonl, sha256
+from ipcir_steps.files import read_jsonl, sha256, stamp
 from ipcir_steps.journal import run_journaled, shard
 from ipcir_steps.models import load_manifest, place
-from ipcir_steps.records import Image, Query, read_images, read_queries
+from ipcir_steps.records import Image, Query, as_dict, read_images, read_queries
 from ipcir_steps.settings import add_settings, read_settings
 
 
@@ -97,6 +97,9 @@ class Store:
         self.segment, self.root, self.images, self.cache, self.identity = segment, root, images, cache, identity
         self._made: dict[tuple[str, str], dict] = {}
 
+    def stamp(self, reference: str) -> list[int] | None:
+        return stamp(self.root / self.images[reference].path) if reference in self.images else None
+
     def mask(self, reference: str, category: str) -> dict:
         """Raises StepFailure when the reference image is missing or unreadable."""
         pair = (reference, category.lower())
@@ -156,5 +159,6 @@ def main(args: argparse.Namespace) -> None:
         key="query_id",
         key_of=lambda query: query.query_id,
         context={"models": identity},
+        content_of=lambda query: [as_dict(query), layouts.get(query.query_id), store.stamp(query.reference)],
         title="masks",
     )

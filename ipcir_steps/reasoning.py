@@ -11,7 +11,7 @@ from ipcir_steps.errors import StepFailure
 from ipcir_steps.files import read_jsonl, seed
 from ipcir_steps.journal import run_journaled, shard
 from ipcir_steps.prompts import Prompt, load_prompt
-from ipcir_steps.records import Query, read_queries
+from ipcir_steps.records import Query, as_dict, read_queries
 from ipcir_steps.settings import read_settings
 
 LONGEST = 300  # characters; CLIP reads 77 tokens
@@ -68,6 +68,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     chat.arguments(parser, Reasoning)
 
 
+def servers(args: argparse.Namespace) -> set:
+    return chat.servers(read_settings(args.settings, Reasoning))
+
+
 def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Reasoning)
     prompt = load_prompt(settings.prompt)
@@ -81,6 +85,7 @@ def main(args: argparse.Namespace) -> None:
         key="query_id",
         key_of=lambda item: item[0].query_id,
         context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, "n": settings.captions},
+        content_of=lambda item: [as_dict(item[0]), item[1]],
         title="reasoning",
         batch_size=backend.width,
         note=chat.speed(backend),

@@ -70,7 +70,7 @@ def text_features(inputs: Inputs, settings: Inversion) -> tuple[np.ndarray, set[
             "model": inputs.encoder.identity, "settings": settings.model_dump(), "seed": inputs.seed,
             "phrases": phrases, "features": digest(content),
         },
-        title="textual inversion",
+        title="textual inversion", keep=False,
     )  # fmt: skip
     found = [word for record in read_jsonl(journal) for word in record["words"]]
     words = dict(zip(images, found, strict=True))

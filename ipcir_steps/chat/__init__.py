@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ipcir_steps import network
 from ipcir_steps.chat.cache import Cache
 from ipcir_steps.config.language import Chat
 from ipcir_steps.errors import InputError, StepFailure
@@ -51,6 +52,11 @@ def open_chat(settings: Chat, model: str | Path | None, cache: str | Path | None
     from ipcir_steps.chat.local import Local
 
     return Local(settings, store, model)
+
+
+def servers(settings: Chat) -> set[tuple[str, int]]:
+    """The servers that this step may reach; none but the configured one."""
+    return network.servers(settings.base_url) if settings.backend == "openai" else set()
 
 
 def speed(backend: Backend) -> Callable[[], dict]:

@@ -60,12 +60,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     chat.arguments(parser, Layouts)
 
 
+def servers(args: argparse.Namespace) -> set:
+    from ipcir_steps import chat
+    from ipcir_steps.settings import read_settings
+
+    return chat.servers(read_settings(args.settings, Layouts))
+
+
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.chat import open_chat, speed
     from ipcir_steps.journal import run_journaled, shard
     from ipcir_steps.prompts import load_prompt
     from ipcir_steps.reasoning import read_captions
-    from ipcir_steps.records import read_queries
+    from ipcir_steps.records import as_dict, read_queries
     from ipcir_steps.settings import read_settings
 
     settings = read_settings(args.settings, Layouts)
@@ -82,6 +89,7 @@ def main(args: argparse.Namespace) -> None:
         key="query_id",
         key_of=lambda item: item[0].query_id,
         context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, **asked},
+        content_of=lambda item: [as_dict(item[0]), item[1]],
         title="layouts",
         batch_size=backend.width,
         note=speed(backend),

@@ -64,7 +64,6 @@ def draw_proxies(
         "seed": run_seed,
         "settings": settings.model_dump(),
         "generator": generator.identity,
-        "inputs": inputs.identity,
         "statistics": statistics,
         "detector": check.identity if check else None,
     }
@@ -75,8 +74,11 @@ def draw_proxies(
         key="query_id",
         key_of=lambda query: query.query_id,
         context=context,
+        content_of=inputs.content,
         title="proxies",
         reusable=lambda record: images.intact(record, directory),
+        # Ready-made images and a generator of one's own may change without their settings.
+        keep=settings.generator != "directory" and ":" not in settings.generator,
     )
     log.info("%(done)d queries drawn, %(failed)d failed, %(reused)d taken over", counts)
     return counts

@@ -4,22 +4,30 @@ import math
 from pathlib import Path
 
 from ipcir_steps.errors import InputError, StepFailure
-from ipcir_steps.files import inside, read_jsonl, seed, sha256
+from ipcir_steps.files import inside, read_jsonl, seed, stamp
 from ipcir_steps.proxies.generator import Instance, Task
-from ipcir_steps.records import Query, read_images
+from ipcir_steps.records import Query, as_dict, read_images
 
 
 class Inputs:
     """The files of the step, indexed by query. Raises InputError for records that no later step could use."""
 
     def __init__(self, layouts: Path, masks: Path | None, references: Path | None, root: Path | None):
-        paths = {"layouts": layouts, "masks": masks, "references": references}
-        self.identity = {name: sha256(path) for name, path in paths.items() if path and path.is_file()}
         self.layouts = by_query(layouts)
         self.masks = by_query(masks) if masks else {}
         self.references = {}
         for image in read_images(references) if references else ():
             self.references[image.name] = inside(root or ".", image.path, file=references, record=image.name)
+
+    def content(self, query: Query) -> list:
+        """What the images of a query depend on beside settings and models."""
+        reference = self.references.get(query.reference)
+        return [
+            as_dict(query),
+            self.layouts.get(query.query_id),
+            self.masks.get(query.query_id),
+            stamp(reference),
+        ]
 
     def task(self, query: Query, run_seed: int, count: int) -> Task:
         """Raises StepFailure when the query has no usable layout."""
