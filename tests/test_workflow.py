@@ -183,6 +183,18 @@ def test_one_broken_image_stops_with_one_message_and_keeps_finished_work(workspa
     assert digests(workspace / "results") == before
 
 
+def test_no_step_reads_the_renderers_truth(workspace):
+    """The mini world's scene files are deleted before the pipeline runs: everything is made from pictures and words."""
+    world = workspace / "resources/mini/world"
+    size = ["--queries", "4", "--gallery", "30", "--datasets", "circo"]
+    ipcir("mini", "world", "--seed", "3", *size, "--output", world)
+    shutil.rmtree(world / "scenes")
+    assert {path.name for path in world.iterdir()} == {"mini_circo"}
+    snakemake(workspace, "results/mini_circo_metrics.json")
+    result = read_json(workspace / "results/mini_circo_metrics.json")
+    assert (result["queries"], result["failures"]["queries"]) == (4, 0)
+
+
 def test_a_typo_stops_before_any_job(workspace):
     done = snakemake(workspace, "all", config={"sede": 3}, check=False)
     assert done.returncode != 0 and "unknown key 'sede' (value 3) (did you mean 'seed'?)" in done.stdout + done.stderr
