@@ -69,7 +69,9 @@ def load_migc(unet: UNet2DConditionModel, checkpoint: str | Path) -> Stage:
             attention = unet.get_submodule(name + LAYER)
         except AttributeError:
             raise ModelError(f"{checkpoint}: the base model has no {name}; it is not Stable Diffusion 1.x.") from None
-        block = kind(attention.to_q.in_features, context_dim=attention.to_k.in_features)
+        first = tensors.get("pos_net.linears_position.0.weight")
+        width = 512 if first is None or not first.ndim else len(first)
+        block = kind(attention.to_q.in_features, context_dim=attention.to_k.in_features, position_width=width)
         check_fit(block, tensors, f"{checkpoint}: {name}", "Is the base model Stable Diffusion 1.x?")
         block.load_state_dict(tensors)
         blocks[name] = block.to(device=attention.to_q.weight.device, dtype=attention.to_q.weight.dtype).eval()

@@ -136,12 +136,12 @@ def aggregate(cbam: CBAM, maps: Tensor, scores: Tensor, empty: Tensor) -> Tensor
 class Block(nn.Module):
     """What MIGC and MIGC++ share: enhancement attention (EA), layout attention (LA), box tokens."""
 
-    def __init__(self, channels: int, heads: int = 8, context_dim: int = 768):
+    def __init__(self, channels: int, heads: int = 8, context_dim: int = 768, position_width: int = 512):
         super().__init__()
         self.ea = Projections(channels, heads, context_dim)
         self.la = Projections(channels, heads, channels)
         self.norm = nn.LayerNorm(channels)
-        self.pos_net = PositionNet(context_dim)
+        self.pos_net = PositionNet(context_dim, width=position_width)
 
     def context(self, pooled: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [n, heads, 2, d] of the enhancement attention: the same at every step.
@@ -172,8 +172,8 @@ class MIGC(Block):
 
     limit = MAPS - 2
 
-    def __init__(self, channels: int, heads: int = 8, context_dim: int = 768):
-        super().__init__(channels, heads, context_dim)
+    def __init__(self, channels: int, heads: int = 8, context_dim: int = 768, position_width: int = 512):
+        super().__init__(channels, heads, context_dim, position_width)
         self.sac = Shading(channels)
 
     def forward(self, cross: Tensor, tokens: Tensor, context: tuple[Tensor, Tensor], level: Level) -> Tensor:
@@ -194,8 +194,8 @@ class MIGCPlus(Block):
 
     limit = MAPS - 1
 
-    def __init__(self, channels: int, heads: int = 8, context_dim: int = 768):
-        super().__init__(channels, heads, context_dim)
+    def __init__(self, channels: int, heads: int = 8, context_dim: int = 768, position_width: int = 512):
+        super().__init__(channels, heads, context_dim, position_width)
         self.sac = ShadingPlus(channels)
         self.gamma = nn.Parameter(torch.zeros(1))
 

@@ -50,7 +50,10 @@ class MIGCGenerator:
             )
             paths = (file_of(models["elite-global"]), file_of(models["elite-local"]))
             elite = load_elite(parts.unet, *paths, vision.to(device).eval())
-        self.pipeline = LayoutPipeline(parts.unet, parts.vae, parts.text_encoder, parts.tokenizer, stage, elite)
+        prediction = parts.scheduler.config.get("prediction_type", "epsilon")
+        self.pipeline = LayoutPipeline(
+            parts.unet, parts.vae, parts.text_encoder, parts.tokenizer, stage, elite, prediction=prediction
+        )
 
     def draw(self, task: Task):
         settings, drawn_from = self.settings, {}

@@ -36,14 +36,30 @@ class LayoutPipeline:
     """Draws images of a scene with instances in their boxes.
 
     stage: what ``load_migc`` or ``install`` returned for this U-Net. scheduler: any of diffusers; by default Euler
-    over scaled_linear 0.00085-0.012 with linspace spacing, as published.
+    over scaled_linear 0.00085-0.012 with linspace spacing, as published, for a U-Net that predicts ``prediction``
+    (``epsilon`` or ``v_prediction``). The autoencoder tells the size of the latents.
     """
 
-    def __init__(self, unet, vae, text_encoder, tokenizer, stage: Stage, elite: Elite | None = None, scheduler=None):
+    def __init__(
+        self,
+        unet,
+        vae,
+        text_encoder,
+        tokenizer,
+        stage: Stage,
+        elite: Elite | None = None,
+        scheduler=None,
+        prediction: str = "epsilon",
+    ):
         self.unet, self.vae, self.text_encoder, self.tokenizer = unet, vae, text_encoder, tokenizer
         self.stage, self.elite = stage, elite
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels per latent position and axis
         self.scheduler = scheduler or EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="linspace"
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            timestep_spacing="linspace",
+            prediction_type=prediction,
         )
         for module in (unet, vae, text_encoder):
             module.eval().requires_grad_(False)
@@ -106,7 +122,7 @@ class LayoutPipeline:
             text=text,
             pooled=pooled[2:],
             boxes=torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4).to(weight),
-            regions=Regions(masks, weight.device, weight.dtype),
+            regions=Regions(masks, weight.device, weight.dtype, self.factor),
             images={row: ImageRow(local, place) for (row, local), place in zip(rows.items(), places, strict=True)},
         )
 
@@ -128,8 +144,8 @@ class LayoutPipeline:
         return states, states[torch.arange(len(ids)), end], [place for _, place in places]
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
-        """Standard normal latents [P, 4, height / 8, width / 8], each from its own seed."""
-        shape = (self.unet.config.in_channels, height // 8, width // 8)
+        """Standard normal latents [P, 4, height / factor, width / factor], each from its own seed."""
+        shape = (self.unet.config.in_channels, height // self.factor, width // self.factor)
         weight = self.unet.conv_in.weight
         return torch.stack([torch.randn(shape, generator=source) for source in noise_sources(seeds)]).to(weight)
 

@@ -28,12 +28,12 @@ class Regions:
     """Instance masks at every level, each computed once.
 
     masks: [n, height, width] in image pixels, values in [0, 1]. They go bilinearly to the latent grid
-    (an eighth) and bilinearly from there to a level, as in the published code. supplement: 1 - union.
+    (pixels / factor) and bilinearly from there to a level, as in the published code. supplement: 1 - union.
     """
 
-    def __init__(self, masks: Tensor, device="cpu", dtype=torch.float32):
+    def __init__(self, masks: Tensor, device="cpu", dtype=torch.float32, factor: int = 8):
         supplement = 1 - masks.sum(0, keepdim=True).clamp(max=1)
-        size = (masks.shape[1] // 8, masks.shape[2] // 8)
+        size = (masks.shape[1] // factor, masks.shape[2] // factor)
         stacked = torch.cat([masks, supplement])[None].to(device=device, dtype=dtype)
         self.latent = F.interpolate(stacked, size=size, mode="bilinear")
         self._levels: dict[int, Level] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionModel
@@ -123,6 +123,25 @@ def test_running_out_of_memory_halves_the_batch(build, monkeypatch):
     assert sizes == [5, 3, 2, 2, 1]
     for image, other in zip(images, expected, strict=True):
         assert np.abs(np.asarray(image, int) - np.asarray(other, int)).max() <= 1
+
+
+def test_an_autoencoder_of_another_factor(build):
+    pipeline = build()
+    config = dict(pipeline.vae.config, block_out_channels=(8, 8, 8))
+    config |= {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
+    smaller = LayoutPipeline(
+        pipeline.unet,
+        AutoencoderKL.from_config(config),
+        pipeline.text_encoder,
+        pipeline.tokenizer,
+        pipeline.stage,
+        prediction="v_prediction",
+    )
+    plan = smaller.plan("a garden", TEXT, "", 32, 32)
+    assert smaller.noise([0], 32, 32).shape[2:] == plan.regions.latent.shape[2:] == (8, 8)
+    assert smaller.scheduler.config.prediction_type == "v_prediction"
+    (image,) = smaller("a garden", TEXT, [0], steps=3, width=32, height=32)
+    assert image.size == (32, 32)
 
 
 def test_the_word_replaces_the_placeholder_and_only_it(build, numbers):
