@@ -5,6 +5,7 @@ whatever runs with these runs with the published weights, and the reverse.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -31,8 +32,10 @@ def build(directory: str | Path, seed: int, weights: Path | None = None) -> None
             make(Path(directory) / name, weights)
 
 
-def settle(model: torch.nn.Module, weights: Path | None, name: str) -> torch.nn.Module:
-    """Put the trained weights ``{name}.safetensors`` (float16) into a model, as float32.
+def settle(
+    model: torch.nn.Module, weights: Path | None, name: str, unpack: Callable[[dict], dict] = dict
+) -> torch.nn.Module:
+    """Put the trained weights ``{name}.safetensors`` (float16), ``unpack``ed to its state, into a model, as float32.
 
     Raises ModelError naming the file when it does not fit.
     """
@@ -41,28 +44,49 @@ def settle(model: torch.nn.Module, weights: Path | None, name: str) -> torch.nn.
     path = weights and weights / f"{name}.safetensors"
     if path and path.is_file():
         try:
-            model.load_state_dict(load_file(path))
-        except RuntimeError as error:
+            model.load_state_dict(unpack(load_file(path)))
+        except (KeyError, RuntimeError) as error:
             raise ModelError(f"{path} does not fit {type(model).__name__}: {error}") from error
     return model
 
 
+CLIP = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 1, 1, 1], "width": 24, "patch_size": None},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+}
+
+
+def clip_model(vocabulary: int = CLIP["text_cfg"]["vocab_size"]) -> torch.nn.Module:
+    """open_clip: a small ResNet tower, a text tower; embeddings of 64 dimensions."""
+    from open_clip import CLIP as Clip
+
+    return Clip(**{**CLIP, "text_cfg": {**CLIP["text_cfg"], "vocab_size": vocabulary}})
+
+
 def clip(path: Path, weights: Path | None = None) -> None:
-    """open_clip: a small ResNet tower and the standard text tokenizer; embeddings of 64 dimensions."""
-    from open_clip import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+    """CLIP with the standard text tokenizer.
+
+    The trained weights hold the embeddings of the words that the mini world uses ("tokens"); the first of
+    them, that of unknown words, fills all other rows.
+    """
+    from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
     from safetensors.torch import save_file
 
-    config = {
-        "embed_dim": 64,
-        "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
-    }
     preprocess = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic"}
     path.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
+    text = json.dumps({"model_cfg": CLIP, "preprocess_cfg": preprocess}, indent=2)
     (path / "open_clip_config.json").write_text(text + "\n", encoding="utf-8")
-    weights = {k: v.contiguous() for k, v in settle(CLIP(**config), weights, "clip").state_dict().items()}
-    save_file(weights, path / "open_clip_model.safetensors", metadata={"format": "pt"})
+
+    def all_rows(trained: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        tokens, rows = trained.pop("tokens"), trained["token_embedding.weight"]
+        embedding = rows[:1].repeat(CLIP["text_cfg"]["vocab_size"], 1)
+        embedding[tokens[1:]] = rows[1:]
+        return {**trained, "token_embedding.weight": embedding}
+
+    state = settle(clip_model(), weights, "clip", all_rows).state_dict()
+    state = {k: v.contiguous() for k, v in state.items()}
+    save_file(state, path / "open_clip_model.safetensors", metadata={"format": "pt"})
 
 
 def blip2(path: Path, weights: Path | None = None) -> None:
