@@ -40,6 +40,10 @@ include: "rules/submission.smk"
 include: "rules/figures.smk"
 
 
+onstart:
+    begin()
+
+
 rule all:
     default_target: True
     input:

@@ -31,6 +31,7 @@ ROOMS = {
     "failures": "collect the failures of all steps",
     "gather": "join the shards of a step in query order",
     "models": "fetch models and record their digests",
+    "doctor": "verify a results tree; say what is damaged and how to rebuild just that",
     "devices": "run a command on a leased GPU; list the devices",
     "mini": "render the mini world and build its models",
     "config": "check a configuration; write its schema and defaults",

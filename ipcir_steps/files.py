@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -49,6 +50,25 @@ def unwritable(path: str | Path, error: OSError) -> InputError:
     """What a person reads when a disk is full or a directory is closed."""
     remedy = "Free disk space or check permissions and run again; finished work is kept."
     return InputError(f"could not be written ({error.strerror or error})", file=path, remedy=remedy)
+
+
+def alone(path: str | Path) -> BinaryIO:
+    """Hold the lock file ``path`` as long as the result is open; the kernel lets go of it when the process ends.
+
+    Raises InputError when another process holds it.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = file.read().decode("utf-8", "replace").strip()
+        file.close()
+        remedy = "Wait until it has ended, or stop it."
+        raise InputError(f"another run works in this directory ({holder})", file=path, remedy=remedy) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    return file
 
 
 def open_part(path: str | Path) -> BinaryIO:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ipcir_steps.errors import ModelError
@@ -53,6 +54,20 @@ def load_manifest(path: str | Path) -> Manifest:
     manifest = Manifest(**read_json(path))
     verify(manifest, path)
     return manifest
+
+
+def check(manifest: Manifest, directory: str | Path = ".") -> Iterator[tuple[Path, str]]:
+    """(file, what is wrong) of each file that is not what the manifest says, by sha256 whatever was verified before.
+
+    directory: what relative paths in the manifest are relative to.
+    """
+    root = Path(directory) / manifest.path
+    for name, expected in manifest.files.items():
+        file = root if root.is_file() else root / name
+        if not file.is_file():
+            yield file, "is missing"
+        elif sha256(file) != expected:
+            yield file, "has changed since it was recorded"
 
 
 def verify(manifest: Manifest, where: Path) -> None:

@@ -9,6 +9,7 @@ from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.defaults import BASELINES, MINI
 from ipcir_steps.mini.training import NEEDS, TRAININGS
 from ipcir_steps.errors import InputError
+from ipcir_steps.files import alone
 from ipcir_steps.provenance import environment
 from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
@@ -266,6 +267,15 @@ def chat_model(step):
 def braced(text):
     """Text for a place where Snakemake fills in fields."""
     return text.replace("{", "{{").replace("}", "}}")
+
+
+def begin():
+    """Keep a second run out of this directory. The lock ends with this process, however it ends."""
+    global RUN_LOCK
+    try:
+        RUN_LOCK = alone(".snakemake/run.lock")
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
 def run_description():
