@@ -8,11 +8,13 @@ from pathlib import Path
 from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.defaults import BASELINES, MINI
 from ipcir_steps.mini.training import NEEDS, TRAININGS
+from ipcir_steps import containers
 from ipcir_steps.errors import InputError
 from ipcir_steps.files import alone
 from ipcir_steps.provenance import environment
 from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 VARIANTS = ["base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy"]
 FUSED = ["pi", "rp", "no_proxy", "other_proxy"]
@@ -270,10 +272,15 @@ def braced(text):
 
 
 def begin():
-    """Keep a second run out of this directory. The lock ends with this process, however it ends."""
+    """Keep a second run out of this directory, and stale images out of this run.
+
+    The lock ends with this process, however it ends.
+    """
     global RUN_LOCK
     try:
         RUN_LOCK = alone(".snakemake/run.lock")
+        if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+            containers.refuse_stale()
     except InputError as error:
         raise WorkflowError(str(error))
 
