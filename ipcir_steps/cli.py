@@ -32,6 +32,7 @@ ROOMS = {
     "gather": "join the shards of a step in query order",
     "models": "fetch models and record their digests",
     "doctor": "verify a results tree; say what is damaged and how to rebuild just that",
+    "plan": "what a configuration will cost, before anything runs",
     "containers": "build the steps' images; refuse stale ones",
     "devices": "run a command on a leased GPU; list the devices",
     "mini": "render the mini world and build its models",
