@@ -56,7 +56,10 @@ rule figures:
         expand("results/figures/{dataset}.svg", dataset=CONFIG.run),
 
 
+# Everything that a cluster without a network needs: models fetched and verified, every image of the datasets opened once.
 rule prefetch:
     input:
         expand("resources/manifests/{role}.json", role=CONFIG.models),
         expand("resources/manifests/clip/{backbone}.json", backbone=CONFIG.backbones),
+        mapping_manifests(),
+        dataset_reports(),

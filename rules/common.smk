@@ -126,8 +126,10 @@ def growing(megabytes):
 STEPS = ["datasets", "captions", "reasoning", "layouts", "masks", "proxies"]
 
 
-def revision_of(model):
-    return f"--revision {model.revision}" if model.revision else ""
+def pins_of(model):
+    """The revision and the digest that a model must have, where they are set."""
+    pins = {"--revision": model.revision, "--sha256": model.sha256}
+    return " ".join(f"{option} {value}" for option, value in pins.items() if value)
 
 
 def container(family):
@@ -206,6 +208,27 @@ def mapping_of(wildcards):
     if wildcards.baseline in CONFIG.mappings:
         return f"resources/manifests/mappings/{wildcards.baseline}/{wildcards.backbone}.json"
     return []
+
+
+def mapping_manifests():
+    """Manifests of the mapping networks that the configured baselines need."""
+    baselines = [name for name in CONFIG.baselines if name in CONFIG.mappings]
+    return expand(
+        "resources/manifests/mappings/{baseline}/{backbone}.json",
+        baseline=baselines,
+        backbone=CONFIG.backbones,
+    )
+
+
+def dataset_reports():
+    """Coverage reports of every split of the configured datasets."""
+    splits = [
+        (name, split)
+        for name in CONFIG.run
+        for split in (CONFIG.datasets[name].split, CONFIG.datasets[name].hidden_split)
+        if split
+    ]
+    return [f"results/{name}/{split}/coverage.json" for name, split in splits]
 
 
 def mapping_model(wildcards):

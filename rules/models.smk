@@ -21,9 +21,9 @@ rule model:
         runtime=30,
     params:
         source=lambda wildcards: CONFIG.models[wildcards.role].source,
-        revision=lambda wildcards: revision_of(CONFIG.models[wildcards.role]),
+        pins=lambda wildcards: pins_of(CONFIG.models[wildcards.role]),
     shell:
-        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.role} --source {params.source:q} {params.revision}"
+        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.role} --source {params.source:q} {params.pins}"
         " --directory resources/models/{wildcards.role} --output {output} 2> {log}"
 
 
@@ -47,9 +47,9 @@ rule clip_model:
         runtime=30,
     params:
         source=lambda wildcards: CONFIG.clip[wildcards.backbone].source,
-        revision=lambda wildcards: revision_of(CONFIG.clip[wildcards.backbone]),
+        pins=lambda wildcards: pins_of(CONFIG.clip[wildcards.backbone]),
     shell:
-        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
+        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
         " --directory resources/models/clip/{wildcards.backbone} --output {output} 2> {log}"
 
 
@@ -73,7 +73,7 @@ rule mapping:
         runtime=30,
     params:
         source=lambda wildcards: mapping_model(wildcards).source,
-        revision=lambda wildcards: revision_of(mapping_model(wildcards)),
+        pins=lambda wildcards: pins_of(mapping_model(wildcards)),
     shell:
-        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.revision}"
+        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
         " --directory resources/models/mappings/{wildcards.baseline}/{wildcards.backbone} --output {output} 2> {log}"

@@ -31,6 +31,9 @@ class Model(Section):
     """Where a model comes from. It is always loaded from disk; only `snakemake prefetch` uses the network."""
 
     source: str = Field(description="hub id, local directory or local file")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="what its digest must be: of the file, or of the manifest's files"
+    )
     revision: str | None = Field(
         None, description="commit, tag or branch of the hub repository, required for a hub id; the commit is recorded"
     )
