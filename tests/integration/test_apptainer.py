@@ -38,6 +38,8 @@ From: {{ BASE }}
     org.opencontainers.image.title tiny
 """
 
+pytestmark = pytest.mark.timeout(6 * 3600)
+
 
 @pytest.fixture(scope="module")
 def apptainer():

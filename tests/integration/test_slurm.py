@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.timeout(6 * 3600)
 MODELS = {"captions", "reasoning", "layouts", "masks", "proxies", "embeddings", "baselines"}
 # The test cluster has no accounting; short waits, because it answers at once.
 OPTIONS = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
