@@ -1,7 +1,7 @@
 """A small workflow that can be run, killed and compared: real model classes, tiny weights, ten pictures, four queries.
 
-IPCIR_SLOW=1 runs the full variants (50 kills); without it the same tests run smaller. IPCIR_UNDISTURBED names a directory
-that keeps the undisturbed run from one session to the next.
+IPCIR_SLOW=1 runs the full variants (50 kills); without it the same tests run smaller. IPCIR_UNDISTURBED names a
+directory that keeps the undisturbed run from one session to the next.
 """
 
 import dataclasses

@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -90,43 +91,49 @@ def test_a_second_run_is_kept_out(make_workspace, tmp_path):
         first.wait()
 
 
-def limited(size):
-    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))}
+def encode(undisturbed, output: Path) -> list[str]:
+    """The arguments of a short step that writes ``output``."""
+    split = undisturbed.directory / "results/photos/val"
+    words = ["embeddings", "images", "--images", split / "references.jsonl", "--root", "photos"]
+    words += ["--queries", split / "queries.jsonl", "--model", "resources/manifests/clip/mini.json"]
+    return [str(word) for word in [*words, "--output", output]]
 
 
-def test_a_full_disk_stops_with_a_remedy_and_the_run_goes_on_afterwards(undisturbed, make_workspace, tmp_path):
+def test_a_full_disk_stops_with_a_remedy_and_goes_on_afterwards(undisturbed, tmp_path):
     """The file size limit stands for the disk; the write fails the same way (EFBIG for ENOSPC)."""
-    workspace = make_workspace(tmp_path / "work")
-    shutil.copytree(undisturbed.directory / "results", workspace.directory / "results")
-    shutil.copytree(undisturbed.directory / "resources", workspace.directory / "resources", dirs_exist_ok=True)
-    index = workspace.directory / "results/photos/val/queries.jsonl"
-    output = workspace.directory / "results/photos/val/mini/again.safetensors"
-    words = ["embeddings", "images", "--images", index.with_name("references.jsonl"), "--root", "photos"]
-    words += ["--queries", index, "--model", "resources/manifests/clip/mini.json", "--output", output]
-    full = workspace.ipcir(*words, **limited(300))
+    output = tmp_path / "features.safetensors"
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
+
+    full = undisturbed.ipcir(*encode(undisturbed, output), preexec_fn=limit)
     assert full.returncode == 2 and not output.exists()
     assert "could not be written (File too large). Free disk space" in full.stderr
-    assert workspace.ipcir(*words).returncode == 0 and output.is_file()
-    assert not list(output.parent.glob(".again*")) and not list(output.parent.glob("*.part"))
+    assert undisturbed.ipcir(*encode(undisturbed, output)).returncode == 0
+    assert os.listdir(tmp_path) == [output.name]
+    expected = undisturbed.directory / "results/photos/val/mini/references.safetensors"
+    assert output.read_bytes() == expected.read_bytes()
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
-def test_a_really_full_disk(make_workspace, tmp_path):
-    """A file system of 128 kB in a user namespace: no space is left in the middle of the run."""
-    workspace = make_workspace(tmp_path / "work")
-    (workspace.directory / "results").mkdir()
-    script = 'mount -t tmpfs -o size=128k none results && exec "$@"'
-    command = ["unshare", "-Urm", "sh", "-c", script, "sh", *workspace.command("--keep-going", "--show-failed-logs")]
-    if subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:
-        pytest.skip("user namespaces are not permitted here")
-    done = subprocess.run(
-        command, cwd=workspace.directory, env=workspace.environment, capture_output=True, text=True, timeout=900
+def test_a_really_full_disk(undisturbed, tmp_path):
+    """A file system of one page in a user namespace; then it grows, and the same command goes on."""
+    (tmp_path / "disk").mkdir()
+    output = tmp_path / "disk/features.safetensors"
+    step = shlex.join([sys.executable, "-m", "ipcir_steps", *encode(undisturbed, output)])
+    script = (
+        f"mount -t tmpfs -o size=4k none {tmp_path}/disk && echo mounted; {step}; echo first $?; ls -A {tmp_path}/disk;"
+        f" mount -o remount,size=1m {tmp_path}/disk; {step}; echo second $?; cp {output} {tmp_path}/copy"
     )
-    told = done.stdout + done.stderr
-    if "mount:" in told:
-        pytest.skip("mounting in a user namespace is not permitted here")
-    assert done.returncode != 0
-    assert "could not be written (No space left on device). Free disk space" in told
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script],
+        cwd=undisturbed.directory, env=undisturbed.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    if "mounted" not in done.stdout:
+        pytest.skip("a file system cannot be mounted in a user namespace here")
+    assert "first 2" in done.stdout and "second 0" in done.stdout, done.stdout + done.stderr
+    assert "could not be written (No space left on device). Free disk space" in done.stderr
+    expected = undisturbed.directory / "results/photos/val/mini/references.safetensors"
+    assert (tmp_path / "copy").read_bytes() == expected.read_bytes()
 
 
 def test_out_of_memory_stops_with_a_remedy(undisturbed):

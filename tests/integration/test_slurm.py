@@ -1,7 +1,10 @@
 """The same bytes under a real Slurm, with each GPU rule in the GPU partition on exactly one device."""
 
+import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,50 @@ def test_same_bytes_and_one_device_per_job(slurm, make_workspace, undisturbed, t
             assert entry["partition"] == "cpu" and not entry["devices"], entry
     again = run(workspace, profile)
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def setting(name) -> str:
+    config = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True).stdout
+    return next(line.split("=")[1].strip() for line in config.splitlines() if line.split("=")[0].strip() == name)
+
+
+def test_a_node_that_dies_is_survived(slurm, make_workspace, undisturbed, tmp_path):
+    """slurmd of the GPU node is killed with the steps that it runs; the node comes back, the run ends as ever."""
+    daemon = Path(setting("SlurmdPidFile").replace("%n", "gpu1"))
+    if os.geteuid() or not daemon.is_file():
+        pytest.skip("slurmd of node gpu1 cannot be stopped from here")
+    workspace = make_workspace(tmp_path / "work")
+    command = workspace.command("--workflow-profile", "profiles/slurm", *OPTIONS)
+    with open(tmp_path / "log", "w") as log:
+        run = subprocess.Popen(command, cwd=workspace.directory, env=workspace.environment, stdout=log, stderr=log)
+        try:
+            steps = []
+            while not steps:
+                assert run.poll() is None, (tmp_path / "log").read_text()[-3000:]
+                time.sleep(0.2)
+                steps = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if on_gpu(pid, workspace)]
+            for pid in [int(daemon.read_text()), *steps]:
+                os.kill(pid, signal.SIGKILL)
+            # What the controller does by itself after SlurmdTimeout.
+            subprocess.run(["scontrol", "update", "NodeName=gpu1", "State=DOWN", "Reason=test"], check=True)
+            time.sleep(5)
+        finally:
+            subprocess.run(["slurmd", "-N", "gpu1"], check=True)
+            time.sleep(2)
+            subprocess.run(["scontrol", "update", "NodeName=gpu1", "State=RESUME"], check=True)
+        assert run.wait() == 0, (tmp_path / "log").read_text()[-5000:]
+    assert workspace.results() == undisturbed.results()
+
+
+def on_gpu(pid: int, workspace) -> bool:
+    """Whether a process is a step of this workspace in the GPU partition."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        here = Path(os.readlink(f"/proc/{pid}/cwd")) == workspace.directory
+        step = b"ipcir_steps" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return here and step and b"SLURM_JOB_PARTITION=gpu" in environment
 
 
 def test_profiles_differ_only_in_how_devices_are_asked_for():
