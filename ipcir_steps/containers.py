@@ -58,7 +58,7 @@ def stale(image: Path, definition: Path, root: Path = Path(), *, trust_time: boo
         known, definition_sha256, inputs = record["image_sha256"], record["definition_sha256"], record["inputs"]
     except (IPCIRError, KeyError, TypeError):
         return f"{record_of(image)} does not say what it was built from"
-    seen = image.with_name(f".{image.name}.verified")
+    seen = _verified(image)
     verified = [known, *(stamp(image) or ())]
     if not (trust_time and _read(seen) == verified):
         if sha256(image) != known:
@@ -73,6 +73,11 @@ def stale(image: Path, definition: Path, root: Path = Path(), *, trust_time: boo
         more = f" and {len(changed) - 1} more" if changed[1:] else ""
         return f"{changed[0]}{more} changed since it was built"
     return None
+
+
+def _verified(image: Path) -> Path:
+    """Remembers the digest, size and time of an image that was read whole."""
+    return image.with_name(f".{image.name}.verified")
 
 
 def _read(path: Path):
@@ -139,6 +144,7 @@ def build(name: str, directory: Path = DIRECTORY, *, bootstrap=None, base=None, 
         "inputs": inputs,
     }
     write_json(record_of(image), record)
+    write_json(_verified(image), [record["image_sha256"], *stamp(image)])
     return image
 
 

@@ -33,6 +33,7 @@ class Workspace:
     """A copy of the workflow's files with the models in place; ``seen`` lists what each ``ipcir`` process saw."""
 
     directory: Path
+    records: bool = True
 
     @property
     def environment(self) -> dict[str, str]:
@@ -40,7 +41,7 @@ class Workspace:
             "PATH": f"{self.directory / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
-            "IPCIR_PROVENANCE": "provenance",
+            "IPCIR_PROVENANCE": "provenance" if self.records else "",
             "XDG_CACHE_HOME": str(self.directory / "cache"),
         }
 

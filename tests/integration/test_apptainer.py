@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ipcir_steps import containers
+from ipcir_steps import containers, devices
 from ipcir_steps.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -99,15 +99,24 @@ def test_a_build_that_fails_leaves_no_image(tiny, capsys):
 
 
 def test_the_workflow_in_containers(apptainer, make_workspace, undisturbed, tmp_path):
-    """Every step inside the images; a lease of a device is seen from inside as from outside."""
-    reasons = [containers.stale(IMAGES / f"{name}.sif", ROOT / f"containers/{name}.def", ROOT) for name in
-               containers.families(ROOT / "containers")]  # fmt: skip
+    """Every step inside the images, none outside; a lease of a device is seen from inside as from outside."""
+    names = containers.families(ROOT / "containers")
+    reasons = [
+        containers.stale(IMAGES / f"{name}.sif", ROOT / f"containers/{name}.def", ROOT, trust_time=True)
+        for name in names
+    ]
     if any(reasons):
         pytest.skip(f"the images of the model families are not built ({next(filter(None, reasons))})")
     workspace = make_workspace(tmp_path / "work")
+    workspace.records = False  # each would hash an image of gigabytes
     (workspace.directory / "containers").symlink_to(IMAGES)
     for name in ("pyproject.toml", "constraints.txt", "ipcir_steps"):
         (workspace.directory / name).symlink_to(ROOT / name)
-    shutil.copytree(undisturbed.directory / "resources", workspace.directory / "resources", dirs_exist_ok=True)
-    workspace.snakemake("--profile", "profiles/apptainer", "--apptainer-args", f"--bind {ROOT} --bind {IMAGES}")
+    leased = IMAGES / "analysis.sif"
+    inside = ["apptainer", "exec", leased, "ipcir", "devices", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; sleep 3"]
+    environment = os.environ | {devices.LISTED: "g0,g1"}
+    jobs = [subprocess.Popen(inside, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sorted(job.communicate()[0] for job in jobs) == ["g0\n", "g1\n"]
+    workspace.snakemake("--profile", "profiles/apptainer", "--apptainer-args", f"--nv --bind {ROOT},{IMAGES}", cores=4)
     assert workspace.results() == undisturbed.results()
+    assert not (workspace.directory / "seen.txt").exists()  # the host's command was never called
