@@ -14,7 +14,8 @@ from torch.nn.functional import conv2d, interpolate, layer_norm, linear, silu
 class Situation:
     """text: [n+2, tokens, D] rows negative, scene, instances; pooled: [n, D]; boxes: lists x1, y1, x2, y2.
 
-    images: {instance: (local features [patches, D], placeholder index)}; elite: {layer: (K, V global, K, V local)}.
+    images: {instance: (local features [patches, D], placeholder index)}; regions: {instance: mask [height, width]}, in
+    place of its box; elite: {layer: (K, V global, K, V local)}.
     """
 
     text: torch.Tensor
@@ -24,6 +25,7 @@ class Situation:
     migc_steps: int = 25
     fuser_steps: int = 50
     images: dict = dataclasses.field(default_factory=dict)
+    regions: dict = dataclasses.field(default_factory=dict)
     step: int = 0
 
 
@@ -73,10 +75,10 @@ class ExplicitProcessor:
     def masks(self, tokens, like):
         height, width = self.situation.size
         full = []
-        for x1, y1, x2, y2 in self.situation.boxes:
+        for i, (x1, y1, x2, y2) in enumerate(self.situation.boxes):
             mask = like.new_zeros(height, width)
             mask[int(height * y1) : int(height * y2), int(width * x1) : int(width * x2)] = 1
-            full.append(mask)
+            full.append(self.situation.regions.get(i, mask))
         full.append(1 - torch.stack(full).amax(0))
         h, w = height // 8, width // 8
         maps = interpolate(torch.stack(full)[None], (h, w), mode="bilinear")

@@ -1,16 +1,19 @@
 """Time the layout generator: five proxies in one batch against explicit attention maps, one image at a time.
 
-    python benchmarks/proxies.py                     # about 15 minutes on two cores
+    python benchmarks/proxies.py                        # about 15 minutes on two idle cores
     python benchmarks/proxies.py --steps 2 --images 1   # quick look
 
-Topology of SD 1.5 with channels (64, 128, 256, 256), 64 x 64 latents, three instances, random weights, CPU, float32.
-The bare U-Net is the same number of forwards with diffusers' own fused attention and no layout. ``--images 1`` times
-one image of the explicit path and multiplies it (its images do not share any work).
+Topology of SD 1.5 with channels (64, 128, 256, 256), 64 x 64 latents, three instances, random weights, CPU, float32;
+half of the steps run the MIGC blocks, the others the naive fuser. The bare U-Net is the same number of forwards with
+diffusers' own fused attention and no layout. After each step of ours the same step of the bare U-Net and of the
+explicit path is timed, so that whatever else the machine does disturbs all three alike; wall time and CPU time are
+given. ``--images 1`` times one image of the explicit path and multiplies it (its images do not share any work).
 """
 
 import argparse
 import json
 import time
+import types
 
 import explicit_maps
 import torch
@@ -19,15 +22,34 @@ from diffusers import UNet2DConditionModel
 from ipcir_steps.proxies.checkpoints import BLOCKS, LAYER, install
 from ipcir_steps.proxies.migc import MIGC
 from ipcir_steps.proxies.pipeline import LayoutPipeline
-from ipcir_steps.proxies.processors import Plan, Stage
+from ipcir_steps.proxies.processors import Plan
 from ipcir_steps.proxies.regions import Regions, box_masks
 
 BOXES = [(0.1, 0.2, 0.5, 0.9), (0.45, 0.1, 0.9, 0.6), (0.3, 0.5, 0.8, 0.95)]
 PROXIES = 5
 
 
-class Bare(torch.nn.Module):
-    """Stands in for VAE and text encoder, which the benchmark does not time."""
+class Untimed(torch.nn.Module):
+    """Stands in for autoencoder and text encoder, which the benchmark does not time."""
+
+    config = types.SimpleNamespace(block_out_channels=(1, 1, 1, 1))
+
+
+class Clock:
+    """Wall and CPU seconds by name, and of a step the part since the last mark."""
+
+    def __init__(self):
+        self.wall, self.cpu = {}, {}
+        self.mark()
+
+    def mark(self):
+        self.start = time.perf_counter(), time.process_time()
+
+    def stop(self, name: str, factor: float = 1.0) -> None:
+        wall, cpu = time.perf_counter() - self.start[0], time.process_time() - self.start[1]
+        self.wall[name] = self.wall.get(name, 0.0) + factor * wall
+        self.cpu[name] = self.cpu.get(name, 0.0) + factor * cpu
+        self.mark()
 
 
 def build() -> UNet2DConditionModel:
@@ -43,12 +65,6 @@ def build() -> UNet2DConditionModel:
     ).eval()
 
 
-def timed(call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -56,42 +72,47 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=PROXIES, help="images that the explicit path really draws")
     parser.add_argument("--output", help="JSON file for the figures")
     args = parser.parse_args()
-    unet = build()
-    blocks = {name: MIGC(unet.get_submodule(name + LAYER).to_q.in_features) for name in BLOCKS}
+    bare, unet, written_out = build(), build(), build()
+    blocks = {name: MIGC(unet.get_submodule(name + LAYER).to_q.in_features).eval() for name in BLOCKS}
     text, pooled = torch.randn(len(BOXES) + 2, 77, 768), torch.randn(len(BOXES), 768)
     noise = torch.randn(PROXIES, 4, 64, 64)
-    phases = {"migc_steps": args.steps // 2, "fuser_steps": args.steps}
+    phases = {"migc_steps": args.steps // 2 - 1, "fuser_steps": args.steps}
 
-    rows = text[:1].expand(2 * PROXIES, -1, -1)
-    double = torch.cat([noise, noise])
-    unet(double[:1], 999, encoder_hidden_states=rows[:1])  # warm up
-    bare = timed(lambda: [unet(double, 999 - step, encoder_hidden_states=rows) for step in range(args.steps)])
-
-    stage: Stage = install(unet)
+    stage = install(unet)
     for name, block in blocks.items():
-        unet.get_submodule(name + LAYER).processor.migc = block.eval()
-    pipeline = LayoutPipeline(unet, Bare(), Bare(), None, stage)
+        unet.get_submodule(name + LAYER).processor.migc = block
+    pipeline = LayoutPipeline(unet, Untimed(), Untimed(), None, stage)
     stage.migc_steps, stage.fuser_steps = phases.values()
-
-    def ours():
-        plan = Plan(text, pooled, torch.tensor(BOXES), Regions(box_masks(BOXES, 512, 512)))
-        return pipeline.denoise(plan, noise, args.steps, 7.5)
-
-    batched = timed(ours)
     situation = explicit_maps.Situation(text, pooled, BOXES, (512, 512), **phases)
-    explicit_maps.set_processors(unet, situation, {name: dict(block.state_dict()) for name, block in blocks.items()})
-    explicit = timed(
-        lambda: [list(explicit_maps.denoise(unet, situation, noise[n], args.steps, 7.5)) for n in range(args.images)]
-    )
-    explicit *= PROXIES / args.images
+    weights = {name: dict(block.state_dict()) for name, block in blocks.items()}
+    explicit_maps.set_processors(written_out, situation, weights)
+    explicit = [explicit_maps.denoise(written_out, situation, noise[n], args.steps, 7.5) for n in range(args.images)]
+
+    rows, double = text[:1].expand(2 * PROXIES, -1, -1), torch.cat([noise, noise])
+    bare(double[:1], 999, encoder_hidden_states=rows[:1])  # warm up
+    clock, difference = Clock(), 0.0
+
+    def after_step(step: int, latents: torch.Tensor) -> None:
+        nonlocal difference
+        clock.stop("five_proxies")
+        bare(double, 999 - step, encoder_hidden_states=rows)
+        clock.stop("bare_unet")
+        theirs = [next(images) for images in explicit]
+        clock.stop("explicit", PROXIES / args.images)
+        difference = max((a - b).abs().max().item() for a, b in zip(latents, theirs, strict=False))
+        clock.mark()
+
+    plan = Plan(text, pooled, torch.tensor(BOXES), Regions(box_masks(BOXES, 512, 512)))
+    pipeline.denoise(plan, noise, args.steps, 7.5, after_step)
     figures = {
         "steps": args.steps,
+        "explicit_images": args.images,
         "threads": torch.get_num_threads(),
-        "bare_unet_seconds": bare,
-        "five_proxies_seconds": batched,
-        "explicit_seconds": explicit,
-        "speedup": explicit / batched,
-        "over_bare_unet": batched / bare - 1,
+        "wall_seconds": clock.wall,
+        "cpu_seconds": clock.cpu,
+        "speedup": ratios(clock, "explicit", "five_proxies"),
+        "over_bare_unet": ratios(clock, "five_proxies", "bare_unet"),
+        "final_latents_differ_by": difference,
         "block_1280_seconds": wide_block(),
     }
     print(json.dumps(figures, indent=2))
@@ -100,14 +121,25 @@ def main() -> None:
             json.dump(figures, file, indent=2)
 
 
+def ratios(clock: Clock, numerator: str, denominator: str) -> dict[str, float]:
+    return {
+        "wall": clock.wall[numerator] / clock.wall[denominator],
+        "cpu": clock.cpu[numerator] / clock.cpu[denominator],
+    }
+
+
 def wide_block() -> float:
     """One MIGC block of real width (1280 channels) at 16 x 16 positions: seconds per call for five proxies."""
     block = MIGC(1280).eval()
     level = Regions(box_masks(BOXES, 512, 512)).level(256)
     context = block.context(torch.randn(len(BOXES), 768), torch.tensor(BOXES))
     cross, tokens = torch.randn(PROXIES, len(BOXES) + 1, 256, 1280), torch.randn(PROXIES, 256, 1280)
-    block(cross, tokens, context, level)
-    return min(timed(lambda: block(cross, tokens, context, level)) for _ in range(3))
+    clock, seconds = Clock(), []
+    for _ in range(4):
+        clock.mark()
+        block(cross, tokens, context, level)
+        seconds.append(time.perf_counter() - clock.start[0])
+    return min(seconds)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ class Proxies(Section):
     )
     migc_steps: int = Field(25, ge=-1, description="migc: last step index (0-based) of the MIGC blocks; -1 for none")
     fuser_steps: int = Field(50, ge=-1, description="migc: last step index (0-based) of the naive fuser; -1 for none")
+    regions: Literal["box", "reference_mask"] = Field(
+        "box",
+        description="migc with MIGC++: where instances from the reference go, their box or their silhouette in the box",
+    )
     published_gate: bool = Field(
         False, description="migc: gate the local attention by the negative prompt's row, as the published code does"
     )
@@ -43,7 +47,11 @@ class Proxies(Section):
     )
     statistics: str | None = Field(
         None,
-        description="JSON file of box statistics per category that boxes are nudged towards; none: boxes as planned",
+        description="JSON file of box statistics per category that boxes are nudged by; none: boxes as planned",
+    )
+    enrichment: Literal["published", "mean"] = Field(
+        "published",
+        description="how statistics are used: published is the released code's rule, mean goes to each category's mean",
     )
     redraws: int = Field(
         0,

@@ -8,7 +8,7 @@ from PIL import Image
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.files import seed
 from ipcir_steps.models import Manifest
-from ipcir_steps.proxies.enrichment import Box, iou
+from ipcir_steps.proxies.boxes import Box, iou
 from ipcir_steps.proxies.generator import Generator, Task, model_of
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ipcir_steps.errors import ModelError
 from ipcir_steps.proxies.migc import MIGC, MIGCPlus
-from ipcir_steps.proxies.processors import MIGCProcessor, Stage
+from ipcir_steps.proxies.processors import MIGCProcessor, Stage, TwinProcessor
 
 BLOCKS = ("mid_block.attentions.0", *(f"up_blocks.1.attentions.{n}" for n in range(3)))
 LAYER = ".transformer_blocks.0.attn2"
@@ -46,6 +46,9 @@ def install(unet: UNet2DConditionModel) -> Stage:
     for name in processors:
         if name.endswith("attn2.processor"):
             processors[name] = MIGCProcessor(stage)
+    first = next(iter(processors))
+    if first.startswith("down_blocks") and first.endswith("attn1.processor"):
+        processors[first] = TwinProcessor(stage)
     unet.set_attn_processor(processors)
     return stage
 

@@ -19,7 +19,8 @@ class Instance:
     """One object of the imagined image.
 
     box: x1, y1, x2, y2 as fractions of the image. from_image: it should look like the object in the reference.
-    mask: COCO RLE of that object in the reference image, None when none was found.
+    mask: COCO RLE of that object in the reference image, None when none was found. region: COCO RLE of where the
+    object goes in the imagined image, in place of the box, for generators that can (MIGC++).
     """
 
     description: str
@@ -28,6 +29,7 @@ class Instance:
     size: float = 3
     from_image: bool = False
     mask: dict | None = None
+    region: dict | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from diffusers import StableDiffusionGLIGENPipeline
 
+from ipcir_steps.errors import ModelError
 from ipcir_steps.proxies.generator import Task
 from ipcir_steps.proxies.text_to_image import TextToImage
 
@@ -10,6 +11,11 @@ class GLIGEN(TextToImage):
     """Grounds every instance; the schedule follows GLIGEN's own default (grounding in the first 30 % of the steps)."""
 
     automatic = StableDiffusionGLIGENPipeline
+
+    def __init__(self, settings, models):
+        super().__init__(settings, models)
+        if self.pipeline.unet.config.attention_type not in ("gated", "gated-text-image"):
+            raise ModelError(f"model '{models['model'].name}': its U-Net has no gated attention; it is not GLIGEN.")
 
     def extra(self, task: Task, seeds) -> dict:
         phrases = [(instance.description, instance.box) for instance in task.instances]

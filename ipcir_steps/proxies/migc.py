@@ -58,9 +58,12 @@ class ChannelGate(nn.Module):
         hidden = max(1, channels // reduction)
         self.mlp = nn.Sequential(nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
+    def gate(self, mean: Tensor, greatest: Tensor) -> Tensor:
+        """Factors [B, C] from the mean and maximum of each channel [B, C]."""
+        return (self.mlp(mean) + self.mlp(greatest)).sigmoid()
+
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.mlp(x.mean((2, 3))) + self.mlp(x.amax((2, 3)))
-        return x * gate.sigmoid()[:, :, None, None]
+        return x * self.gate(x.mean((2, 3)), x.amax((2, 3)))[:, :, None, None]
 
 
 class SpatialGate(nn.Module):
@@ -68,9 +71,12 @@ class SpatialGate(nn.Module):
         super().__init__()
         self.spatial = nn.ModuleDict({"conv": nn.Conv2d(2, 1, 7, padding=3, bias=False)})
 
+    def gate(self, greatest: Tensor, mean: Tensor) -> Tensor:
+        """Factors [B, H, W] from the maximum and mean over the channels [B, H, W]."""
+        return self.spatial["conv"](torch.stack([greatest, mean], dim=1)).sigmoid().squeeze(1)
+
     def forward(self, x: Tensor) -> Tensor:
-        pooled = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], dim=1)
-        return x * self.spatial["conv"](pooled).sigmoid()
+        return x * self.gate(x.amax(1), x.mean(1))[:, None]
 
 
 class CBAM(nn.Module):
@@ -98,15 +104,24 @@ class Shading(nn.Module):
     def forward(self, maps: Tensor, masks: Tensor, grid: tuple[int, int]) -> Tensor:
         """maps [P, m, T, C] with masks [m, T] -> weighted sum [P, T, C]"""
         proxies, count = maps.shape[:2]
-        marked = torch.cat([maps, masks[None, :, :, None].expand(proxies, -1, -1, 1)], dim=-1)
-        scores = self.score(marked.flatten(0, 1), grid).unflatten(0, (proxies, count))
-        empty = self.score(torch.zeros_like(marked[0, :1]), grid)
+        scores = self.rate(maps.flatten(0, 1), masks.repeat(proxies, 1), grid).unflatten(0, (proxies, count))
+        empty = self.rate(torch.zeros_like(maps[0, :1]), torch.zeros_like(masks[:1]), grid)
         return aggregate(self.cbam2, maps, scores, empty)
 
     def score(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """[B, T, C + 1] -> [B, H, W]"""
-        x = self.conv1(x.transpose(1, 2).unflatten(-1, grid))
-        return self.conv2(self.cbam1(x)).squeeze(1)
+        """``rate`` of maps with their masks as the last channel. [B, T, C + 1] -> [B, H, W]"""
+        return self.rate(x[..., :-1], x[..., -1], grid)
+
+    def rate(self, x: Tensor, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+        """conv2(cbam1(conv1([x, mask]))): the 1 x 1 convolutions are products over the last axis.
+
+        x: [B, T, C]; mask: [B, T] -> [B, H, W]
+        """
+        weight = self.conv1.weight.flatten(1)
+        x = F.linear(x, weight[:, :-1], self.conv1.bias) + mask[..., None] * weight[:, -1]
+        x = x * self.cbam1.ChannelGate.gate(x.mean(1), x.amax(1))[:, None]
+        gate = self.cbam1.SpatialGate.gate(x.amax(-1).unflatten(1, grid), x.mean(-1).unflatten(1, grid))
+        return F.linear(x, self.conv2.weight.flatten(1)).squeeze(-1).unflatten(1, grid) * gate + self.conv2.bias
 
 
 class ShadingPlus(nn.Module):

@@ -1,8 +1,9 @@
 """The published generator: Stable Diffusion 1.x, MIGC or MIGC++, ELITE."""
 
+import dataclasses
+
 import numpy as np
 from diffusers import StableDiffusionPipeline
-from pycocotools import mask as rle
 from transformers import CLIPVisionModel
 
 from ipcir_steps.config.generation import Proxies
@@ -11,17 +12,21 @@ from ipcir_steps.models import Manifest
 from ipcir_steps.proxies.checkpoints import load_migc
 from ipcir_steps.proxies.elite import load_elite
 from ipcir_steps.proxies.generator import Instance, Task, model_of
+from ipcir_steps.proxies.migc import MIGCPlus
 from ipcir_steps.proxies.pipeline import Item, LayoutPipeline
+from ipcir_steps.proxies.silhouettes import decode, into_box, resized
 from ipcir_steps.proxies.text_to_image import load_pipeline
 from ipcir_steps.proxies.torch_tools import placement
 
+NO_SCENE = "a high quality image"  # as published
 ELITE_ROLES = ("elite-global", "elite-local", "vision")
 
 
 class MIGCGenerator:
     """Draws the layout. Without the ELITE models, instances from the reference are drawn from their description.
 
-    The index says per image instance how it was drawn: ``mask``, ``whole image`` (no mask was found) or ``text``.
+    The index says per image instance how it was drawn (``drawn_from``: ``mask``, ``whole image`` where no mask was
+    found, or ``text``), and which instances went into a region in place of their box (``regions``).
     """
 
     def __init__(self, settings: Proxies, models: dict[str, Manifest]):
@@ -42,6 +47,15 @@ class MIGCGenerator:
         self.identity = {role: models[role].digest for role in ("model", "migc", *given)}
         parts = load_pipeline(StableDiffusionPipeline, base, settings)
         stage = load_migc(parts.unet, file_of(migc))
+        blocks = (getattr(processor, "migc", None) for processor in parts.unet.attn_processors.values())
+        self.takes_regions = any(isinstance(block, MIGCPlus) for block in blocks)
+        if settings.regions != "box" and not self.takes_regions:
+            raise InputError(
+                f"{settings.regions} needs MIGC++, and {migc.path} is MIGC, which takes boxes only",
+                file="--settings",
+                field="regions",
+                remedy="Pass MIGC++_SD14.ckpt as --migc, or set it to box.",
+            )
         elite = None
         if given:
             device, dtype = placement(settings)
@@ -56,10 +70,10 @@ class MIGCGenerator:
         )
 
     def draw(self, task: Task):
-        settings, drawn_from = self.settings, {}
-        items = [self.item(task, number, instance, drawn_from) for number, instance in enumerate(task.instances)]
+        settings, notes = self.settings, {"drawn_from": {}, "regions": {}}
+        items = [self.item(task, number, instance, notes) for number, instance in enumerate(task.instances)]
         images = self.pipeline(
-            task.scene,
+            task.scene or NO_SCENE,
             items,
             task.seeds,
             negative_prompt=settings.negative_prompt,
@@ -73,29 +87,33 @@ class MIGCGenerator:
             published_gate=settings.published_gate,
             local_weight=settings.local_weight,
         )
-        return images, {"drawn_from": drawn_from} if drawn_from else {}
+        return images, {name: note for name, note in notes.items() if note}
 
-    def item(self, task: Task, number: int, instance: Instance, drawn_from: dict[str, str]) -> Item:
-        if not instance.from_image or self.pipeline.elite is None:
-            if instance.from_image:
-                drawn_from[str(number)] = "text"
-            return Item(instance.description, instance.box)
-        drawn_from[str(number)] = "mask" if instance.mask else "whole image"
-        return Item(
-            instance.description,
-            instance.box,
-            category=instance.category,
-            reference=task.open_reference(),
-            mask=decode(instance.mask, number) if instance.mask else None,
-        )
+    def item(self, task: Task, number: int, instance: Instance, notes: dict[str, dict]) -> Item:
+        mask = decode(instance.mask, f"instance {number}: mask") if instance.mask and instance.from_image else None
+        if mask is not None and not mask.any():
+            mask = None
+        item = Item(instance.description, instance.box, region=self.region(instance, number, mask, notes["regions"]))
+        if not instance.from_image:
+            return item
+        if self.pipeline.elite is None:
+            notes["drawn_from"][str(number)] = "text"
+            return item
+        notes["drawn_from"][str(number)] = "whole image" if mask is None else "mask"
+        return dataclasses.replace(item, category=instance.category, reference=task.open_reference(), mask=mask)
 
-
-def decode(mask: dict, number: int) -> np.ndarray:
-    """COCO RLE to [height, width] of 0 and 1. Raises StepFailure when it is damaged."""
-    try:
-        return rle.decode({"size": mask["size"], "counts": mask["counts"].encode()})
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise StepFailure(f"instance {number}: its mask is not a COCO RLE ({error})") from error
+    def region(self, instance: Instance, number: int, mask: np.ndarray | None, notes: dict) -> np.ndarray | None:
+        """Where the instance goes, [height, width] of 0 and 1; None for its box. Notes which, unless it is the box."""
+        size = self.settings.height, self.settings.width
+        if instance.region is not None:
+            if not self.takes_regions:
+                raise StepFailure(f"instance {number} has a region; MIGC takes boxes only, MIGC++ takes both")
+            notes[str(number)] = "layout"
+            return resized(decode(instance.region, f"instance {number}: region"), *size)
+        if self.settings.regions == "reference_mask" and mask is not None:
+            notes[str(number)] = "reference mask"
+            return into_box(mask, instance.box, *size)
+        return None
 
 
 def file_of(model: Manifest) -> str:

@@ -127,7 +127,10 @@ class LayoutPipeline:
         )
 
     def encode(self, prompts: list[str], rows: list[int], words: list[Tensor]) -> tuple[Tensor, Tensor, list[int]]:
-        """Text states [R, 77, D], their state at the end token [R, D], and the placeholder of each image row."""
+        """Text states [R, 77, D], pooled text [R, D] and the placeholder of each image row.
+
+        Pooled text is the state at the end token, of image rows that without the injected word.
+        """
         ids = self.tokenizer(
             prompts,
             padding="max_length",
@@ -141,7 +144,12 @@ class LayoutPipeline:
         with injected(self.text_encoder, places, words):
             states = self.text_encoder(ids).last_hidden_state
         end = ids.argmax(-1)  # the end token has the greatest id
-        return states, states[torch.arange(len(ids)), end], [place for _, place in places]
+        pooled = states[torch.arange(len(ids)), end]
+        if places:  # as published: pooled text does not know the word
+            chosen = [row for row, _ in places]
+            plain = self.text_encoder(ids[chosen]).last_hidden_state
+            pooled[chosen] = plain[torch.arange(len(chosen)), end[chosen]]
+        return states, pooled, [place for _, place in places]
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
         """Standard normal latents [P, 4, height / factor, width / factor], each from its own seed."""
@@ -163,7 +171,7 @@ class LayoutPipeline:
         scheduler.set_timesteps(steps, device=noise.device)
         latents = noise * scheduler.init_noise_sigma
         text = plan.text[:1].expand(2 * len(noise), -1, -1)  # the processors take theirs from the plan
-        self.stage.plan = plan
+        self.stage.plan, self.stage.twins = plan, True
         try:
             for step, time in enumerate(scheduler.timesteps):
                 self.stage.step = step
@@ -175,7 +183,7 @@ class LayoutPipeline:
                 if callback is not None:
                     callback(step, latents)
         finally:
-            self.stage.plan = None
+            self.stage.plan, self.stage.twins = None, False
         return latents
 
     @torch.no_grad()

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ipcir_steps.proxies.migc import Block
-from ipcir_steps.proxies.regions import Regions
+from ipcir_steps.proxies.regions import Level, Regions
+
+Window = tuple[int, int, int, int]
 
 
 @dataclasses.dataclass
@@ -43,12 +45,16 @@ class ImageRow:
 
 @dataclasses.dataclass
 class Stage:
-    """What the processors of one U-Net are to do now. plan None: plain attention on the given text."""
+    """What the processors of one U-Net are to do now. plan None: plain attention on the given text.
+
+    twins: promises that both halves of the batch enter the U-Net with the same latents.
+    """
 
     plan: Plan | None = None
     step: int = 0
     migc_steps: int = 25
     fuser_steps: int = 50
+    twins: bool = False
     published_gate: bool = False
     local_weight: float = 0.5
 
@@ -74,22 +80,19 @@ class MIGCProcessor(nn.Module):
         use_migc = self.migc is not None and step <= self.stage.migc_steps
         fuse = use_migc or step <= self.stage.fuser_steps
         keys, values = plan.once((id(self), "text"), lambda: self.text_projections(attn, plan))
-        heads = Heads(attn, hidden_states)
-        negative = heads.attend(0, keys[:1], values[:1])
-        if len(plan.boxes) == 0 or not fuse:
-            cond = heads.attend(1, keys[1:2], values[1:2])
-            return torch.cat([heads.project(negative)[:, 0], heads.project(cond)[:, 0]])
-        rows = heads.attend(1, keys[1:], values[1:])
-        for number, image in plan.images.items():
-            self.add_local(attn, plan, heads, rows, number, image, keys)
         level = plan.regions.level(hidden_states.shape[1])
-        if use_migc:
-            context = plan.once((id(self), "context"), lambda: self.migc.context(plan.pooled, plan.boxes))
-            tokens = hidden_states.chunk(2)[1]
-            cond = self.migc(heads.project(rows), tokens, context, level)
-        else:
-            cond = heads.project_fused(rows, level.fuser)
-        return torch.cat([heads.project(negative)[:, 0], cond])
+        heads = Heads(attn, hidden_states, level)
+        negative = heads.attend(0, keys[0], values[0])
+        scene = heads.attend(1, keys[1], values[1])
+        if len(plan.boxes) == 0 or not fuse:
+            return heads.project(torch.stack([negative, scene]))
+        instances = [self.instance(attn, plan, heads, number, keys, values) for number in range(len(plan.boxes))]
+        if not use_migc:
+            return heads.project_fused(negative, scene, instances)
+        context = plan.once((id(self), "context"), lambda: self.migc.context(plan.pooled, plan.boxes))
+        cross = heads.project(heads.stack(scene, instances)).unflatten(0, (-1, heads.proxies)).transpose(0, 1)
+        cond = self.migc(cross, hidden_states.chunk(2)[1], context, level)
+        return torch.cat([heads.project(negative[None]), cond])
 
     def text_projections(self, attn: Attention, plan: Plan) -> tuple[Tensor, Tensor]:
         """Keys and values [n+2, heads, tokens, d]; rows of image instances by ELITE's global projections."""
@@ -100,24 +103,42 @@ class MIGCProcessor(nn.Module):
                 values[number + 2] = self.elite_global["to_v"](plan.text[number + 2])
         return split(keys, attn.heads), split(values, attn.heads)
 
-    def add_local(self, attn, plan: Plan, heads: "Heads", rows: Tensor, number: int, image: ImageRow, keys: Tensor):
-        """Replace a row by (1 - w) * row + w * gate * local attention, in place.
+    def instance(self, attn, plan: Plan, heads: "Heads", number: int, keys: Tensor, values: Tensor) -> Tensor:
+        """Attention to the text of an instance in its window: [heads, P * t, d].
 
-        The gate is the attention to the placeholder over its greatest value in the proxy. It comes from the
-        instance's own row, or from the negative prompt's (``published_gate``), as published.
+        An image instance is (1 - w) * that + w * gate * local attention. The gate is the attention to the placeholder
+        over its greatest value in the proxy. It comes from the instance's own row, or from the negative prompt's
+        (``published_gate``), as published.
         """
-        source = self.elite_local
+        window, image = heads.level.windows[number], plan.images.get(number)
+        out = heads.attend(1, keys[number + 2], values[number + 2], window)
+        if image is None:
+            return out
 
         def project():
-            return tuple(split(source[name](image.local[None]), attn.heads) for name in ("to_k", "to_v"))
+            return tuple(split(self.elite_local[name](image.local), attn.heads) for name in ("to_k", "to_v"))
 
-        local = heads.attend(1, *plan.once((id(self), "local", number), project))[0]
+        local = heads.attend(1, *plan.once((id(self), "local", number), project), window)
         half, row = (0, 0) if self.stage.published_gate else (1, number + 2)
-        logits = heads.query(half) @ keys[row].transpose(-1, -2) * attn.scale
+        logits = heads.halves[half] @ keys[row].transpose(-1, -2) * attn.scale
         gate = logits.softmax(-1)[..., image.placeholder].unflatten(-1, (heads.proxies, -1))
         gate = (gate / gate.amax((0, 2), keepdim=True)).flatten(1)[..., None]
         weight = self.stage.local_weight
-        rows[number + 1].mul_(1 - weight).add_(local * gate, alpha=weight)
+        return (out * (1 - weight)).addcmul_(local, heads.cut(gate, window), value=weight)
+
+
+class TwinProcessor:
+    """Self-attention before the first cross-attention. There both halves of a batch (uncond, cond) are still the same
+    when they started from the same latents (``stage.twins``), so one of them is computed.
+    """
+
+    def __init__(self, stage: Stage):
+        self.stage, self.plain = stage, AttnProcessor2_0()
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, *args, **kwargs) -> Tensor:
+        if not self.stage.twins:
+            return self.plain(attn, hidden_states, *args, **kwargs)
+        return self.plain(attn, hidden_states.chunk(2)[0], *args, **kwargs).repeat(2, 1, 1)
 
 
 def split(x: Tensor, heads: int) -> Tensor:
@@ -128,34 +149,57 @@ class Heads:
     """Queries of one call, computed once and used with every text row.
 
     The proxies of a half (uncond 0, cond 1) lie along the query axis: [heads, P * T, d]. So a text row
-    is one batch item, and neither its keys nor the queries are copied.
+    is one batch item, and its keys are not copied. An instance is computed in its window only (t of T positions).
     """
 
-    def __init__(self, attn: Attention, hidden_states: Tensor):
-        self.attn, self.proxies = attn, len(hidden_states) // 2
+    def __init__(self, attn: Attention, hidden_states: Tensor, level: Level):
+        self.attn, self.proxies, self.level = attn, len(hidden_states) // 2, level
         query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1))
         self.halves = [half.flatten(0, 1).transpose(0, 1) for half in query.chunk(2)]
 
-    def query(self, half: int) -> Tensor:
-        return self.halves[half]
+    def view(self, x: Tensor, window: Window) -> Tensor:
+        """[heads, P * T, d] -> its part in the window [heads, P, h, w, d], not copied."""
+        top, bottom, left, right = window
+        return x.unflatten(1, (self.proxies, *self.level.grid))[:, :, top:bottom, left:right]
 
-    def attend(self, half: int, keys: Tensor, values: Tensor) -> Tensor:
-        """Outputs [rows, heads, P * T, d] before the output projection."""
-        query = self.halves[half][None].expand(len(keys), -1, -1, -1)
-        return F.scaled_dot_product_attention(query, keys, values, scale=self.attn.scale)
+    def cut(self, x: Tensor, window: Window) -> Tensor:
+        """[heads, P * T, d] -> [heads, P * t, d]"""
+        return self.view(x, window).flatten(1, 3)
+
+    def attend(self, half: int, keys: Tensor, values: Tensor, window: Window | None = None) -> Tensor:
+        """Outputs [heads, P * t, d] before the output projection. keys, values: [heads, tokens, d]."""
+        query = self.halves[half] if window is None else self.cut(self.halves[half], window)
+        if query.shape[1] == 0:
+            return query
+        return F.scaled_dot_product_attention(query[None], keys[None], values[None], scale=self.attn.scale)[0]
+
+    def stack(self, scene: Tensor, instances: list[Tensor]) -> Tensor:
+        """Rows [n+1, heads, P * T, d], zero outside the windows."""
+        heads, positions, width = scene.shape
+        rows = scene.new_zeros(len(instances) + 1, positions, heads, width).transpose(1, 2)
+        rows[0] = scene
+        for number, (part, window) in enumerate(zip(instances, self.level.windows, strict=True), 1):
+            target = self.view(rows[number], window)
+            target.copy_(part.reshape(target.shape))
+        return rows
 
     def project(self, rows: Tensor) -> Tensor:
-        """[rows, heads, P * T, d] -> [P, rows, T, C]"""
-        out = self.attn.to_out[0](rows.transpose(1, 2).flatten(2))
-        return out.unflatten(1, (self.proxies, -1)).transpose(0, 1)
+        """[rows, heads, P * T, d] -> [rows * P, T, C]"""
+        return self.attn.to_out[0](rows.transpose(1, 2).flatten(2)).unflatten(1, (self.proxies, -1)).flatten(0, 1)
 
-    def project_fused(self, rows: Tensor, weights: Tensor) -> Tensor:
-        """The naive fuser before the (affine) output projection, which is then applied once. -> [P, T, C]"""
-        weights = weights.repeat(1, self.proxies)[:, None, :, None]
-        fused = rows[0] * weights[0]
-        for row, weight in zip(rows[1:], weights[1:], strict=True):
-            fused.addcmul_(row, weight)
-        out = F.linear(fused.transpose(0, 1).flatten(1), self.attn.to_out[0].weight)
-        if self.attn.to_out[0].bias is not None:
-            out += weights.sum(0)[0] * self.attn.to_out[0].bias
-        return out.unflatten(0, (self.proxies, -1))
+    def project_fused(self, negative: Tensor, scene: Tensor, instances: list[Tensor]) -> Tensor:
+        """The naive fuser of the conditional half before the (affine) output projection, which then runs once.
+
+        -> [2 P, T, C], the unconditional half first.
+        """
+        weights = self.level.fuser.repeat(1, self.proxies)[..., None]
+        fused = scene * weights[0]
+        for weight, part, window in zip(weights[1:], instances, self.level.windows, strict=True):
+            target = self.view(fused, window)
+            target.addcmul_(part.reshape(target.shape), self.view(weight[None], window))
+        linear = self.attn.to_out[0]
+        out = F.linear(torch.stack([negative, fused]).transpose(1, 2).flatten(2), linear.weight)
+        if linear.bias is not None:
+            out[0] += linear.bias
+            out[1].addcmul_(weights.sum(0), linear.bias)
+        return out.unflatten(1, (self.proxies, -1)).flatten(0, 1)

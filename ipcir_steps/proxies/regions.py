@@ -24,6 +24,14 @@ def grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
+def window_of(mask: Tensor) -> tuple[int, int, int, int]:
+    """Rectangle (top, bottom, left, right; ends excluded) of the non-zero part of a mask [height, width]."""
+    rows, columns = (mask != 0).any(1).nonzero(), (mask != 0).any(0).nonzero()
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
 class Regions:
     """Instance masks at every level, each computed once.
 
@@ -50,6 +58,8 @@ class Level:
     """Masks of one level: instances [n, tokens], supplement [1, tokens], grid (height, width).
 
     fuser: weights [n+1, tokens] of the naive fuser, a_j / (sum_j a_j + 1e-6) with a_0 = 1 and a_i = 10 m_i.
+    windows: per instance the rectangle (top, bottom, left, right) of its mask. Outside of it nothing of the instance
+    counts, so nothing of it needs to be computed there. Empty (0, 0, 0, 0) when the mask vanishes on this grid.
     shared: [tokens, tokens], true where two positions share an instance or the supplement.
     """
 
@@ -57,6 +67,7 @@ class Level:
         self.instances, self.supplement, self.grid = instances, supplement, grid
         weights = torch.cat([torch.ones_like(supplement), instances * 10])
         self.fuser = weights / (weights.sum(0) + 1e-6)
+        self.windows = [window_of(mask) for mask in instances.unflatten(1, grid).cpu()]
         self._shared: Tensor | None = None
 
     @property

@@ -43,7 +43,7 @@ def draw_proxies(
         try:
             task, planned = inputs.task(query, run_seed, settings.count), {}
             if statistics is not None:
-                task = enrich(task, statistics)
+                task = enrich(task, statistics, settings.enrichment)
                 planned = {"boxes": [list(instance.box) for instance in task.instances]}
             drawn, seeds, notes = draw_accepted(generator, task, check, settings)
         except StepFailure as failure:

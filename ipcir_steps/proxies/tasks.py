@@ -5,7 +5,9 @@ from pathlib import Path
 
 from ipcir_steps.errors import InputError, StepFailure
 from ipcir_steps.files import inside, read_jsonl, seed, stamp
+from ipcir_steps.proxies.boxes import clip
 from ipcir_steps.proxies.generator import Instance, Task
+from ipcir_steps.proxies.silhouettes import box_of, decode
 from ipcir_steps.records import Query, as_dict, read_images
 
 
@@ -57,11 +59,18 @@ def by_query(path: Path) -> dict[str, dict]:
 
 
 def read_instance(values: dict, number: int, mask: dict | None) -> Instance:
-    """Boxes are clipped to the image. Raises StepFailure naming the instance that has no area or no box."""
+    """Boxes are clipped to the image; without one it is that of the region.
+
+    Raises StepFailure naming the instance that has no area, no box, or a region that cannot be read.
+    """
+    region = values.get("region")
     box = values.get("box")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
+    if region is not None:
+        around = box_of(decode(region, f"instance {number}: region"))
+        box = around if box is None else box
+    if not isinstance(box, list | tuple) or len(box) != 4 or not all(isinstance(v, int | float) for v in box):
         raise StepFailure(f"instance {number}: box {box!r} is not four numbers")
-    clipped = tuple(min(max(float(v), 0.0), 1.0) for v in box) if all(map(math.isfinite, box)) else (0.0,) * 4
+    clipped = clip(box) if all(map(math.isfinite, box)) else (0.0,) * 4
     if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
         raise StepFailure(f"instance {number}: box {box!r} has no area inside the image")
     return Instance(
@@ -71,4 +80,5 @@ def read_instance(values: dict, number: int, mask: dict | None) -> Instance:
         size=float(values.get("size") or 3),
         from_image=values.get("modality") == "image",
         mask=mask,
+        region=region,
     )

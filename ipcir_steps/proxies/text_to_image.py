@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 
 import diffusers
-from diffusers import AutoPipelineForText2Image
+from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 from diffusers.utils import logging
 
 from ipcir_steps.config.generation import Proxies
@@ -67,6 +67,14 @@ def load_pipeline(kind, model: Manifest, settings: Proxies):
     named = getattr(diffusers, str(content.get("_class_name")), None)
     if named is None:
         raise ModelError(f"model '{model.name}': diffusers has no pipeline {content.get('_class_name')!r}.")
+    if kind is not None and issubclass(kind, DiffusionPipeline):
+        known = inspect.signature(kind.__init__).parameters
+        parts = [name for name, part in content.items() if isinstance(part, list) and part[0] is not None]
+        if foreign := [name for name in parts if name not in known]:
+            raise ModelError(
+                f"model '{model.name}': {directory} is a {content['_class_name']}, not a {kind.__name__}, which has no"
+                f" {' and no '.join(foreign)}."
+            )
     options = {"torch_dtype": dtype, "local_files_only": True}
     if "safety_checker" in content:
         options["safety_checker"] = None

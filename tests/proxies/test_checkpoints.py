@@ -98,6 +98,16 @@ def test_wrong_base_model(checkpoints):
         load_migc(other, checkpoints / "migc.ckpt")
 
 
+def test_base_model_of_another_text_width(stable_diffusion, checkpoints):
+    """As Stable Diffusion 2 has: the same blocks, another text encoder."""
+    config = UNet2DConditionModel.load_config(stable_diffusion, subfolder="unet")
+    other = UNet2DConditionModel.from_config({**config, "cross_attention_dim": 32})
+    with pytest.raises(
+        ModelError, match=r"ea.to_k.weight has shape \[32, 24\] instead of \[32, 32\].*Is the base model"
+    ):
+        load_migc(other, checkpoints / "migc.ckpt")
+
+
 def test_elite_needs_every_projection(unet, checkpoints, tmp_path):
     install(unet)
     vision = CLIPVisionModel.from_pretrained(checkpoints / "vision")

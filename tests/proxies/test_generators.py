@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pytest
 import torch
 from diffusers import (
     StableDiffusionGLIGENPipeline,
@@ -9,10 +11,11 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from PIL import Image
+from PIL import Image, ImageColor
+from pycocotools import mask as rle
 
 from ipcir_steps.cli import main
-from ipcir_steps.files import read_jsonl, write_json
+from ipcir_steps.files import read_jsonl, write_json, write_jsonl
 from ipcir_steps.proxies.acceptance import found_all
 
 SMALL = {"width": 64, "height": 64, "steps": 2, "count": 2, "device": "cpu"}
@@ -50,6 +53,14 @@ def test_gligen(world, stable_diffusion, tmp_path):
     assert alone[1]["seeds"] == second["seeds"]
 
 
+def test_gligen_needs_a_gligen_model(world, stable_diffusion, capsys):
+    words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl"]
+    words += ["--model", stable_diffusion, "--images", world / "x", "--output", world / "x.jsonl"]
+    words += ["--settings", json.dumps({**SMALL, "generator": "gligen"})]
+    assert main([str(word) for word in words]) == 2
+    assert "no gated attention" in capsys.readouterr().err
+
+
 def test_image_editing(world, stable_diffusion, tmp_path):
     model = variant(stable_diffusion, tmp_path / "edit", StableDiffusionInstructPix2PixPipeline, in_channels=8)
     first = run(world, model, generator="image_editing")[0]
@@ -60,7 +71,8 @@ def test_image_editing(world, stable_diffusion, tmp_path):
 
 
 def test_enriched_boxes_are_recorded(world, stable_diffusion):
-    write_json(world / "statistics.json", {"cat": {"length_mean": 0.2, "aspect_ratio_mean": 1.5}})
+    known = {"length_mean": 0.2, "length_std": 0.1, "aspect_ratio_mean": 0.5, "aspect_ratio_std": 0.1}
+    write_json(world / "statistics.json", {"cat": known})
     record = run(world, stable_diffusion, statistics=str(world / "statistics.json"))[0]
     assert len(record["boxes"]) == 1 and record["boxes"][0] != [0.1, 0.2, 0.6, 0.9]
 
@@ -74,20 +86,41 @@ def test_greedy_matching_uses_a_detection_once():
 
 
 def test_grid(world, stable_diffusion):
+    """Proxies are shown as they are, the instance's silhouette is outlined, and rows can be restricted."""
     from ipcir_steps.proxies import grid
 
     run(world, stable_diffusion)
-    words = []
-    for name, path in {
-        "queries": "queries.jsonl",
-        "layouts": "layouts.jsonl",
-        "references": "references.jsonl",
-    }.items():
-        words += [f"--{name}", str(world / path)]
-    words += ["--root", str(world), "--index", str(world / "index.jsonl"), "--images", str(world / "index")]
-    grid.main([*words, "--output", str(world / "grid.png"), "--cell", "64"])
+    code = rle.encode(np.asfortranarray(np.pad(np.ones((16, 16), np.uint8), ((16, 16), (24, 24)))))
+    mask = {"instance": 0, "rle": {"size": code["size"], "counts": code["counts"].decode()}}
+    write_jsonl(world / "masks.jsonl", [{"query_id": "q1", "masks": [mask]}])
+    files = {name: world / f"{name}.jsonl" for name in ("queries", "layouts", "references", "masks", "index")}
+    words = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    words += ["--root", str(world), "--images", str(world / "index"), "--cell", "64"]
+    grid.main([*words, "--output", str(world / "grid.png")])
     picture = Image.open(world / "grid.png")
-    assert picture.size == (4 * 68 + 4, 2 * 82 + 4)
+    row = (picture.height - 2 * 20) // 2
+    left, top = 12 + 3 * 70 + 12, 20 + 2 * row - 64 - 6
     proxy = Image.open(world / "index" / "q1" / "1.png")
-    left, top = 4 + 3 * 68, 82 + 14
     assert picture.crop((left, top, left + 64, top + 64)).tobytes() == proxy.convert("RGB").tobytes()
+    blue = ImageColor.getrgb(grid.COLOURS[0])
+    outlined = [picture.getpixel((12 + 70 + x, top + 8 + 24)) == blue for x in range(64)]
+    assert outlined == [24 <= x < 26 or 38 <= x < 40 for x in range(64)]
+
+    layouts = read_jsonl(world / "layouts.jsonl")
+    layouts[0]["instances"][0]["modality"] = "text"
+    write_jsonl(world / "layouts.jsonl", layouts)
+    grid.main([*words, "--only-references", "--output", str(world / "less.jpg")])
+    assert Image.open(world / "less.jpg").size == (picture.width, picture.height - row)
+    (world / "index" / "q1" / "1.png").write_bytes(b"broken")
+    with pytest.raises(SystemExit, match=r"q1/1.png cannot be read"):
+        grid.main([*words, "--output", str(world / "none.png")])
+
+
+def test_names_of_boxes_do_not_cover_each_other():
+    from ipcir_steps.proxies.grid import place_tag, touch
+
+    taken = []
+    for _ in range(6):
+        taken.append(place_tag((10, 10, 60, 60), (40, 12), taken, 100))
+        assert not any(touch(taken[-1], other) for other in taken[:-1])
+    assert place_tag((90, 95, 99, 99), (40, 12), [], 100) == (60, 88, 100, 100)

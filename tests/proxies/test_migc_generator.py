@@ -9,21 +9,22 @@ from pycocotools import mask as rle
 
 from ipcir_steps.cli import main
 from ipcir_steps.files import read_jsonl, write_jsonl
+from ipcir_steps.proxies.silhouettes import box_of, into_box
 
 SMALL = {"generator": "migc", "width": 64, "height": 64, "steps": 2, "count": 2, "device": "cpu", "migc_steps": 0}
 
 
 @pytest.fixture
 def run(world, stable_diffusion, checkpoints):
-    mask = np.zeros((48, 64), np.uint8, order="F")
+    mask = np.zeros((48, 64))
     mask[5:40, 10:50] = 1
-    code = rle.encode(mask)
-    code["counts"] = code["counts"].decode()
-    write_jsonl(world / "masks.jsonl", [{"query_id": "q0", "masks": [{"instance": 0, "category": "cat", "rle": code}]}])
+    masks = [{"instance": 0, "category": "cat", "rle": encoded(mask)}]
+    write_jsonl(world / "masks.jsonl", [{"query_id": "q0", "masks": masks}])
     models = {"model": stable_diffusion, "migc": checkpoints / "migc.ckpt", "elite-global": checkpoints / "global.pt"}
     models |= {"elite-local": checkpoints / "local.pt", "vision": checkpoints / "vision"}
 
-    def run(name="proxies", shard="0/1", without=(), **settings):
+    def run(name="proxies", shard="0/1", without=(), migc="migc.ckpt", **settings):
+        models["migc"] = checkpoints / migc
         words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl"]
         words += ["--masks", world / "masks.jsonl", "--references", world / "references.jsonl", "--root", world]
         words += ["--images", world / name, "--output", world / f"{name}-{shard[0]}.jsonl", "--shard", shard]
@@ -34,6 +35,11 @@ def run(world, stable_diffusion, checkpoints):
         return code, read_jsonl(world / f"{name}-{shard[0]}.jsonl") if code == 0 else None
 
     return run
+
+
+def encoded(mask):
+    code = rle.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": code["size"], "counts": code["counts"].decode()}
 
 
 def files(directory):
@@ -90,6 +96,58 @@ def test_many_instances_are_recorded(run, world):
     assert records[1]["images"] == ["q1/0.png"]
 
 
+def test_silhouettes_in_place_of_boxes(run, world):
+    """MIGC++ draws the instance with a reference mask into its silhouette; the others keep their boxes."""
+    disc = encoded(np.hypot(*np.mgrid[-24:24, -32:32]) < 15)
+    masks = [{"query_id": "q0", "masks": [{"instance": 0, "category": "cat", "rle": disc}]}]
+    write_jsonl(world / "masks.jsonl", masks)
+    _, boxes = run(migc="migc++.ckpt")
+    _, regions = run("silhouettes", migc="migc++.ckpt", regions="reference_mask")
+    assert "regions" not in boxes[0] and regions[0]["regions"] == {"0": "reference mask"}
+    assert not set(boxes[0]["sha256"]) & set(regions[0]["sha256"])
+    assert regions[1]["sha256"] == boxes[1]["sha256"] and "regions" not in regions[1]
+
+
+def test_regions_of_the_layout(run, world):
+    """A layout may say where an instance goes by a mask; one as large as its box is the same as the box."""
+    _, boxes = run(migc="migc++.ckpt")
+    layouts = read_jsonl(world / "layouts.jsonl")
+    filled, disc = np.zeros((64, 64)), np.hypot(*np.mgrid[-32:32, -32:32]) < 20
+    filled[int(64 * 0.2) : int(64 * 0.9), int(64 * 0.1) : int(64 * 0.6)] = 1
+    layouts[0]["instances"][0]["region"] = encoded(filled)
+    layouts[1]["instances"][0]["region"] = encoded(disc)
+    write_jsonl(world / "layouts.jsonl", layouts)
+    _, regions = run("regions", migc="migc++.ckpt")
+    assert regions[0]["regions"] == {"0": "layout"}
+    assert regions[0]["sha256"] == boxes[0]["sha256"]
+    assert not set(regions[1]["sha256"]) & set(boxes[1]["sha256"])
+    _, refused = run("refused")
+    assert "instance 0 has a region; MIGC takes boxes only" in refused[0]["failure"]
+    del layouts[0]["instances"][0]["box"]
+    layouts[1]["instances"][0]["region"] = {"size": [64, 64], "counts": 5}
+    write_jsonl(world / "layouts.jsonl", layouts)
+    _, again = run("again", migc="migc++.ckpt")
+    assert "failure" not in again[0]
+    assert "instance 0: region is not a COCO RLE" in again[1]["failure"]
+
+
+def test_an_empty_mask_counts_as_none(run, world):
+    masks = [{"query_id": "q0", "masks": [{"instance": 0, "category": "cat", "rle": encoded(np.zeros((48, 64)))}]}]
+    write_jsonl(world / "masks.jsonl", masks)
+    assert run()[1][0]["drawn_from"] == {"0": "whole image"}
+
+
+def test_a_silhouette_fills_its_box():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, 5:35] = 1
+    mask[10:15, 5:20] = 0
+    moved = into_box(mask, (0.25, 0.5, 0.75, 1.0), 64, 64)
+    assert box_of(moved) == (0.25, 0.5, 0.75, 1.0)
+    assert moved[32:48, 16:32].sum() == 0 and moved[48:, 16:48].all() and moved[32:48, 32:48].all()
+    assert not into_box(mask * 0, (0.25, 0.5, 0.75, 1.0), 64, 64).any()
+    assert not into_box(mask, (0.5, 0.5, 0.501, 0.501), 64, 64).any()
+
+
 def test_mask_of_another_size_is_recorded(run, world):
     Image.new("RGB", (30, 30)).save(world / "images" / "a.png")
     _, records = run()
@@ -102,6 +160,7 @@ def test_mask_of_another_size_is_recorded(run, world):
         ({"fuser_steps": 0}, (), "fuser_steps"),
         ({}, ("migc",), "--migc"),
         ({}, ("vision",), "--vision"),
+        ({"regions": "reference_mask"}, (), "needs MIGC++"),
     ],
 )
 def test_bad_settings(run, capsys, settings, without, message):

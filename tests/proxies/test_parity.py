@@ -102,3 +102,18 @@ def test_local_attention(published_generator, numbers, fill):
     ours = processor(attention, numbers("image-row", 1, 64, C).repeat(2, 1, 1))[1:]
     fused = torch.tensor(10 / (11 + 1e-6))
     close((ours - bias * 11 / (11 + 1e-6)) / fused * 2 + bias, published_generator["elite.attention"])
+
+
+@pytest.mark.parametrize("kind", [MIGC, MIGCPlus])
+def test_every_weight_can_be_trained(numbers, fill, kind):
+    """Gradients reach the input and every weight of the block, with an image instance among the rows."""
+    attention = Attention(query_dim=C, cross_attention_dim=D, heads=8, dim_head=C // 8)
+    layout = plan(numbers)
+    layout.images[1] = ImageRow(numbers("local", 1, 16, D)[0], placeholder=2)
+    processor = MIGCProcessor(Stage(layout), fill(kind(C)))
+    for role in ("elite_global", "elite_local"):
+        setattr(processor, role, nn.ModuleDict({part: nn.Linear(D, C, bias=False) for part in ("to_k", "to_v")}))
+    hidden = numbers("hidden", 2, 256, C).requires_grad_()
+    processor(attention, hidden).square().sum().backward()
+    assert hidden.grad.abs().max() > 0
+    assert [name for name, weight in processor.named_parameters() if weight.grad is None] == []

@@ -1,6 +1,7 @@
 """The whole layout pipeline against an independent computation in float64, and against itself."""
 
 import copy
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -8,16 +9,21 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor2_0
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionModel
 
 from ipcir_steps.errors import StepFailure
+from ipcir_steps.proxies import regions
 from ipcir_steps.proxies.checkpoints import LAYER, group, load_migc, read_checkpoint
 from ipcir_steps.proxies.elite import load_elite
 from ipcir_steps.proxies.pipeline import Item, LayoutPipeline
+from ipcir_steps.proxies.processors import TwinProcessor
 
+DISC = (np.hypot(*np.mgrid[-32:32, -32:32]) < 20).astype(np.uint8)
 TEXT = [Item("a cat", (0.1, 0.2, 0.6, 0.9)), Item("a red dog", (0.4, 0.05, 0.95, 0.7))]
+REGIONS = [TEXT[0], dataclasses.replace(TEXT[1], region=DISC)]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +64,7 @@ def picture(numbers):
         ("migc", (3, 9), False, []),
         ("migc", (4, 9), True, TEXT),
         ("migc++", (4, 9), True, TEXT),
+        ("migc++", (4, 9), False, REGIONS),
     ],
 )
 def test_latents_of_every_step(stable_diffusion, checkpoints, explicit, numbers, build, kind, phases, elite, items):
@@ -76,6 +83,7 @@ def test_latents_of_every_step(stable_diffusion, checkpoints, explicit, numbers,
     situation = explicit.Situation(
         plan.text.double(), plan.pooled.double(), boxes, (64, 64), *phases, images if elite else {}
     )
+    situation.regions = {n: torch.from_numpy(i.region).double() for n, i in enumerate(items) if i.region is not None}
     blocks = group(read_checkpoint(checkpoints / f"{kind}.ckpt"), "")
     blocks = {name: {key: value.double() for key, value in block.items()} for name, block in blocks.items()}
     weights = {}
@@ -105,6 +113,43 @@ def test_five_in_one_batch_equal_five_calls(build, numbers):
     for seed in range(5):
         alone = pipeline.denoise(plan, pipeline.noise([seed], 64, 64), 6, 7.5)
         assert (together[seed] - alone[0]).abs().max() <= 1e-4
+
+
+def test_what_is_left_out_changes_nothing(build, monkeypatch):
+    """Instances outside their windows, and the second half before the first cross-attention: exactly superfluous."""
+    pipeline = build()
+    plan = pipeline.plan("a garden", TEXT, "bad", 64, 64)
+    first = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor"
+    twins = [name for name, kind in pipeline.unet.attn_processors.items() if isinstance(kind, TwinProcessor)]
+    assert twins == [first]
+    level = plan.regions.level(64)
+    assert level.windows[0] != (0, 8, 0, 8) and level.windows[1] != (0, 8, 0, 8)
+    pipeline.stage.migc_steps = 2
+    short = pipeline.denoise(plan, pipeline.noise([1, 2], 64, 64), 5, 7.5)
+    calls, plain = [], AttnProcessor2_0.__call__
+
+    def counting(self, attn, hidden_states, *args, **kwargs):
+        calls.append(len(hidden_states))
+        return plain(self, attn, hidden_states, *args, **kwargs)
+
+    monkeypatch.setattr(AttnProcessor2_0, "__call__", counting)
+    monkeypatch.setattr(regions, "window_of", lambda mask: (0, mask.shape[0], 0, mask.shape[1]))
+    monkeypatch.setattr(TwinProcessor, "__call__", lambda self, *args, **kwargs: self.plain(*args, **kwargs))
+    plan = pipeline.plan("a garden", TEXT, "bad", 64, 64)
+    whole = pipeline.denoise(plan, pipeline.noise([1, 2], 64, 64), 5, 7.5)
+    assert set(calls) == {4}
+    assert whole.abs().max() > 1
+    assert (short - whole).abs().max() <= 1e-4
+
+
+def test_an_instance_too_small_for_the_grid_is_drawn_as_scene(build):
+    """A box of less than a pixel has an empty mask: its window is empty and the other instance is not disturbed."""
+    pipeline = build()
+    pipeline.stage.fuser_steps = 9
+    speck = Item("a cat", (0.501, 0.501, 0.502, 0.502))
+    plan = pipeline.plan("a garden", [TEXT[1], speck], "bad", 64, 64)
+    assert plan.regions.level(64).windows[1] == (0, 0, 0, 0)
+    assert pipeline.denoise(plan, pipeline.noise([1], 64, 64), 3, 7.5).isfinite().all()
 
 
 def test_running_out_of_memory_halves_the_batch(build, monkeypatch):
@@ -160,7 +205,8 @@ def test_the_word_replaces_the_placeholder_and_only_it(build, numbers):
         expected = changed(ids).last_hidden_state[0]
     assert (states[2] - expected).abs().max() <= 1e-6
     assert torch.equal(states[:2], plain[:2])
-    assert torch.equal(pooled[2], states[2, int(ids[0].argmax())])
+    end = int(ids[0].argmax())
+    assert torch.allclose(pooled[2], plain[2, end], atol=1e-6) and not torch.allclose(pooled[2], states[2, end])
     assert (states[2, 2:] - plain[2, 2:]).abs().max() > 1e-3
     assert torch.equal(states[2, :2], plain[2, :2])
 
