@@ -246,7 +246,11 @@ def generator_roles():
 
 
 def generator_parts(wildcards):
-    return [f"resources/manifests/{role}.json" for role in generator_roles()]
+    statistics = CONFIG.proxies.statistics
+    return [
+        *(f"resources/manifests/{role}.json" for role in generator_roles()),
+        *([statistics] if statistics else []),
+    ]
 
 
 def generator_options(wildcards):

@@ -108,7 +108,7 @@ def place_tag(box: tuple, size: tuple[int, int], taken: list[tuple], cell: int) 
 
 
 def touch(a: tuple, b: tuple) -> bool:
-    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def draw_reference(task: Task, cell: int) -> Image.Image:
