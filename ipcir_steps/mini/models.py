@@ -4,6 +4,7 @@ Weights are drawn from the seed, then replaced by the trained ones where those a
 whatever runs with these runs with the published weights, and the reverse.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -291,21 +292,27 @@ def sd(path: Path, weights: Path | None = None) -> None:
     tokenizers.clip(path / "tokenizer")
 
 
-def phi(path: Path, weights: Path | None = None) -> None:
-    """The mapping network of SEARLE and LinCIR: image features of 64 dimensions to words of 64."""
-    from ipcir_steps.baselines.pseudo_words import Phi
+def mapping(name: str) -> torch.nn.Module:
+    """The network of SEARLE or LinCIR, or Pic2Word's: image features of 64 dimensions to words of 64."""
+    from ipcir_steps.baselines.pseudo_words import IM2TEXT, Phi
 
-    _save_mapping(Phi(dim=64, hidden=256, out=64), path)
-
-
-def im2text(path: Path, weights: Path | None = None) -> None:
-    """Pic2Word's mapping network."""
-    from ipcir_steps.baselines.pseudo_words import IM2TEXT
-
-    _save_mapping(IM2TEXT(dim=64, middle=128, out=64), path)
+    if name == "pic2word":
+        return IM2TEXT(dim=64, middle=384, out=64)
+    return Phi(dim=64, hidden=384, out=64, dropout=0.1)
 
 
-def _save_mapping(network: torch.nn.Module, path: Path) -> None:
+def _mapping(name: str, path: Path, weights: Path | None = None) -> None:
+    _save(settle(mapping(name), weights, name), path)
+
+
+def judge(path: Path, weights: Path | None = None) -> None:
+    """The classifier that measures proxies; no step of the pipeline reads it."""
+    from ipcir_steps.mini.training.judge import Judge
+
+    _save(settle(Judge(), weights, "judge"), path)
+
+
+def _save(network: torch.nn.Module, path: Path) -> None:
     from safetensors.torch import save_file
 
     path.mkdir(parents=True, exist_ok=True)
@@ -314,5 +321,5 @@ def _save_mapping(network: torch.nn.Module, path: Path) -> None:
 
 BUILDERS = {
     "clip": clip, "blip2": blip2, "qwen": qwen, "grounding_dino": grounding_dino, "sam": sam, "sd": sd,
-    "searle": phi, "lincir": phi, "pic2word": im2text,
+    **{name: functools.partial(_mapping, name) for name in ("searle", "lincir", "pic2word")}, "judge": judge,
 }  # fmt: skip
