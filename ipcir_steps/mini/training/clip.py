@@ -18,7 +18,7 @@ from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs
 
 NEEDS = ()
-STEPS = 2400
+STEPS = 1600
 PAIRS = 128  # of a batch, with their siblings
 LENGTH = 40  # tokens that a training caption may have; the text tower takes 77
 UNKNOWN = 0.01  # share of caption words replaced by the row of unknown words
