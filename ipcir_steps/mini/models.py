@@ -203,22 +203,21 @@ def grounding_dino(path: Path, weights: Path | None = None) -> None:
     (path / "vocab.txt").write_text(vocabulary, encoding="utf-8")
 
 
-def sam(path: Path, weights: Path | None = None) -> None:
+def sam_model() -> torch.nn.Module:
     """Segment Anything on images of 64 pixels: 8 x 8 image embeddings, 32 x 32 masks before upsampling."""
-    from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
+    from transformers import SamConfig, SamModel
 
-    edge, low = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}, {"height": 32, "width": 32}
     config = SamConfig(
         vision_config={
             "image_size": IMAGE_SIZE,
             "patch_size": 8,
-            "hidden_size": 32,
+            "hidden_size": 64,
             "output_channels": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "mlp_dim": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "mlp_dim": 128,
             "window_size": 4,
-            "global_attn_indexes": [1],
+            "global_attn_indexes": [1, 2],
             "num_pos_feats": 16,
             "initializer_range": 0.02,
         },
@@ -230,7 +229,15 @@ def sam(path: Path, weights: Path | None = None) -> None:
         },
         mask_decoder_config={"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32},
     )
-    settle(SamModel(config), weights, "sam").save_pretrained(path)
+    return SamModel(config)
+
+
+def sam(path: Path, weights: Path | None = None) -> None:
+    """SAM with its processor."""
+    from transformers import SamImageProcessor, SamProcessor
+
+    edge, low = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}, {"height": 32, "width": 32}
+    settle(sam_model(), weights, "sam").save_pretrained(path)
     images = SamImageProcessor(
         size={"longest_edge": IMAGE_SIZE}, pad_size=edge, mask_size={"longest_edge": 32}, mask_pad_size=low
     )

@@ -40,14 +40,44 @@ def draw(picture: Scene | Garment) -> Image.Image:
     return canvas.resize((SIZE, SIZE), Image.Resampling.BOX)
 
 
+def silhouettes(picture: Scene | Garment) -> list[np.ndarray]:
+    """Boolean [SIZE, SIZE] masks of the things in their order, or of the garment: what training may look at."""
+    if isinstance(picture, Garment):
+        rng = random.Random(picture.detail)
+        _ground(_GROUND["light"], rng)  # draws what comes before the parts
+        (dx, dy), parts = _placed_parts(picture, rng)
+        return [_mask(parts, [_circle(0.5 + dx, 0.1 + dy, 0.08)])]
+    return [_mask([_outline(thing, random.Random(thing.detail))[-1]]) for thing in picture.things]
+
+
+def _mask(outlines, holes=()) -> np.ndarray:
+    mask = Image.new("L", (_WIDE, _WIDE))
+    pen = ImageDraw.Draw(mask)
+    for outlines_, value in ((outlines, 255), (holes, 0)):
+        for outline in outlines_:
+            pen.polygon(_pixels(outline), fill=value)
+    return np.asarray(mask.resize((SIZE, SIZE), Image.Resampling.BOX)) > 127
+
+
+def _outline(thing, rng):
+    """x, y, radius and the outline of a thing."""
+    x, y = (c + rng.uniform(-0.02, 0.02) for c in thing.centre)
+    radius = RADII[thing.size] * rng.uniform(0.95, 1.05)
+    return x, y, radius, _OUTLINES[thing.shape](x, y, radius)
+
+
+def _placed_parts(garment: Garment, rng):
+    """The shift of a garment, and its parts after it."""
+    dx, dy = rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02)
+    return (dx, dy), [[(x + dx, y + dy) for x, y in part] for part in _garment_parts(garment)]
+
+
 def _scene(scene: Scene) -> Image.Image:
     rng = random.Random(scene.detail)
     canvas = _ground(_GROUND[scene.background], rng)
     for thing in scene.things:
         rng = random.Random(thing.detail)
-        x, y = (c + rng.uniform(-0.02, 0.02) for c in thing.centre)
-        radius = RADII[thing.size] * rng.uniform(0.95, 1.05)
-        outline = _OUTLINES[thing.shape](x, y, radius)
+        x, y, radius, outline = _outline(thing, rng)
         _fill(canvas, [outline], _shade(_RGB[thing.colour], rng))
         _mark(canvas, x, y, radius, rng)
     return canvas
@@ -56,8 +86,7 @@ def _scene(scene: Scene) -> Image.Image:
 def _garment(garment: Garment) -> Image.Image:
     rng = random.Random(garment.detail)
     canvas = _ground(_GROUND["light"], rng)
-    dx, dy = rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02)
-    parts = [[(x + dx, y + dy) for x, y in part] for part in _garment_parts(garment)]
+    (dx, dy), parts = _placed_parts(garment, rng)
     _fill(canvas, parts, _shade(_RGB[garment.colour], rng), garment.pattern, _RGB[garment.ink], rng)
     pen = ImageDraw.Draw(canvas)
     pen.polygon(_pixels(_circle(0.5 + dx, 0.1 + dy, 0.08)), fill=_GROUND["light"])
