@@ -153,27 +153,27 @@ def qwen(path: Path, weights: Path | None = None) -> None:
     model.save_pretrained(path)
 
 
-def grounding_dino(path: Path, weights: Path | None = None) -> None:
-    """Grounding DINO: Swin backbone, BERT, one or two layers of each transformer; images of at most 128 pixels."""
+def grounding_dino_model() -> tuple[torch.nn.Module, object]:
+    """Grounding DINO and its tokenizer: a small ConvNeXt in place of Swin, for images of 64 pixels; BERT; few queries.
+
+    The backbone gives one map of 16 x 16 and one of 8 x 8.
+    """
     from transformers import (
         BertConfig,
         BertTokenizer,
+        ConvNextConfig,
         GroundingDinoConfig,
         GroundingDinoForObjectDetection,
-        GroundingDinoImageProcessor,
-        GroundingDinoProcessor,
-        SwinConfig,
     )
 
     tokenizer = BertTokenizer(vocab=tokenizers.bert_vocabulary(), do_lower_case=True, model_max_length=512)
-    images = GroundingDinoImageProcessor(size={"shortest_edge": 128, "longest_edge": 128})
-    backbone = SwinConfig(
-        image_size=128,
-        embed_dim=16,
-        depths=[1, 1, 1, 1],
-        num_heads=[1, 2, 2, 4],
-        window_size=4,
-        out_features=["stage2", "stage3", "stage4"],
+    backbone = ConvNextConfig(
+        image_size=IMAGE_SIZE,
+        hidden_sizes=[48, 96],
+        depths=[2, 2],
+        num_stages=2,
+        layer_scale_init_value=1.0,
+        out_features=["stage1", "stage2"],
     )
     text = BertConfig(
         vocab_size=len(tokenizer),
@@ -187,16 +187,30 @@ def grounding_dino(path: Path, weights: Path | None = None) -> None:
         backbone_config=backbone,
         text_config=text,
         d_model=64,
-        num_queries=20,
+        num_queries=8,
+        num_feature_levels=2,
         encoder_layers=1,
         decoder_layers=2,
         encoder_attention_heads=4,
         decoder_attention_heads=4,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
+        encoder_ffn_dim=128,
+        decoder_ffn_dim=128,
+        dropout=0.0,
+        fusion_droppath=0.0,
+        auxiliary_loss=True,
+        max_text_len=64,
         disable_custom_kernels=True,
     )
-    settle(GroundingDinoForObjectDetection(config), weights, "grounding_dino").save_pretrained(path)
+    return GroundingDinoForObjectDetection(config), tokenizer
+
+
+def grounding_dino(path: Path, weights: Path | None = None) -> None:
+    """Grounding DINO with its processor."""
+    from transformers import GroundingDinoImageProcessor, GroundingDinoProcessor
+
+    model, tokenizer = grounding_dino_model()
+    images = GroundingDinoImageProcessor(size={"shortest_edge": IMAGE_SIZE, "longest_edge": IMAGE_SIZE})
+    settle(model, weights, "grounding_dino").save_pretrained(path)
     GroundingDinoProcessor(images, tokenizer).save_pretrained(path)
     images.save_pretrained(path)
     vocabulary = "\n".join(tokenizers.bert_vocabulary()) + "\n"
