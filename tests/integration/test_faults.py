@@ -47,7 +47,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(make_workspace, un
             run = subprocess.Popen(
                 workspace.command(cores=4), cwd=workspace.directory, env=workspace.environment, stdout=log, stderr=log
             )
-            time.sleep(dice.uniform(0, undisturbed.seconds / 6))
+            time.sleep(dice.uniform(0, undisturbed.seconds / 12))
             if run.poll() is not None:
                 # It got through: take away what the later steps made, so that there is something to kill again.
                 assert run.returncode == 0, (tmp_path / "log").read_text()[-5000:]
