@@ -11,6 +11,9 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 
 
@@ -37,7 +40,10 @@ include: "rules/balance.smk"
 include: "rules/ranking.smk"
 include: "rules/metrics.smk"
 include: "rules/submission.smk"
+include: "rules/sensitivity.smk"
+include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/gallery.smk"
 
 
 onstart:
@@ -54,6 +60,14 @@ rule all:
 rule figures:
     input:
         expand("results/figures/{dataset}.svg", dataset=CONFIG.run),
+        expand(
+            "results/figures/{dataset}/{figure}.svg",
+            dataset=CONFIG.run,
+            figure=QUERY_FIGURES,
+        ),
+        expand("results/figures/{figure}.svg", figure=[*SWEEPS, "controls", "costs"]),
+        expand("results/tables/table{number}.md", number=[1, 2, 3]),
+        expand("results/gallery/{dataset}", dataset=CONFIG.run),
 
 
 # Everything that a cluster without a network needs: models fetched and verified, every image of the datasets opened once.

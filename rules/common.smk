@@ -328,3 +328,72 @@ def run_description():
         },
         default=str,
     )
+
+
+SWEEPS = ["fig5", "fig7", "fig8", "heatmap"]
+QUERY_FIGURES = ["fig3", "fig4", "fig6", "layouts", "failures"]
+
+
+def of_run(pattern, **more):
+    """``pattern`` for the labelled split of every dataset of the run."""
+    return [
+        path
+        for name in CONFIG.run
+        for path in expand(
+            pattern, dataset=name, split=CONFIG.datasets[name].split, **more
+        )
+    ]
+
+
+def example_inputs():
+    """Input functions of the figures that show queries: the first backbone and baseline of the configuration."""
+    split = "results/{dataset}/{split}"
+    ranked = f"{split}/{CONFIG.backbones[0]}/{CONFIG.baselines[0]}"
+    names = {
+        "queries": "queries",
+        "gallery_images": "gallery",
+        "references": "references",
+        "source_captions": "source_captions",
+        "target_captions": "target_captions",
+        "layouts": "layouts",
+        "index": f"proxies/{GENERATOR}/index",
+        "failures": "failures",
+    }
+    files = {
+        name: of_metrics_split(f"{split}/{file}.jsonl") for name, file in names.items()
+    }
+    shown = of_metrics_split(
+        f"{ranked}/{{variant}}.rankings.parquet",
+        variant=["base", "pi", "rp", "rp_bm"],
+    )
+    return files | {"rankings": shown}
+
+
+def example_options(wildcards, input):
+    """The options of ipcir figures and ipcir gallery for these inputs."""
+    dataset = dataset_of(wildcards)
+    options = [
+        f"--{name.replace('_', '-')} {' '.join(files) if isinstance(files, list) else files}"
+        for name, files in input.items()
+    ]
+    images = f"results/{wildcards.dataset}/{dataset.split}/proxies/{GENERATOR}"
+    root = shlex.quote(dataset.root)
+    return " ".join([*options, f"--root {root} --proxy-images {images}"])
+
+
+def quoted(wildcards):
+    """What the captions of the report quote of the configuration."""
+    name = getattr(wildcards, "dataset", None)
+    names = [name] if name else CONFIG.run
+    return {
+        "datasets": {
+            name: CONFIG.datasets[name].model_dump(mode="json") for name in names
+        },
+        "fusion": CONFIG.fusion.model_dump(mode="json"),
+        "proxies": CONFIG.proxies.model_dump(mode="json"),
+        "sensitivity": CONFIG.sensitivity.model_dump(mode="json"),
+        "backbones": CONFIG.backbones,
+        "baselines": CONFIG.baselines,
+        "resamples": CONFIG.resamples,
+        "seed": CONFIG.seed,
+    }

@@ -69,3 +69,165 @@ def encoder(clip_directory):
     from ipcir_steps.embeddings.clip import load_encoder
 
     return load_encoder(clip_directory)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A finished tree with its records: every step of one small dataset through the real commands and model classes.
+
+    Tests that change something in it work on a copy.
+    """
+    directory = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setenv("IPCIR_PROVENANCE", "provenance")
+        _every_step(patch)
+    return directory
+
+
+def _every_step(patch) -> None:
+    import json
+    import shlex
+
+    import yaml
+
+    from ipcir_steps import cli, config
+
+    small = {
+        "run": ["world"],
+        "datasets": {
+            "world": {"format": "circo", "root": "world/mini_circo", "exclude_reference": False, "balance": 0.5}
+        },
+        "captions": {"count": 2, "max_new_tokens": 6},
+        "reasoning": {"max_new_tokens": 6},
+        "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
+        "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
+        "figures": {"examples": 3},
+        "sensitivity": {"resamples": 50, "lambdas": [0.0, 0.5, 1.0], "proxy_weights": [0.0, 1.0]},
+        "resamples": 50,
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(small))
+    loaded = config.load_config(small)
+    Path("analysis.sif").write_bytes(b"an image file")
+    patch.setenv("APPTAINER_CONTAINER", os.path.abspath("analysis.sif"))
+    patch.setenv("IPCIR_RUN", json.dumps({"configfiles": ["config.yaml"], "overrides": {}}))
+
+    def step(rule, words, section=None, entry=None, settings=None):
+        patch.setenv("IPCIR_RULE", rule)
+        if section:
+            settings = config.section_json(loaded, section, entry)
+        arguments = shlex.split(words) + (["--settings", settings] if settings else [])
+        assert cli.main(arguments) == 0, words
+
+    split, one = "results/world/val", "results/world/val/mini"
+    step("mini_world", "mini world --seed 2025 --queries 6 --gallery 60 --datasets circo --output world")
+    step("mini_models", "mini models --untrained --seed 2025 --output models")
+    roles = {"captioner": "blip2", "chat": "qwen", "detector": "grounding_dino", "segmenter": "sam", "generator": "sd"}
+    for role, name in [*roles.items(), ("clip/mini", "clip")]:
+        made = f"--output resources/manifests/{role}.json"
+        step("model", f"models --name {role.split('/')[-1]} --source models/{name} --directory unused {made}")
+    step("dataset", f"datasets --split val --output {split}", "datasets", "world")
+    manifest, queries = "resources/manifests", f"--queries {split}/queries.jsonl"
+    root = f"--references {split}/references.jsonl --root world/mini_circo"
+    shards = f"{split}/shards"
+    for name, words, gathered in (
+        ("captions", f"{root} --model {manifest}/captioner.json", "source_captions"),
+        (
+            "reasoning",
+            f"{queries} --captions {split}/source_captions.jsonl --model {manifest}/chat.json --cache cache",
+            "target_captions",
+        ),
+        (
+            "layouts",
+            f"{queries} --captions {split}/source_captions.jsonl --model {manifest}/chat.json --cache cache",
+            "layouts",
+        ),
+        (
+            "masks",
+            f"{queries} --layouts {split}/layouts.jsonl {root} --detector {manifest}/detector.json"
+            f" --segmenter {manifest}/segmenter.json --cache cache",
+            "reference_masks",
+        ),
+        (
+            "proxies",
+            f"{queries} --layouts {split}/layouts.jsonl --masks {split}/reference_masks.jsonl {root}"
+            f" --model {manifest}/generator.json --images {split}/proxies/text_to_image",
+            "proxies/text_to_image/index",
+        ),
+    ):
+        step(name, f"{name} {words} --seed 2025 --output {shards}/{name}/0.jsonl", name)
+        key = "reference" if name == "captions" else "query_id"
+        outputs = f"--output {split}/{gathered}.jsonl --failures {split}/{name}.failures.jsonl"
+        step(f"gather_{name}", f"gather {queries} --key {key} --shards {shards}/{name}/0.jsonl {outputs}")
+    clip = f"--model {manifest}/clip/mini.json"
+    for name, words in (
+        ("gallery", f"images --images {split}/gallery.jsonl --root world/mini_circo"),
+        ("references", f"images --images {split}/references.jsonl --root world/mini_circo {queries}"),
+        ("source_captions", f"captions --captions {split}/source_captions.jsonl {queries}"),
+        ("target_captions", f"captions --captions {split}/target_captions.jsonl {queries}"),
+        ("proxies", f"proxies --index {split}/proxies/text_to_image/index.jsonl {queries}"
+                    f" --images {split}/proxies/text_to_image"),
+    ):  # fmt: skip
+        words = f"embeddings {words} {clip} --output {one}/{name}.safetensors"
+        step(f"{name}_features", words, "embeddings")
+    features = (
+        f"--target-captions {one}/target_captions.safetensors --source-captions {one}/source_captions.safetensors"
+        f" --references {one}/references.safetensors"
+    )
+    gallery = f"--gallery {one}/gallery.safetensors"
+    step(
+        "baseline",
+        f"baselines ldre {queries} --dataset-format circo {features} {gallery} {clip} --seed 2025"
+        f" --output {one}/ldre/text.safetensors",
+        "ldre",
+    )
+    for variant in ("pi", "rp", "no_proxy", "other_proxy"):
+        words = f"fusion --proxies {one}/proxies.safetensors {features} --variant {variant} --seed 2025"
+        step("fusion", f"{words} --output {one}/fusion/{variant}.safetensors", "fusion")
+    variants = ("base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy")
+    text = f"--text {one}/ldre/text.safetensors {gallery} {queries} --gallery-images {split}/gallery.jsonl"
+    fused = " ".join(f"{one}/fusion/{variant}.safetensors" for variant in ("pi", "rp", "no_proxy", "other_proxy"))
+    words = f"ranking {text} --fusion {fused} --variants {' '.join(variants)} --lambda 0.5 --output-dir {one}/ldre"
+    step("ranking", words, "ranking")
+    names = ("datasets", "captions", "reasoning", "layouts", "masks", "proxies")
+    failed = " ".join(f"{split}/{name}.failures.jsonl" for name in names)
+    step("failures", f"failures {failed} --output {split}/failures.jsonl")
+    for variant in variants:
+        words = f"metrics --rankings {one}/ldre/{variant}.rankings.parquet {queries} --protocol circo"
+        words = f"{words} --failures {split}/failures.jsonl --output {one}/ldre/{variant}.metrics.json"
+        step("metrics", words)
+    scored = " ".join(f"{one}/ldre/{variant}.metrics.json" for variant in variants)
+    words = f"results --dataset world --metrics {scored} {queries} --failures {split}/failures.jsonl"
+    settings = json.dumps({"seed": 2025, "resamples": 50})
+    step("results", f"{words} --output results/world_metrics.json", settings=settings)
+    words = f"sensitivity {text} {features} --proxies {one}/proxies.safetensors --protocol circo"
+    words = f"{words} --weights 1 1 1 --scale dataset --lambda 0.5 --seed 2025 --output {one}/ldre/sensitivity.json"
+    step("sensitivity", words, "sensitivity")
+    _figures(step, split, one)
+
+
+def _figures(step, split, one) -> None:
+    def pictures(name):
+        return f"--svg results/figures/{name}.svg --png results/figures/{name}.png"
+
+    result = "--results results/world_metrics.json"
+    step("scores_figure", f"figures scores {result} {pictures('world')}")
+    step("controls_figure", f"figures controls {result} {pictures('controls')}")
+    for name in ("fig5", "fig7", "fig8", "heatmap"):
+        words = f"figures {name} --sensitivity {one}/ldre/sensitivity.json {pictures(name)}"
+        step("sensitivity_figure", words)
+    files = {"gallery_images": "gallery", "index": "proxies/text_to_image/index"}
+    names = ("queries", "gallery_images", "references", "source_captions", "target_captions", "layouts", "index")
+    options = [f"--{name.replace('_', '-')} {split}/{files.get(name, name)}.jsonl" for name in (*names, "failures")]
+    lists = " ".join(f"{one}/ldre/{variant}.rankings.parquet" for variant in ("base", "pi", "rp", "rp_bm"))
+    options.append(f"--root world/mini_circo --proxy-images {split}/proxies/text_to_image --rankings {lists}")
+    for name in ("fig3", "fig4", "fig6", "layouts", "failures"):
+        words = f"figures {name} --dataset world {' '.join(options)} {pictures(f'world/{name}')}"
+        step("queries_figure", words, "figures")
+    for number in (1, 2, 3):
+        outputs = " ".join(
+            f"--{kind} results/tables/table{number}.{end}"
+            for kind, end in (("markdown", "md"), ("csv", "csv"), ("latex", "tex"))
+        )
+        step("tables", f"tables {result} --number {number} {outputs}")
+    step("gallery", f"gallery --dataset world {' '.join(options)} --output results/gallery/world", "figures")

@@ -13,6 +13,7 @@ from ipcir_steps.config.base import Count, Section
 from ipcir_steps.config.baselines import LDRE, Inversion
 from ipcir_steps.config.data import Backbone, Dataset, Model, Name
 from ipcir_steps.config.defaults import BACKBONES, BASELINES, DATASETS, MAPPED, MAPPINGS, MODELS
+from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.language import Layouts, Reasoning
 from ipcir_steps.config.retrieval import Fusion, Ranking
@@ -59,6 +60,8 @@ class Config(Section):
     )
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
+    sensitivity: Sensitivity = Field(Sensitivity(), description="settings tried around the configured ones")
+    figures: Figures = Field(Figures(), description="figures that show queries, and the page of queries")
     resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")
 
     @pydantic.model_validator(mode="after")

@@ -7,9 +7,11 @@ from pathlib import Path
 from ipcir_steps.files import read_jsonl
 
 # Arguments that name what is made, and those that are neither read nor made as such. Every other path is an input.
-OUTPUTS = {"output", "output_dir", "subset_output", "svg", "png"}
+OUTPUTS = {"output", "output_dir", "subset_output", "svg", "png", "markdown", "csv", "latex"}
 OUTPUTS_OF = {"gather": {"failures"}, "proxies": {"images"}}
-NEITHER = {"cache", "root", "directory", "show", "check"}
+NEITHER = {"cache", "root", "directory", "show", "check", "proxy_images", "benchmarks", "records", "work"}
+# Rooms that read every image of the lists they are given; the others note what they open.
+READERS = {"captions", "masks", "proxies", "embeddings", "datasets"}
 ROLES = ("input", "output", "neither")
 
 
@@ -28,6 +30,8 @@ def paths(room: str, args: argparse.Namespace, wanted: str) -> list[tuple[str, P
     """(argument, path) of every path argument in that role, in the order of the arguments."""
     found = []
     for name, value in vars(args).items():
+        if room == "mini" and args.command == "train" and name == "weights":
+            continue  # read and written by each training in turn: their records name the files
         values = value if isinstance(value, list | tuple) else [value]
         found += [(name, path) for path in values if isinstance(path, Path) and role(room, name) == wanted]
     return found
@@ -55,6 +59,8 @@ def _settings(text: str):
 
 def images(room: str, args: argparse.Namespace) -> tuple[Path, list[str]] | None:
     """The directory and the relative paths of the images that a step reads, from the lists it is given."""
+    if room not in READERS:
+        return None
     if room == "embeddings" and getattr(args, "kind", None) == "proxies":
         return args.images, drawn(args.index)
     root = getattr(args, "root", None)

@@ -97,7 +97,7 @@ class Recording:
                 trees.append(self.digests.tree(path, arguments.drawn(self.args.output)))
             elif path.is_file():
                 found[shown(path)] = path
-            elif path.is_dir() and self.room == "mini":
+            elif path.is_dir() and self.room in ("mini", "gallery"):
                 trees.append(self.digests.tree(path))
         inside = [Path(tree["path"]).absolute() for tree in trees if tree]
         skipped = [*inside, *(p.absolute() for _, p in arguments.paths(self.room, self.args, "neither"))]
@@ -110,18 +110,32 @@ class Recording:
     def _late_inputs(self, outputs: list[dict]) -> None:
         """Files that are known only now: annotations, prompts, images of a dataset, weights of a model."""
         known = {entry["path"] for entry in [*self.inputs, *outputs]}
+        roots = [path.absolute() for _, path in arguments.paths(self.room, self.args, "neither")]
+        below: dict[Path, list[str]] = {}
         for path in files.READ:
             covered = shown(path) in known or path.absolute().is_relative_to(environment.PACKAGE)
-            if path.is_file() and not covered and not path.name.startswith("."):
-                known.add(shown(path))
+            if not path.is_file() or covered or path.name.startswith("."):
+                continue
+            known.add(shown(path))
+            root = next((root for root in roots if path.absolute().is_relative_to(root)), None)
+            if root:
+                below.setdefault(root, []).append(str(path.absolute().relative_to(root)))
+            else:
                 self._add("read", path)
+        for root, names in below.items():
+            self._add("read", root, names)
         settings = self.parameters.get("settings")
         if isinstance(settings, dict) and settings.get("base_config"):
             self._add("base_config", Path(settings["base_config"]))
         if self.room == "datasets" and isinstance(settings, dict):
             lists = [self.args.output / f"{name}.jsonl" for name in ("gallery", "references")]
             listed = argparse.Namespace(root=Path(settings["root"]), references=lists[0], images=lists[1])
-            self._add("images", *arguments.images("", listed))
+            self._add("images", *arguments.images(self.room, listed))
+        untrained = self.parameters.get("untrained") or self.parameters.get("command") != "models"
+        if self.room == "mini" and not untrained and not self.args.weights:
+            from ipcir_steps.mini.models import SHIPPED
+
+            self._add("weights", Path(SHIPPED))
         if self.room == "models":
             made = read_json(self.args.output)
             entry = {"argument": "source", "path": shown(made["path"]), "sha256": digest(made["files"])}
