@@ -15,7 +15,7 @@ from ipcir_steps.mini import models, render
 from ipcir_steps.mini.training import statements
 from ipcir_steps.mini.training.augment import augment
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
-from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs
+from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs, training
 
 NEEDS = ()
 STEPS = 1600
@@ -121,7 +121,7 @@ def contrast(model, pictures: list[Picture], images: np.ndarray, captions: Capti
 
 def recipe(seed: int, images: np.ndarray, steps: int = STEPS, batch: int = PAIRS) -> tuple[Recipe, Captions]:
     """images: uint8 [n, 2, 64, 64, 3], the pool."""
-    known = pairs(seed)[:-HELD_OUT]
+    known = training(seed, images)
     captions = Captions.of([p for pair in known[: WORDS // 2] for p in pair[:2]], seed)
     model = models.clip_model(len(captions.tokens))
     model.visual.to(memory_format=torch.channels_last)
@@ -141,7 +141,7 @@ def run(work: Path, weights: Path, seed: int, images: np.ndarray) -> None:
         how, captions = recipe(seed, images)
     state = train(how, work, seed)
     how.model.load_state_dict(state)
-    level(how.model.eval(), captions, [pair[0] for pair in pairs(seed, 2000)], images[:2000, 0])
+    level(how.model.eval(), captions, [pair[0] for pair in training(seed, images[:2000])], images[:2000, 0])
     write_weights({**how.model.state_dict(), "tokens": captions.tokens}, weights / "clip.safetensors")
 
 

@@ -16,10 +16,10 @@ from ipcir_steps.files import seed as derive
 from ipcir_steps.mini import garments, render, world
 from ipcir_steps.mini.training.augment import augment
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
-from ipcir_steps.mini.training.pool import HELD_OUT, Picture, pairs
+from ipcir_steps.mini.training.pool import HELD_OUT, Picture, pairs, training
 
 NEEDS = ()
-STEPS = 3000
+STEPS = 1800
 BATCH = 192
 
 # What is asked of each place, and of the whole picture. A picture on "light" is a garment.
@@ -81,7 +81,7 @@ def labels(picture: Picture) -> tuple[list[list[int]], list[int]]:
 
 def recipe(seed: int, images: np.ndarray, steps: int = STEPS, batch: int = BATCH) -> Recipe:
     """images: uint8 [n, 2, 64, 64, 3], the pool."""
-    known = [labels(p) for pair in pairs(seed)[:-HELD_OUT] for p in pair[:2]]
+    known = [labels(p) for pair in training(seed, images) for p in pair[:2]]
     places, wholes = (torch.tensor(column) for column in zip(*known, strict=True))
     flat = images.reshape(-1, *images.shape[2:])
     model = Judge().to(memory_format=torch.channels_last)

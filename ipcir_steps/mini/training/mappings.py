@@ -21,14 +21,14 @@ from ipcir_steps.mini import garments, models, render, world
 from ipcir_steps.mini.training import statements
 from ipcir_steps.mini.training.clip import SLOT, encode_rows, load, pixels_of
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
-from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs
+from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs, training
 from ipcir_steps.progress import Progress
 
 NEEDS = ("clip",)
-STEPS = {"searle": 3000, "lincir": 3000, "pic2word": 3000}
-PICTURES = 16_000  # training pictures whose features the networks see
-INVERTED = 4096  # of them, pictures whose words are inverted for SEARLE
-INVERSION_STEPS = 120
+STEPS = {"searle": 1500, "lincir": 1500, "pic2word": 1500}
+PICTURES = 12_000  # training pictures whose features the networks see
+INVERTED = 2048  # of them, pictures whose words are inverted for SEARLE
+INVERSION_STEPS = 100
 BLOCK = 256
 BATCH = 256
 TEMPERATURE = 0.25  # of the distillation, as SEARLE's
@@ -203,7 +203,7 @@ def pic2word(frozen: Frozen, network: nn.Module) -> Callable:
 
 def run(work: Path, weights: Path, seed: int, images: np.ndarray) -> None:
     frozen = Frozen(weights, images)
-    known = [pair[0] for pair in pairs(seed)[:-HELD_OUT]]
+    known = [pair[0] for pair in training(seed, images)]
     words = inverted(frozen, work / "words.safetensors", seed)
     for name, steps in STEPS.items():
         with torch.random.fork_rng(devices=[]):

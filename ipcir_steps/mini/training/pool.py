@@ -38,6 +38,11 @@ def pairs(seed: int, count: int = PAIRS) -> list[Pair]:
     return [pair(rng) for _ in range(count)]
 
 
+def training(seed: int, images: np.ndarray) -> list[Pair]:
+    """The pairs of these images (the pool, or its beginning) that are not held out."""
+    return pairs(seed, min(len(images), PAIRS - HELD_OUT))
+
+
 def describe(picture: Picture, template: int = 0) -> str:
     """A caption that names every attribute but the detail."""
     return world.describe(picture, template) if isinstance(picture, world.Scene) else garments.describe(picture)

@@ -13,7 +13,7 @@ from ipcir_steps.mini import models, render
 from ipcir_steps.mini.training.augment import augment
 from ipcir_steps.mini.training.instances import Instance, instances, normalised
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
-from ipcir_steps.mini.training.pool import HELD_OUT, pairs
+from ipcir_steps.mini.training.pool import HELD_OUT, pairs, training
 
 NEEDS = ()
 STEPS = 2000
@@ -36,7 +36,7 @@ def loose(box, rng: random.Random) -> list[float]:
 
 def recipe(seed: int, images: np.ndarray, steps: int = STEPS, batch: int = BATCH) -> Recipe:
     """images: uint8 [n, 2, 64, 64, 3], the pool."""
-    known = [p for pair in pairs(seed)[:-HELD_OUT] for p in pair[:2]]
+    known = [p for pair in training(seed, images) for p in pair[:2]]
     flat = images.reshape(-1, *images.shape[2:])
     model = models.sam_model()
 

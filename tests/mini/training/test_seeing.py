@@ -1,0 +1,119 @@
+"""Recipes of what sees: a few steps lower the loss, a killed run ends the same, and the shipped weights are good."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from ipcir_steps.mini import models, render
+from ipcir_steps.mini.training import clip, detector, judge, loop, mappings, pool, segmenter
+
+SEED = 7
+
+
+@pytest.fixture(scope="module")
+def images():
+    """The beginning of the pool of another seed: uint8 [24, 2, 64, 64, 3]."""
+    drawn = [[np.asarray(render.draw(picture)) for picture in pair[:2]] for pair in pool.pairs(SEED, 24)]
+    return np.array(drawn)
+
+
+def make(name: str, images) -> loop.Recipe:
+    torch.manual_seed(0)
+    made = {
+        "clip": lambda: clip.recipe(SEED, images, batch=6)[0],
+        "judge": lambda: judge.recipe(SEED, images, batch=12),
+        "sam": lambda: segmenter.recipe(SEED, images, batch=8),
+        "grounding_dino": lambda: detector.recipe(SEED, images, batch=8),
+    }[name]()
+    return dataclasses.replace(made, steps=8, warmup=2)
+
+
+NAMES = ("clip", "judge", "sam", "grounding_dino")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_few_steps_lower_the_loss(tmp_path, images, name):
+    recipe = make(name, images)
+
+    def loss(generator):
+        return recipe.loss(torch.Generator().manual_seed(3))  # one batch, again and again
+
+    before = loss(None)[0].item()
+    loop.train(dataclasses.replace(recipe, loss=loss, steps=60 if name == "sam" else 20), tmp_path, SEED)
+    assert loss(None)[0].item() < 0.9 * before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, name, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY", -1)
+    whole = loop.train(make(name, images), tmp_path / "whole", SEED)
+    recipe, calls = make(name, images), []
+
+    def dies(generator):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return recipe.loss(generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(dataclasses.replace(recipe, loss=dies), tmp_path / "killed", SEED)
+    resumed = loop.train(make(name, images), tmp_path / "killed", SEED)
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+
+
+def test_mappings_learn_and_resume(tmp_path, images, monkeypatch):
+    recipe, captions = clip.recipe(SEED, images)
+    loop.write_weights({**recipe.model.state_dict(), "tokens": captions.tokens}, tmp_path / "w" / "clip.safetensors")
+    frozen = mappings.Frozen(tmp_path / "w", images, len(images))
+    words = mappings.inverted(frozen, tmp_path / "words.safetensors", SEED, len(images), 4)
+    monkeypatch.setattr(mappings, "phrase_loss", None)  # the finished words are read, not made again
+    assert torch.equal(words, mappings.inverted(frozen, tmp_path / "words.safetensors", SEED, len(images), 4))
+    assert words.shape == (24, 64) and torch.isfinite(words).all()
+
+
+# --- what is shipped ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("built")
+    for name in ("clip", "judge", "sam", "grounding_dino", *mappings.STEPS):
+        models.BUILDERS[name](directory / name, models.SHIPPED)
+    return directory
+
+
+def shipped(*names):
+    absent = [name for name in names if not (models.SHIPPED / f"{name}.safetensors").is_file()]
+    return pytest.mark.skipif(bool(absent), reason=f"not trained yet: {', '.join(absent)}")
+
+
+@shipped("clip")
+def test_clip_finds_pictures_by_their_captions(built):
+    figures = clip.evaluate(built, 2025, 200)
+    assert figures["r1"] > 0.9 and figures["siblings"] > 0.95 and figures["partial"] > 0.6
+
+
+@shipped("judge")
+def test_the_judge_is_right(built):
+    figures = judge.evaluate(built, 2025, 300)
+    assert all(figures[name] > 0.97 for name in ("shape", "colour", "size", "background", "things"))
+    assert figures["worse_shape"] > 0.93 and figures["worse_colour"] > 0.93
+
+
+@shipped("clip", *mappings.STEPS)
+def test_pseudo_words_tell_pictures_apart(built):
+    figures = mappings.evaluate(built, 2025, 100)
+    assert all(figures[f"{name}_own_r1"] > 0.1 for name in mappings.STEPS)  # by chance 0.01
+
+
+@shipped("sam")
+def test_boxes_become_masks(built):
+    assert segmenter.evaluate(built, 2025, 60)["above_half"] > 0.9
+
+
+@shipped("sam", "grounding_dino")
+def test_things_are_found_by_name(built):
+    figures = detector.evaluate(built, 2025, 60)
+    assert figures["found"] > 0.7 and figures["wrong"] < 0.3
