@@ -9,7 +9,7 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image
 from torch import Tensor
 
-from ipcir_steps.errors import StepFailure
+from ipcir_steps.errors import ModelError, StepFailure
 from ipcir_steps.proxies.elite import PLACEHOLDER, Elite, injected
 from ipcir_steps.proxies.processors import ImageRow, Plan, Stage
 from ipcir_steps.proxies.regions import Regions, box_masks
@@ -139,6 +139,8 @@ class LayoutPipeline:
             return_tensors="pt",
         ).input_ids
         token = self.tokenizer.convert_tokens_to_ids(PLACEHOLDER)
+        if rows and token in (None, self.tokenizer.unk_token_id):
+            raise ModelError(f"the tokenizer has no token {PLACEHOLDER!r}, which ELITE puts its word in place of")
         places = [(row + 2, int((ids[row + 2] == token).int().argmax())) for row in rows]
         ids = ids.to(self.text_encoder.device)
         with injected(self.text_encoder, places, words):

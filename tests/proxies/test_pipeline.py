@@ -14,12 +14,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionModel
 
-from ipcir_steps.errors import StepFailure
+from ipcir_steps.errors import ModelError, StepFailure
 from ipcir_steps.proxies import regions
 from ipcir_steps.proxies.checkpoints import LAYER, group, load_migc, read_checkpoint
 from ipcir_steps.proxies.elite import load_elite
 from ipcir_steps.proxies.pipeline import Item, LayoutPipeline
 from ipcir_steps.proxies.processors import TwinProcessor
+from ipcir_steps.proxies.torch_tools import in_batches
 
 DISC = (np.hypot(*np.mgrid[-32:32, -32:32]) < 20).astype(np.uint8)
 TEXT = [Item("a cat", (0.1, 0.2, 0.6, 0.9)), Item("a red dog", (0.4, 0.05, 0.95, 0.7))]
@@ -187,6 +188,31 @@ def test_an_autoencoder_of_another_factor(build):
     assert smaller.scheduler.config.prediction_type == "v_prediction"
     (image,) = smaller("a garden", TEXT, [0], steps=3, width=32, height=32)
     assert image.size == (32, 32)
+
+
+def test_main_memory_is_memory_too():
+    """What torch raises when the main memory ends halves the batch; with one image it ends with one message."""
+    sizes = []
+
+    def draw(seeds):
+        sizes.append(len(seeds))
+        return [torch.empty(2**60) for _ in seeds] if len(seeds) > 1 or seeds[0] == 3 else [seeds[0]]
+
+    assert in_batches(range(3), 4, draw) == [0, 1, 2]
+    assert sizes == [3, 2, 1, 1, 1]
+    with pytest.raises(ModelError, match="one image at a time does not fit into memory"):
+        in_batches([3], 1, draw)
+    with pytest.raises(RuntimeError, match="another"):
+        in_batches([1], 1, lambda seeds: (_ for _ in ()).throw(RuntimeError("another")))
+
+
+def test_a_tokenizer_without_the_placeholder_is_refused(build, numbers, monkeypatch):
+    pipeline = build(elite=True)
+    image, mask = picture(numbers)
+    items = [Item("a dog", TEXT[0].box, "dog", reference=image, mask=mask)]
+    monkeypatch.setattr("ipcir_steps.proxies.pipeline.PLACEHOLDER", "@@@</w>")  # no token of this tokenizer
+    with pytest.raises(ModelError, match="the tokenizer has no token"):
+        pipeline.plan("a garden", items, "bad", 64, 64)
 
 
 def test_the_word_replaces_the_placeholder_and_only_it(build, numbers):

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from ipcir_steps.cli import main
 from ipcir_steps.files import read_jsonl, sha256, write_jsonl
+from ipcir_steps.journal import Journal
 
 SMALL = {"width": 64, "height": 64, "steps": 2, "count": 2, "device": "cpu"}
 
@@ -72,6 +74,60 @@ def test_a_kill_is_survived(world, stable_diffusion):
     assert files(world / "proxies") == files(world / "whole")
     assert (world / "index.jsonl").read_bytes() == (world / "whole.jsonl").read_bytes()
     assert not list(world.rglob("*.part"))
+
+
+def die_at(moment):
+    """From now on this process kills itself at the ``moment``-th change of a file: before it, or half through it."""
+    left = [moment]
+
+    def dying(change, half=lambda *args: None):
+        def changed(*args, **kwargs):
+            left[0] -= 1
+            if left[0] == 0:
+                half(*args)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return change(*args, **kwargs)
+
+        return changed
+
+    def half_a_line(journal, line):
+        journal._file.write(b'00000000 {"query_id')
+        journal._file.flush()
+
+    Path.replace = dying(Path.replace)
+    Path.unlink = dying(Path.unlink)
+    os.fsync = dying(os.fsync)
+    Image.Image.save = dying(Image.Image.save, lambda image, path, **kwargs: Path(path).write_bytes(b"half an im"))
+    Journal._write = dying(Journal._write, half_a_line)
+
+
+def test_a_kill_at_any_moment_is_survived(world, monkeypatch):
+    """Kill -9 at every change of a file in turn; the next run ends with the same files as an undisturbed one."""
+    (world / "flat.py").write_text(
+        "from PIL import Image\n"
+        "class Flat:\n"
+        "    def __init__(self, settings, models): self.identity = {'flat': 1}\n"
+        "    def draw(self, task): return [Image.new('RGB', (4, 4), s % 255) for s in task.seeds], {}\n"
+    )
+    monkeypatch.syspath_prepend(str(world))
+    assert main(command(world, generator="flat:Flat", images="whole", output="whole.jsonl")) == 0
+    killed = 0
+    for moment in range(1, 200):
+        words = command(world, generator="flat:Flat", images=f"{moment}", output=f"{moment}.jsonl")
+        child = os.fork()
+        if child == 0:
+            die_at(moment)
+            os._exit(main(words))
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            break
+        killed += 1
+        assert main(words) == 0
+        assert files(world / f"{moment}") == files(world / "whole")
+        assert (world / f"{moment}.jsonl").read_bytes() == (world / "whole.jsonl").read_bytes()
+        assert not [path for path in (world / f"{moment}").rglob("*") if path.is_file() and path.suffix != ".png"]
+        assert not list((world / f"{moment}").rglob(".*"))
+    assert os.WEXITSTATUS(status) == 0 and killed > 20
 
 
 def test_a_changed_image_is_drawn_again_and_no_other(world, stable_diffusion):
