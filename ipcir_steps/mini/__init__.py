@@ -30,6 +30,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--results", type=Path, required=True, help="result file of a dataset")
     check.add_argument("--reference", type=Path, help="recorded values and their noise; default: the test world's")
     check.add_argument("--record", action="store_true", help="write the reference anew from the results")
+    curves = commands.add_parser("curves", help="draw the learning curves")
+    curves.add_argument("--weights", type=Path, help="directory of *.curve.jsonl; default: those that are shipped")
+    curves.add_argument("--svg", type=Path, required=True)
+    curves.add_argument("--png", type=Path, required=True)
     train = commands.add_parser("train", help="train one model from scratch, or go on with it")
     train.add_argument("name", help="clip, blip2, qwen, sd, elite, mappings, judge, grounding_dino or sam")
     train.add_argument("--seed", type=int, required=True)
@@ -55,6 +59,11 @@ def main(args: argparse.Namespace) -> None:
         from ipcir_steps.mini.training import evaluate
 
         write_json(args.output, evaluate(args.models, args.seed))
+    elif args.command == "curves":
+        from ipcir_steps.mini.card import curves
+        from ipcir_steps.mini.models import SHIPPED
+
+        curves(args.weights or SHIPPED, args.svg, args.png)
     elif args.command == "check":
         from ipcir_steps.mini.guard import RECORDED, check, record
 
