@@ -106,9 +106,12 @@ def lost(examples: Sequence[Example], count: int) -> list[Example]:
 
 
 def told(examples: Sequence[Example], count: int) -> list[Example]:
-    """Queries whose variants differ most, where base, pi, rp and rp_bm tell a story: most distinct first places."""
+    """Queries where adding the parts tells a story: IP-CIR ends on a target that base misses, most distinct places."""
 
     def distinct(example):
         return len({tuple(names[:1]) for names in example.lists.values()})
 
-    return sorted(examples, key=lambda e: (-distinct(e), -e.gain(), e.query.query_id))[:count]
+    def turned(example):
+        return example.rank("rp_bm") == 1 and example.rank("base") != 1
+
+    return sorted(examples, key=lambda e: (-turned(e), -distinct(e), -e.gain(), e.query.query_id))[:count]

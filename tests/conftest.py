@@ -98,6 +98,14 @@ def _every_step(patch) -> None:
         "datasets": {
             "world": {"format": "circo", "root": "world/mini_circo", "exclude_reference": False, "balance": 0.5}
         },
+        "models": {
+            "captioner": {"source": "models/blip2"},
+            "chat": {"source": "models/qwen"},
+            "detector": {"source": "models/grounding_dino"},
+            "segmenter": {"source": "models/sam"},
+            "generator": {"source": "models/sd"},
+        },
+        "clip": {"mini": {"source": "models/clip"}},
         "captions": {"count": 2, "max_new_tokens": 6},
         "reasoning": {"max_new_tokens": 6},
         "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},

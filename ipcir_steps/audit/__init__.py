@@ -78,7 +78,8 @@ def find(library, chain, path: Path) -> tuple[str, list[str]]:
     record = identity and library.by_id(identity, chain.digest(name))
     if not record:
         return name, [f"the picture carries record {identity[:12]}…, which is not here"] if identity else []
-    outputs = [entry["path"] for entry in record["outputs"] if Path(entry["path"]).suffix == path.suffix]
-    same = any(chain.digest(name) in library.files(entry).values() for entry in record["outputs"])
+    files = {made: value for entry in record["outputs"] for made, value in library.files(entry).items()}
+    alike = [made for made in files if Path(made).suffix == path.suffix]
+    same = [made for made in alike if files[made] == chain.digest(name)]
     state = "the same bytes" if same else "other bytes than the record's"
-    return outputs[0], [f"{name} carries the record of {outputs[0]} ({state})"]
+    return (same or alike)[0], [f"{name} carries the record of {(same or alike)[0]} ({state})"]

@@ -11,6 +11,9 @@ from ipcir_steps import config
 
 SEEDED = {"captions", "reasoning", "layouts", "masks", "proxies", "fusion", "baselines", "sensitivity"}
 SECTIONS = {"captions", "reasoning", "layouts", "masks", "proxies", "fusion", "ranking", "figures", "sensitivity"}
+# Rooms whose outputs lie below results/{dataset}, and those that are told the dataset.
+OF_DATASET = SECTIONS - {"figures"} | {"datasets", "embeddings", "baselines", "balance"}
+SHOWING = {"figures", "gallery"}
 
 
 class Configuration:
@@ -78,8 +81,10 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
         yield from (("seed", settings["seed"], now.seed), ("resamples", settings["resamples"], now.resamples))
     if room == "baselines" and hasattr(now, given["name"]):
         yield from section(given["name"], settings, getattr(now, given["name"]))
-    dataset = parts[1] if len(parts) > 1 and parts[0] == "results" else None
-    if dataset is None or room in ("figures", "results", "submission"):
+    if room == "gallery":
+        yield from section("figures", settings, now.figures)
+    dataset = given.get("dataset") if room in SHOWING else parts[1] if room in OF_DATASET and len(parts) > 1 else None
+    if dataset is None:
         return
     if dataset not in now.datasets:
         yield f"datasets.{dataset}", "configured", None

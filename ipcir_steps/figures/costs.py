@@ -19,7 +19,7 @@ STEPS = (
     "embeddings",
     "baselines",
     "fusion",
-    "rank",
+    "ranking",
 )
 EMBEDDINGS = {"gallery", "references", "source_captions", "target_captions", "proxies"}
 

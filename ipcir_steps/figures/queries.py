@@ -63,12 +63,12 @@ def failures(collection: Collection, count: int, dataset: str, top: int = 1):
             step = example.failure.partition(":")[0]
             failed[step] = failed.get(step, 0) + 1
     steps = ", ".join(f"{number} in {step}" for step, number in sorted(failed.items())) or "no query failed in a step"
-    remark = f"{_selected('lowers', len(collection.examples))} {steps[0].upper()}{steps[1:]}."
+    remark = f"{_selected('lowers', len(collection.examples), ', then those it misses')} {steps[0].upper()}{steps[1:]}."
     return _one_place(collection, chosen, f"{dataset}: what goes wrong", remark)
 
 
-def _selected(what: str, total: int) -> str:
-    return f"Chosen: of {total} queries, those whose target IP-CIR {what} most. ✓ a target, ✗ another image."
+def _selected(what: str, total: int, more: str = "") -> str:
+    return f"Chosen: of {total} queries, those whose target IP-CIR {what} most{more}. ✓ a target, ✗ another image."
 
 
 def top_five(collection: Collection, count: int, dataset: str, top: int = 5):
@@ -110,7 +110,9 @@ def ablation(collection: Collection, count: int, dataset: str, top: int = 1):
             picture(cell, path, "\n".join(filter(None, (head, place(example, variant)))), hit)
         picture(line[-1], _target(collection, example), "target" if row == 0 else "")
     figure.suptitle(f"{dataset}: first place as parts are added")
-    remark = "Chosen: the queries whose variants differ most in their first place. ✓ a target, ✗ another image."
+    remark = (
+        "Chosen: where IP-CIR ends on a target that base misses and the variants differ. ✓ a target, ✗ another image."
+    )
     style.note(figure, remark)
     return figure
 
