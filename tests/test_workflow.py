@@ -47,7 +47,7 @@ def make_workspace(directory, models):
     directory.mkdir()
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, directory)
-    for name in ("rules", "envs", "profiles"):
+    for name in ("rules", "envs", "profiles", "report"):
         shutil.copytree(ROOT / name, directory / name)
     (directory / "resources/mini").mkdir(parents=True)
     shutil.copytree(models, directory / "resources/mini/models")
@@ -126,6 +126,24 @@ def test_same_bytes_from_scratch_with_any_shard_count(tmp_path, models, photos):
     captions = read_jsonl(tmp_path / "run1/results/mine/val/source_captions.jsonl")
     assert captions[0]["captions"] == captions[2]["captions"]  # one reference, captioned once
     assert len(read_jsonl(tmp_path / "run1/results/mine/val/shards/captions/0.jsonl")) == 3
+
+
+def test_every_figure_is_made_and_verified(workspace, photos):
+    """One command draws everything; its records verify; a changed setting is named."""
+    config = {"datasets": {"mine": photos}, "run": ["mine"], "sensitivity": {"resamples": 50}}
+    snakemake(workspace, "figures", config=config)
+    made = {path.relative_to(workspace / "results").as_posix() for path in (workspace / "results").rglob("*.*")}
+    sweeps = {f"figures/{name}.svg" for name in ("fig5", "fig7", "fig8", "heatmap", "controls", "costs", "mine")}
+    shown = {f"figures/mine/{name}.png" for name in ("fig3", "fig4", "fig6", "layouts", "failures")}
+    assert sweeps | shown | {"tables/table1.tex", "tables/table3.csv", "gallery/mine/index.html"} <= made
+    audit = [sys.executable, "-m", "ipcir_steps", "audit", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "IPCIR_PROVENANCE": "provenance"}
+    done = subprocess.run([*audit, "--all"], cwd=workspace, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[:3000] + done.stderr
+    (workspace / "mine.yaml").write_text(yaml.safe_dump({**SMALL, **config, "fusion": {"scale": "query"}}))
+    figure = "results/figures/mine/fig4.svg"
+    done = subprocess.run([*audit, figure], cwd=workspace, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "fusion.scale was dataset, is now query" in done.stdout
 
 
 def test_a_baseline_of_ones_own_is_one_file_and_one_line(workspace, photos):

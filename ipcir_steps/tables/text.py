@@ -106,9 +106,10 @@ def latex(title: str, parts: Sequence[Part]) -> str:
     lines = [f"% {title}. Needs \\usepackage{{booktabs}}."]
     for part in parts:
         highest = best(part)
+        caption = escape(f"{title}: {heading(part)}. {NOTE.replace('In brackets', 'Below')}")
         head = " & ".join(escape(short(name)) for name in part.columns)
         lines += [
-            "\\begin{table}", "\\centering\\small", f"\\caption{{{escape(f'{title}: {heading(part)}. {NOTE}')}}}",
+            "\\begin{table}", "\\centering\\small", f"\\caption{{{caption}}}",
             f"\\begin{{tabular}}{{ll{'r' * len(part.columns)}}}", "\\toprule", f"Backbone & Method & {head} \\\\",
         ]  # fmt: skip
         backbone = None

@@ -111,7 +111,7 @@ def make_workspace(mini_models):
         directory.mkdir(parents=True)
         for name in ("Snakefile", "config.yaml"):
             shutil.copy(ROOT / name, directory)
-        for name in ("rules", "envs", "profiles"):
+        for name in ("rules", "envs", "profiles", "report"):
             shutil.copytree(ROOT / name, directory / name)
         (directory / "resources/mini").mkdir(parents=True)
         shutil.copytree(mini_models, directory / "resources/mini/models")
