@@ -243,7 +243,12 @@ def sam_model() -> torch.nn.Module:
         },
         mask_decoder_config={"hidden_size": 32, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 32},
     )
-    return SamModel(config)
+    model = SamModel(config)
+    # Drawn with a deviation of half the vision width, which tells two neighbouring pixels apart but not that they are
+    # neighbours; published weights have a deviation near one.
+    embedding = model.shared_image_embedding  # the prompt encoder shares its numbers
+    embedding.positional_embedding.data.div_(embedding.scale)
+    return model
 
 
 def sam(path: Path, weights: Path | None = None) -> None:

@@ -25,7 +25,7 @@ from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs, t
 from ipcir_steps.progress import Progress
 
 NEEDS = ("clip",)
-STEPS = {"searle": 1500, "lincir": 1500, "pic2word": 1500}
+STEPS = {"searle": 1500, "lincir": 800, "pic2word": 800}
 PICTURES = 12_000  # training pictures whose features the networks see
 INVERTED = 2048  # of them, pictures whose words are inverted for SEARLE
 INVERSION_STEPS = 100

@@ -16,9 +16,9 @@ from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.mini.training.pool import HELD_OUT, pairs, training
 
 NEEDS = ()
-STEPS = 2000
+STEPS = 1500
 BATCH = 64
-JITTER = 2.5  # pixels, standard deviation of the corners of a prompt
+JITTER = 2.0  # pixels, standard deviation of the corners of a prompt
 
 
 def dice(logits: Tensor, truth: Tensor) -> Tensor:
