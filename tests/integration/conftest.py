@@ -97,6 +97,9 @@ class Workspace:
 
 @pytest.fixture(scope="session")
 def mini_models(tmp_path_factory) -> Path:
+    kept = Path(os.environ.get("IPCIR_UNDISTURBED", "nowhere")) / "resources/mini/models"
+    if kept.is_dir():
+        return kept
     directory = tmp_path_factory.mktemp("mini") / "models"
     command = [sys.executable, "-m", "ipcir_steps", "mini", "models", "--untrained", "--seed", "1"]
     subprocess.run([*command, "--output", str(directory)], check=True, cwd=ROOT)
