@@ -71,8 +71,8 @@ def write_bpe(directory: Path, vocabulary: dict[str, int], merges: list[tuple[st
     (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def clip(directory: Path) -> None:
-    """The CLIP tokenizer (49,408 entries) from the merges that open_clip ships."""
+def clip(directory: Path, length: int = 77) -> None:
+    """The CLIP tokenizer (49,408 entries) from the merges that open_clip ships. length: longest prompt, in tokens."""
     from open_clip.tokenizer import SimpleTokenizer
     from transformers import CLIPTokenizer
 
@@ -83,7 +83,7 @@ def clip(directory: Path) -> None:
         for t, i in vocabulary.items()
     }
     merges = sorted(published.bpe_ranks, key=published.bpe_ranks.get)
-    CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77).save_pretrained(directory)
+    CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length).save_pretrained(directory)
     write_bpe(directory, vocabulary, merges)
 
 
