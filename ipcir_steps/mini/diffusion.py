@@ -1,9 +1,13 @@
-"""The architectures of the mini world's Stable Diffusion and MIGC: SD 1.5's parts with few channels and three levels."""
+"""The mini world's Stable Diffusion, MIGC and ELITE: the parts of SD 1.5 with few channels and three levels."""
+
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from ipcir_steps.proxies.checkpoints import BLOCKS
+from ipcir_steps.mini import tokenizers
+from ipcir_steps.proxies.checkpoints import BLOCKS, LAYER
+from ipcir_steps.proxies.elite import GlobalMapper, LocalMapper
 from ipcir_steps.proxies.migc import MIGC
 
 IMAGE_SIZE = 64  # pixels
@@ -13,6 +17,7 @@ LENGTH = 32  # tokens of the longest prompt; CLIP's 77 would be mostly padding h
 POSITION_WIDTH = 64  # of the MLP of the box tokens
 VOCABULARY = 49408  # of CLIP's tokenizer
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+MAPPER_WIDTH = 128  # of ELITE's mappers
 PREDICTION = "v_prediction"  # of a network this small it asks the same precision at every noise level
 
 
@@ -78,6 +83,33 @@ def migc_blocks(network: nn.Module) -> nn.ModuleDict:
     )
 
 
+def vision() -> nn.Module:
+    """CLIPVisionModel for ELITE, which reads its layers 4, 8, 12 and 16: as many thin layers."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    config = CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=WIDTH,
+        num_hidden_layers=16,
+        num_attention_heads=4,
+        image_size=IMAGE_SIZE,
+        patch_size=8,
+    )
+    return CLIPVisionModel(config)
+
+
+def mapper(kind: type, network: nn.Module) -> nn.Module:
+    """One of ELITE's mappers with the key and value projections for the cross-attentions of a U-Net."""
+    result = kind(WIDTH, WIDTH, MAPPER_WIDTH)
+    for name, module in network.named_modules():
+        if name.endswith("attn2"):
+            for part in ("to_k", "to_v"):
+                projection = getattr(module, part)
+                shape = projection.in_features, projection.out_features
+                result.add_module(f"{name.replace('.', '_')}_{part}", nn.Linear(*shape, bias=False))
+    return result
+
+
 def widen(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The text encoder's state with a row per token of CLIP's vocabulary.
 
@@ -90,3 +122,78 @@ def widen(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     table = rows[-1:].expand(VOCABULARY, -1).clone()
     table[ids] = rows[:-1]
     return {**weights, name: table}
+
+
+# --- checkpoints as the published ones are laid out ---------------------------------------------------------------
+
+
+def sd(path: Path, weights: Path | None = None) -> None:
+    """A Stable Diffusion pipeline of diffusers. weights: sd_vae, sd_unet, sd_text."""
+    from diffusers import PNDMScheduler, StableDiffusionPipeline
+    from transformers import CLIPTokenizer
+
+    from ipcir_steps.mini.models import settle
+
+    scale = []
+
+    def without_scale(trained: dict) -> dict:
+        scale.append(float(trained["scaling_factor"]))
+        return {key: value for key, value in trained.items() if key != "scaling_factor"}
+
+    vae = settle(autoencoder(), weights, "sd_vae", without_scale)
+    if scale:
+        vae.register_to_config(scaling_factor=scale[0])
+    tokenizers.clip(path / "tokenizer", LENGTH)
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=settle(text_encoder(), weights, "sd_text", widen),
+        tokenizer=CLIPTokenizer.from_pretrained(path / "tokenizer", local_files_only=True),
+        unet=settle(unet(), weights, "sd_unet"),
+        scheduler=PNDMScheduler(**BETAS, prediction_type=PREDICTION, skip_prk_steps=True, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(path)
+    tokenizers.clip(path / "tokenizer", LENGTH)
+
+
+def migc(path: Path, weights: Path | None = None) -> None:
+    """The MIGC blocks under the names of MIGC_SD14.ckpt."""
+    from ipcir_steps.mini.models import settle
+
+    blocks = settle(migc_blocks(unet()), weights, "migc").state_dict()
+    published = dict(zip(BLOCKS, ("middle_block.1", *(f"output_blocks.{n}.1" for n in (3, 4, 5))), strict=True))
+    values = {}
+    for key, value in blocks.items():
+        block, _, rest = key.partition(".")
+        values[f"model.diffusion_model.{published[block.replace('-', '.')]}{LAYER}.migc.{rest}"] = value
+    _save(values, path / "migc.safetensors")
+
+
+def elite_global(path: Path, weights: Path | None = None) -> None:
+    _mapper(GlobalMapper, path, weights)
+
+
+def elite_local(path: Path, weights: Path | None = None) -> None:
+    _mapper(LocalMapper, path, weights)
+
+
+def _mapper(kind: type, path: Path, weights: Path | None) -> None:
+    from ipcir_steps.mini.models import settle
+
+    model = settle(mapper(kind, unet()), weights, path.name)
+    _save(model.state_dict(), path / "mapper.safetensors")
+
+
+def elite_vision(path: Path, weights: Path | None = None) -> None:
+    """The CLIPVisionModel that the mappers read."""
+    from ipcir_steps.mini.models import settle
+
+    settle(vision(), weights, "elite_vision").save_pretrained(path)
+
+
+def _save(values: dict[str, torch.Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in values.items()}, path, metadata={"format": "pt"})

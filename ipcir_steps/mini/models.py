@@ -264,60 +264,6 @@ def sam(path: Path, weights: Path | None = None) -> None:
     images.save_pretrained(path)
 
 
-def sd(path: Path, weights: Path | None = None) -> None:
-    """Stable Diffusion 1.5's topology with few channels, on images of 64 pixels and latents of 4 x 16 x 16."""
-    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    tokenizers.clip(path / "tokenizer")
-    text = CLIPTextConfig(
-        vocab_size=49408,
-        hidden_size=64,
-        intermediate_size=128,
-        projection_dim=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        bos_token_id=49406,
-        eos_token_id=49407,
-        pad_token_id=49407,
-    )
-    unet = UNet2DConditionModel(
-        sample_size=IMAGE_SIZE // 4,
-        block_out_channels=(32, 64, 64, 64),
-        layers_per_block=2,
-        norm_num_groups=8,
-        attention_head_dim=8,
-        cross_attention_dim=64,
-    )
-    vae = AutoencoderKL(
-        sample_size=IMAGE_SIZE,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 32),
-        layers_per_block=1,
-        norm_num_groups=8,
-        latent_channels=4,
-    )
-    scheduler = PNDMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        skip_prk_steps=True,
-        steps_offset=1,
-    )
-    StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel(text),
-        tokenizer=CLIPTokenizer.from_pretrained(path / "tokenizer", local_files_only=True),
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(path)
-    tokenizers.clip(path / "tokenizer")
-
-
 def mapping(name: str) -> torch.nn.Module:
     """The network of SEARLE or LinCIR, or Pic2Word's: image features of 64 dimensions to words of 64."""
     from ipcir_steps.baselines.pseudo_words import IM2TEXT, Phi
@@ -345,7 +291,19 @@ def _save(network: torch.nn.Module, path: Path) -> None:
     save_file(network.state_dict(), path / "model.safetensors", metadata={"format": "pt"})
 
 
+def drawing(name: str) -> Callable[[Path, Path | None], None]:
+    """Stable Diffusion, MIGC and the parts of ELITE."""
+
+    def make(path: Path, weights: Path | None = None) -> None:
+        from ipcir_steps.mini import diffusion
+
+        getattr(diffusion, name)(path, weights)
+
+    return make
+
+
 BUILDERS = {
-    "clip": clip, "blip2": blip2, "qwen": qwen, "grounding_dino": grounding_dino, "sam": sam, "sd": sd,
+    "clip": clip, "blip2": blip2, "qwen": qwen, "grounding_dino": grounding_dino, "sam": sam,
+    **{name: drawing(name) for name in ("sd", "migc", "elite_global", "elite_local", "elite_vision")},
     **{name: functools.partial(_mapping, name) for name in ("searle", "lincir", "pic2word")}, "judge": judge,
 }  # fmt: skip

@@ -15,7 +15,7 @@ from ipcir_steps.progress import Progress
 
 STEPS = 1800
 BATCH = 8  # small, for many steps in the time
-SHARPEN = 3000  # steps in which the decoder goes on alone
+SHARPEN = 1500  # steps in which the decoder goes on alone
 DISTURB = 0.05  # noise on the latents in those, in units of their standard deviation
 DIVERGENCE = 1e-4  # weight of the KL divergence to a standard normal, mean over the latent's elements
 
@@ -85,7 +85,10 @@ def pixels_of(images: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def latents(model: nn.Module, images: np.ndarray, path: Path) -> np.ndarray:
-    """Means of the latents of uint8 [n, 64, 64, 3], float16 [n, 4, 16, 16], unscaled; computed once, kept at ``path``."""
+    """Means of the latents, float16 [n, 4, 16, 16], unscaled; computed once, then read from ``path``.
+
+    images: uint8 [n, 64, 64, 3].
+    """
     if not path.is_file():
         model = model.eval()
         result = np.empty((len(images), 4, LATENT_SIZE, LATENT_SIZE), np.float16)

@@ -36,13 +36,21 @@ class Network(nn.Module):
         teach(self, self.unet, self.migc)
 
 
-def teach(lesson, unet: nn.Module, migc: nn.ModuleDict) -> None:
-    """Give the cross-attentions of a U-Net the processors that take the layouts of a batch from ``lesson.layouts``."""
-    processors = dict(unet.attn_processors)
+def teach(lesson, unet: nn.Module, migc: nn.ModuleDict, elite: dict[str, nn.Module] | None = None) -> None:
+    """Give the cross-attentions of a U-Net the processors that take the layouts of a batch from ``lesson.layouts``.
+
+    elite: the mappers {"global", "local"}, with their projections.
+    """
+    processors, blocks = dict(unet.attn_processors), dict(migc.items())
     for name in processors:
         if name.endswith("attn2.processor"):
-            block = name.split(".transformer_blocks.")[0].replace(".", "-")
-            processors[name] = RegionalProcessor(lesson, migc[block] if block in migc else None)
+            layer = name.removesuffix(".processor").replace(".", "_")
+            projections = elite and {
+                role: tuple(getattr(mapper, f"{layer}_{part}") for part in ("to_k", "to_v"))
+                for role, mapper in elite.items()
+            }
+            block = blocks.get(name.split(".transformer_blocks.")[0].replace(".", "-"))
+            processors[name] = RegionalProcessor(lesson, block, projections)
     unet.set_attn_processor(processors)
 
 
@@ -53,7 +61,7 @@ def noise_levels() -> Tensor:
 
 
 def draw_times(generator: torch.Generator, counts: tuple[int, ...]) -> Tensor:
-    """Training times of a batch: the late ones more often near ``EARLY``, where shapes form."""
+    """Training times of a batch; the late ones more often near ``EARLY``, where shapes form."""
     early, late, *rest = counts
     first = EARLY + torch.rand(early, generator=generator) * (1000 - EARLY)
     second = EARLY * torch.rand(late, generator=generator).sqrt()
@@ -86,9 +94,23 @@ def batch_of(prompts: Prompts, chosen: list[Sheet], text: nn.Module, generator: 
     return Layouts(states, pooled, rows, present, boxes, masks, early)
 
 
-def loss_of(predicted: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """Weighted squared error per picture. weight: [B, 1, h, w]"""
-    return ((predicted - wanted).square() * weight).mean((1, 2, 3)) / weight.mean((1, 2, 3))
+def disturbed(
+    clean: Tensor, signal: Tensor, counts: tuple[int, ...], generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy latents, their training times and the velocity to predict. clean: scaled latents [B, 4, h, w]."""
+    times = draw_times(generator, counts)
+    noise = torch.randn(clean.shape, generator=generator)
+    a, b = signal[times].sqrt()[:, None, None, None], (1 - signal[times]).sqrt()[:, None, None, None]
+    noisy = (a * clean + b * noise).contiguous(memory_format=torch.channels_last)
+    return noisy, times, a * noise - b * clean
+
+
+def errors_of(unet: nn.Module, layouts: Layouts, lesson: tuple[Tensor, Tensor, Tensor], inside: float) -> Tensor:
+    """Squared error [B] of the predicted velocity, ``inside`` times as heavy in the boxes. lesson: see disturbed."""
+    noisy, times, velocity = lesson
+    predicted = unet(noisy, times, encoder_hidden_states=layouts.text[:1]).sample
+    weight = 1 + (inside - 1) * layouts.masks[:, :-1].sum(1, keepdim=True).clamp(max=1)
+    return ((predicted - velocity).square() * weight).mean((1, 2, 3)) / weight.mean((1, 2, 3))
 
 
 def recipe(prompts: Prompts, drawn: list[Sheet], latents: np.ndarray, scale: float, steps: int = STEPS) -> Recipe:
@@ -99,14 +121,9 @@ def recipe(prompts: Prompts, drawn: list[Sheet], latents: np.ndarray, scale: flo
     def loss(generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = torch.randint(len(drawn), (sum(BATCH),), generator=generator).tolist()
         clean = torch.from_numpy(np.stack([latents[row] for row in rows]).astype(np.float32)) * scale
-        times = draw_times(generator, BATCH)
-        noise = torch.randn(clean.shape, generator=generator)
-        a, b = signal[times].sqrt()[:, None, None, None], (1 - signal[times]).sqrt()[:, None, None, None]
+        lesson = disturbed(clean, signal, BATCH, generator)
         model.layouts = batch_of(prompts, [drawn[row] for row in rows], model.text, generator)
-        noisy = (a * clean + b * noise).contiguous(memory_format=torch.channels_last)
-        predicted = model.unet(noisy, times, encoder_hidden_states=model.layouts.text[:1]).sample
-        weight = 1 + (INSIDE - 1) * model.layouts.masks[:, :-1].sum(1, keepdim=True).clamp(max=1)
-        errors = loss_of(predicted, a * noise - b * clean, weight)
+        errors = errors_of(model.unet, model.layouts, lesson, INSIDE)
         early, late = BATCH[0], BATCH[0] + BATCH[1]
         figures = {"early": errors[:early], "late": errors[early:late], "plain": errors[late:]}
         return errors.mean(), {name: value.mean().item() for name, value in figures.items()}

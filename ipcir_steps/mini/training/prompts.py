@@ -69,13 +69,15 @@ class Prompts:
         ids = self.tokenizer(prompt, padding="max_length", truncation=True).input_ids
         return [self._places.get(i, len(self.vocabulary)) for i in ids], ids.index(self.tokenizer.eos_token_id)
 
-    def encode(self, text: nn.Module, prompts: list[str], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """States [U, tokens, D] and those at the end tokens [U, D]. A few words are forgotten."""
+    def encode(self, text: nn.Module, prompts: list[str], generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """States [U, tokens, D] and those at the end tokens [U, D]. With a generator, a few words are forgotten."""
         tokens, ends = zip(*(self.tokens(prompt) for prompt in prompts), strict=True)
         tokens, ends = torch.tensor(tokens), torch.tensor(ends)
-        forget = torch.rand(tokens.shape, generator=generator) < FORGET
-        inner = (torch.arange(tokens.shape[1]) > 0) & (torch.arange(tokens.shape[1]) < ends[:, None])
-        tokens = tokens.masked_fill(forget & inner, len(self.vocabulary))
+        if generator is not None:
+            forget = torch.rand(tokens.shape, generator=generator) < FORGET
+            place = torch.arange(tokens.shape[1])
+            inner = (place > 0) & (place < ends[:, None])
+            tokens = tokens.masked_fill(forget & inner, len(self.vocabulary))
         states = text(tokens).last_hidden_state
         return states, states[torch.arange(len(ends)), ends]
 

@@ -1,6 +1,7 @@
-"""Cross-attention with layouts as in ``ipcir_steps.proxies.processors``, over a batch in which each picture has its own.
+"""Cross-attention as in ``ipcir_steps.proxies.processors``, over a batch in which each picture has its own layout.
 
-Shapes: B pictures, n instances of a picture (padded), U different prompts, T positions, C channels.
+Shapes: B pictures, n instances of a picture (padded), U different prompts, T positions, C channels, I instances that
+look like a reference.
 """
 
 import dataclasses
@@ -19,11 +20,11 @@ from ipcir_steps.proxies.regions import grid_of
 class Layouts:
     """What the pictures of a batch are drawn from.
 
-    text: [U, tokens, D] states of the prompts, pooled: [U, D] those at the end token. rows: [B, 1 + n] which of them are
-    a picture's scene and instances. present: [B, n] false for padding. boxes: [B, n, 4]. masks: [B, n + 1, h, w] of
-    the instances (zero for padding) and the supplement on the latent grid. blocks: so many pictures, the first of the
-    batch, go through the MIGC blocks; the others through the naive fuser. A picture without instances is drawn from
-    its scene alone, as Stable Diffusion does.
+    text: [U, tokens, D] states of the prompts, pooled: [U, D] those at the end token. rows: [B, 1 + n] which of them
+    are a picture's scene and instances. present: [B, n] false for padding. boxes: [B, n, 4]. masks: [B, n + 1, h, w]
+    of the instances (zero for padding) and the supplement on the latent grid. blocks: so many pictures, the first of
+    the batch, go through the MIGC blocks; the others through the naive fuser. A picture without instances is drawn
+    from its scene alone, as Stable Diffusion does.
     """
 
     text: Tensor
@@ -33,6 +34,7 @@ class Layouts:
     boxes: Tensor
     masks: Tensor
     blocks: int
+    references: "References | None" = None
     levels: dict[int, "Level"] = dataclasses.field(default_factory=dict)
 
     def level(self, tokens: int) -> "Level":
@@ -41,6 +43,19 @@ class Layouts:
             maps = F.interpolate(self.masks, size=grid, mode="bilinear").flatten(2)
             self.levels[tokens] = Level(maps[:, :-1], maps[:, -1:], grid)
         return self.levels[tokens]
+
+
+@dataclasses.dataclass
+class References:
+    """Instances that look like a reference (ELITE). picture, place: [I] their rows in ``Layouts.rows``.
+
+    local: [I, patches, D] features of the masked instances. placeholder: [I] index of its token in the row's text.
+    """
+
+    picture: Tensor
+    place: Tensor
+    local: Tensor
+    placeholder: Tensor
 
 
 @dataclasses.dataclass
@@ -69,19 +84,33 @@ def latent_masks(boxes: Tensor, present: Tensor, size: int, latent: int) -> Tens
 
 
 class RegionalProcessor:
-    """Attention processor of one cross-attention. lesson.layouts: the batch, set before each call of the U-Net."""
+    """Attention processor of one cross-attention. lesson.layouts: the batch, set before each call of the U-Net.
 
-    def __init__(self, lesson, migc: Block | None = None):
-        self.lesson, self.migc = lesson, migc
+    elite: key and value projections of ELITE's mappers for this layer, {"global" | "local": (to_k, to_v)}.
+    """
+
+    local_weight = 0.5
+
+    def __init__(self, lesson, migc: Block | None = None, elite: dict | None = None):
+        self.lesson, self.migc, self.elite = lesson, migc, elite
 
     def __call__(self, attn: Attention, hidden_states: Tensor, encoder_hidden_states=None, *args, **kwargs) -> Tensor:
         layouts: Layouts = self.lesson.layouts
         count, level = layouts.blocks, layouts.level(hidden_states.shape[1])
         keys, values = (split(to(layouts.text), attn.heads)[layouts.rows] for to in (attn.to_k, attn.to_v))
-        query = split(attn.to_q(hidden_states), attn.heads)[:, None].expand(-1, keys.shape[1], -1, -1, -1)
+        if references := layouts.references:
+            place = references.picture, references.place
+            text = layouts.text[layouts.rows[place]]
+            own, worn = (split(to(text), attn.heads) for to in self.elite["global"])
+            keys, values = keys.index_put(place, own), values.index_put(place, worn)
+        single = split(attn.to_q(hidden_states), attn.heads)
+        query = single[:, None].expand(-1, keys.shape[1], -1, -1, -1)
         rows = F.scaled_dot_product_attention(
             query.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), scale=attn.scale
         ).unflatten(0, keys.shape[:2])
+        if references:
+            blended = self.local(attn, single[references.picture], own, rows[place], references)
+            rows = rows.index_put(place, blended)
         if self.migc is None:
             count = 0
         fused = (rows[count:] * level.fuser[count:, :, None, :, None]).sum(1)
@@ -90,6 +119,16 @@ class RegionalProcessor:
             return out
         cross = attn.to_out[0](merge(rows[:count]))
         return torch.cat([shade(self.migc, cross, hidden_states[:count], layouts, level), out])
+
+    def local(self, attn: Attention, query: Tensor, keys: Tensor, row: Tensor, references: References) -> Tensor:
+        """``MIGCProcessor``'s local attention for all image rows. query, row: [I, heads, T, d]; returns the same."""
+        keys_, values_ = (split(to(references.local), attn.heads) for to in self.elite["local"])
+        drawn = F.scaled_dot_product_attention(query, keys_, values_, scale=attn.scale)
+        attention = (query @ keys.transpose(-1, -2) * attn.scale).softmax(-1)
+        index = references.placeholder[:, None, None, None].expand(*attention.shape[:3], 1)
+        gate = attention.gather(-1, index)
+        gate = gate / gate.amax((1, 2), keepdim=True)
+        return (1 - self.local_weight) * row + self.local_weight * gate * drawn
 
 
 def shade(block: MIGC, cross: Tensor, tokens: Tensor, layouts: Layouts, level: Level) -> Tensor:
