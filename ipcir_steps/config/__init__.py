@@ -52,7 +52,10 @@ class Config(Section):
         Layouts(max_instances=2, max_text=24, max_new_tokens=256), description="layouts (chat model)"
     )
     masks: Masks = Field(Masks(), description="reference-instance masks (Grounding DINO, SAM)")
-    proxies: Proxies = Field(Proxies(width=64, height=64, steps=10), description="imagined proxy images")
+    proxies: Proxies = Field(
+        Proxies(generator="migc", width=64, height=64, steps=10, guidance=3.0, migc_steps=4),
+        description="imagined proxy images",
+    )
     embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
     ldre: LDRE = Field(LDRE(), description="LDRE's caption ensemble")
     searle_oti: Inversion = Field(

@@ -15,8 +15,6 @@ from ipcir_steps.progress import Progress
 
 STEPS = 1800
 BATCH = 8  # small, for many steps in the time
-SHARPEN = 1500  # steps in which the decoder goes on alone
-DISTURB = 0.05  # noise on the latents in those, in units of their standard deviation
 DIVERGENCE = 1e-4  # weight of the KL divergence to a standard normal, mean over the latent's elements
 
 
@@ -44,38 +42,6 @@ def run(directory: Path, seed: int, images: np.ndarray) -> dict[str, Tensor]:
     """Weights of the trained autoencoder."""
     torch.manual_seed(seed)
     return train(recipe(images), directory, seed)
-
-
-class Decoder(nn.Module):
-    """The half of an autoencoder that turns latents into pictures."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.post_quant_conv, self.decoder = model.post_quant_conv, model.decoder
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.decoder(self.post_quant_conv(latents))
-
-
-def sharpening(model: nn.Module, images: np.ndarray, encoded: np.ndarray, steps: int = SHARPEN) -> Recipe:
-    """The decoder alone goes on learning, from finished and slightly disturbed latents such as a U-Net makes.
-
-    images: uint8 [n, 64, 64, 3]; encoded: their latents.
-    """
-    decoder = Decoder(model)
-    disturbance = DISTURB / scale_of(encoded)
-
-    def loss(generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        rows = torch.randint(len(encoded), (BATCH,), generator=generator).tolist()
-        pixels = pixels_of(np.stack([images[row] for row in rows]))
-        latents = torch.from_numpy(np.stack([encoded[row] for row in rows]).astype(np.float32))
-        drawn = decoder(latents + disturbance * torch.randn(latents.shape, generator=generator))
-        error = F.l1_loss(drawn, pixels)
-        edges = sum(F.l1_loss(drawn.diff(dim=d), pixels.diff(dim=d)) for d in (2, 3))
-        figures = {"error": error.item(), "edges": edges.item()}
-        return error + edges + 2 * F.mse_loss(drawn, pixels), figures
-
-    return Recipe("sd_decoder", decoder, loss, steps, 2e-3, warmup=100, average=0.995)
 
 
 def pixels_of(images: np.ndarray) -> Tensor:

@@ -227,3 +227,10 @@ def run(work: Path, weights: Path, seed: int, images: np.ndarray) -> None:
     for name, part in (("elite_vision", "vision"), ("elite_global",) * 2, ("elite_local",) * 2):
         values = {k.removeprefix(f"{part}."): v for k, v in trained.items() if k.startswith(f"{part}.")}
         write_weights(values, weights / f"{name}.safetensors")
+
+
+def evaluate(built: Path, seed: int, count: int = 60) -> dict[str, float]:
+    """As ``sd``, for layouts with an instance that looks like one in the reference; see drawn.evaluate_references."""
+    from ipcir_steps.mini.training.drawn import evaluate_references
+
+    return evaluate_references(built, seed, count)
