@@ -45,22 +45,13 @@ class Workspace:
             "XDG_CACHE_HOME": str(self.directory / "cache"),
         }
 
-    def command(self, *arguments, cores=2) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            str(cores),
-            TARGET,
-            "--configfile",
-            "mine.yaml",
-            *arguments,
-        ]
+    def command(self, *arguments, cores=2, target=TARGET) -> list[str]:
+        start = [sys.executable, "-m", "snakemake", "--cores", str(cores), target]
+        return [*start, "--configfile", "mine.yaml", *arguments]
 
-    def snakemake(self, *arguments, check=True, cores=2, **more) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments, check=True, cores=2, target=TARGET, **more) -> subprocess.CompletedProcess:
         done = subprocess.run(
-            self.command(*arguments, cores=cores),
+            self.command(*arguments, cores=cores, target=target),
             cwd=self.directory, env=self.environment, capture_output=True, text=True, **more,
         )  # fmt: skip
         if check:
