@@ -1,5 +1,6 @@
 """Every step leaves a record of what it made, of what, and with which code, settings and machine."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -167,3 +168,20 @@ def test_every_rule_hands_over_its_name():
 def test_recording_is_off_where_it_is_not_wanted(monkeypatch):
     monkeypatch.setenv("IPCIR_PROVENANCE", "")
     assert provenance.start("gather", [], None) is None and provenance.record_id() is None
+
+
+def test_shipped_weights_are_named_by_the_package(workspace):
+    """So that a run inside an image can be audited outside it."""
+    from ipcir_steps.audit.chain import located
+
+    recording = provenance.start("mini", ["mini", "models"], argparse.Namespace(
+        room="mini", command="models", seed=1, weights=None, untrained=False, output=Path("models")
+    ))  # fmt: skip
+    Path("models").mkdir()
+    Path("models/a.safetensors").write_bytes(b"a")
+    provenance.finish(recording)
+    (entry,) = read_json("provenance/models.json")["inputs"]
+    members = read_json(f"provenance/members/{entry['sha256']}.json")
+    assert entry["path"] == "package:mini/weights" and any(name.endswith(".safetensors") for name in members)
+    for name, value in members.items():
+        assert sha256(located(f"{entry['path']}/{name}")) == value

@@ -8,6 +8,7 @@ from pathlib import Path
 from ipcir_steps.audit.library import Library
 from ipcir_steps.files import sha256
 from ipcir_steps.provenance.digests import shown
+from ipcir_steps.provenance.environment import PACKAGE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Chain:
         """sha256 of what is there now, hashed once per audit; None when it is missing or unreadable."""
         if path not in self.hashed:
             try:
-                self.hashed[path] = sha256(path)
+                self.hashed[path] = sha256(located(path))
             except OSError:
                 self.hashed[path] = None
         return self.hashed[path]
@@ -132,6 +133,12 @@ class Chain:
 
     def _problem(self, key: str, kind: str, text: str, rule: str | None = None, path: str | None = None) -> Problem:
         return self.problems.setdefault((key, kind), Problem(path or key, kind, text, rule))
+
+
+def located(path: str) -> Path:
+    """Where a recorded path lies now: ``package:…`` is below the installed package."""
+    name = path.removeprefix("package:")
+    return Path(path) if name == path else PACKAGE / name
 
 
 def unrecorded(library: Library) -> list[str]:

@@ -133,9 +133,9 @@ class Recording:
             self._add("images", *arguments.images(self.room, listed))
         untrained = self.parameters.get("untrained") or self.parameters.get("command") != "models"
         if self.room == "mini" and not untrained and not self.args.weights:
-            from ipcir_steps.mini.models import SHIPPED
-
-            self._add("weights", Path(SHIPPED))
+            shipped = self.digests.tree(environment.PACKAGE / "mini/weights") or {}
+            # Inside an image the package lies elsewhere than where the audit runs.
+            self.inputs += [{"argument": "weights", **shipped, "path": "package:mini/weights"}] if shipped else []
         if self.room == "models":
             made = read_json(self.args.output)
             entry = {"argument": "source", "path": shown(made["path"]), "sha256": digest(made["files"])}
