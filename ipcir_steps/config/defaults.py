@@ -51,6 +51,9 @@ MODELS = {
     "segmenter": Model(source=f"{MINI}/models/sam"),
     "generator": Model(source=f"{MINI}/models/sd"),
     "migc": Model(source=f"{MINI}/models/migc"),
+    "elite_global": Model(source=f"{MINI}/models/elite_global"),
+    "elite_local": Model(source=f"{MINI}/models/elite_local"),
+    "vision": Model(source=f"{MINI}/models/elite_vision"),
 }
 
 BACKBONES = {"mini": Backbone(source=f"{MINI}/models/clip")}
