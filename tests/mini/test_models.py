@@ -20,7 +20,7 @@ def test_same_seed_same_bytes_and_small(tmp_path, mini_models):
     for name in BUILDERS:
         assert describe(name, "", tmp_path / "again" / name).files == describe(name, "", mini_models / name).files
     files = [p for p in mini_models.rglob("*") if p.is_file()]
-    assert sum(p.stat().st_size for p in files) < 60e6
+    assert sum(p.stat().st_size for p in files) < 90e6
     assert not [p for p in files if p.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
 
 
@@ -120,7 +120,7 @@ def test_grounding_dino(mini_models):
     found = processor.post_process_grounded_object_detection(
         out, inputs.input_ids, threshold=0.0, text_threshold=0.0, target_sizes=[(64, 64)]
     )
-    assert out.pred_boxes.shape == (1, 20, 4) and len(found[0]["boxes"]) == 20
+    assert out.pred_boxes.shape == (1, 8, 4) and len(found[0]["boxes"]) == 8
 
 
 def test_sam(mini_models):
@@ -145,7 +145,7 @@ def test_stable_diffusion(mini_models):
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
     crossed = [name for name in pipe.unet.attn_processors if "attn2" in name]
-    assert len(crossed) == 16 and sum("mid_block" in n or "up_blocks.1" in n for n in crossed) == 4
+    assert len(crossed) == 6 and sum("mid_block" in n or "up_blocks.1" in n for n in crossed) == 4
     draw = [pipe("a red circle", num_inference_steps=2, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
     images = [np.asarray(d.images[0]) for d in draw]
     assert images[0].shape == (64, 64, 3) and images[0].std() > 0 and (images[0] == images[1]).all()
