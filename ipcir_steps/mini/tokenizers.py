@@ -6,6 +6,7 @@ import string
 from pathlib import Path
 
 from ipcir_steps.mini import garments, world
+from ipcir_steps.prompts import load_prompt
 
 # The chat format of Qwen (ChatML): a default system message, then one block per message.
 CHAT_TEMPLATE = (
@@ -15,38 +16,42 @@ CHAT_TEMPLATE = (
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-_PROMPTS = (".txt", ".md", ".jinja", ".json", ".yaml")
+PROMPTS = ("mini_reasoning", "mini_layouts")  # ipcir_steps/prompts, made for the mini world's chat model
 
 
 def sentences(count: int = 2000) -> list[str]:
-    """Captions and edits of scenes and garments, the JSON of layouts, and the prompts; the same for every seed."""
+    """Captions and edits of scenes and garments; the same for every seed."""
     rng = random.Random(0)
-    prompts = sorted(p for p in (Path(__file__).parents[1] / "prompts").rglob("*") if p.suffix in _PROMPTS)
-    texts = [p.read_text(encoding="utf-8") for p in prompts]
+    texts = []
     for number in range(count):
         scene = world.random_scene(rng)
         garment = garments.random_garment(rng, garments.KINDS[number % 3])
         texts += [world.describe(scene, t) for t in range(len(world.TEMPLATES))]
         texts += [world.random_edit(scene, rng).caption, garments.describe(garment)]
         texts += garments.random_edit(garment, rng)[1]
-        instances = [
-            {
-                "label": f"{t.colour} {t.shape}",
-                "category": t.shape,
-                "description": world.article(t.noun),
-                "box": [round(v, 2) for v in t.box],
-                "size": 2 if t.size == "small" else 4,
-                "from_query": True,
-                "modality": "text",
-            }
-            for t in scene.things
-        ]
-        texts.append(json.dumps({"scene": f"a {scene.background} background", "instances": instances}))
     return texts
 
 
-def byte_level_bpe(size: int, split: str | None = None) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """(vocabulary, merges) of a byte-level BPE that can write any text. split: regular expression of words."""
+def conversations(count: int = 2000) -> list[str]:
+    """What the chat model reads and writes: the prompts made for it, captions, edits and the JSON of layouts."""
+    from ipcir_steps.mini.training import lessons, pool
+
+    rng = random.Random(1)
+    texts = [content for name in PROMPTS for _, content in load_prompt(name).messages]
+    for _ in range(count):
+        reference, target, captions = pool.pair(rng)
+        texts += [pool.describe(reference, rng.randrange(len(world.TEMPLATES))), " and ".join(captions)]
+        texts.append(json.dumps(lessons.layout(target, reference)))
+    return sentences(count) + texts
+
+
+def byte_level_bpe(
+    texts: list[str], size: int, split: str | None = None
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """(vocabulary, merges) of a byte-level BPE learned from texts that can write any text.
+
+    size: most entries. split: regular expression of words.
+    """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -57,7 +62,7 @@ def byte_level_bpe(size: int, split: str | None = None) -> tuple[dict[str, int],
     trainer = trainers.BpeTrainer(
         vocab_size=size, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False
     )
-    tokenizer.train_from_iterator(sentences(), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
@@ -92,7 +97,7 @@ def qwen(directory: Path, size: int = 1200):
     from transformers import Qwen2Tokenizer
     from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-    vocabulary, merges = byte_level_bpe(size, PRETOKENIZE_REGEX)
+    vocabulary, merges = byte_level_bpe(conversations(), size, PRETOKENIZE_REGEX)
     tokenizer = Qwen2Tokenizer(
         vocab=vocabulary,
         merges=merges,
@@ -112,7 +117,7 @@ def opt(size: int = 800):
     from transformers import GPT2Tokenizer
 
     special = ["<s>", "<pad>", "</s>", "<unk>"]
-    vocabulary, merges = byte_level_bpe(size)
+    vocabulary, merges = byte_level_bpe(sentences(), size)
     vocabulary = {token: i for i, token in enumerate([*special, *sorted(vocabulary, key=vocabulary.get)])}
     return GPT2Tokenizer(
         vocab=vocabulary, merges=merges, bos_token="</s>", eos_token="</s>", unk_token="</s>", pad_token="<pad>"
