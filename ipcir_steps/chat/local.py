@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -139,7 +140,18 @@ class Local:
         model, tokenizer = self.loaded
         info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=model.config.vocab_size)
         # Its cache fails on patterns that repeat more than 128 times (xgrammar 0.2.8).
-        return xgrammar.GrammarCompiler(info, cache_enabled=False).compile_json_schema(schema, any_whitespace=False)
+        compiler = xgrammar.GrammarCompiler(info, cache_enabled=False)
+        grammar = xgrammar.Grammar.from_json_schema(schema, any_whitespace=False)
+        return compiler.compile_grammar(xgrammar.Grammar.from_ebnf(shortest_numbers(str(grammar))))
+
+
+def shortest_numbers(grammar: str) -> str:
+    """An EBNF grammar whose literal numbers are as short as their values allow: xgrammar writes 17 digits of each.
+
+    >>> shortest_numbers('root ::= (("0.050000000000000003") | ("1"))')
+    'root ::= (("0.05") | ("1"))'
+    """
+    return re.sub(r'\("(-?\d+\.\d{15,})"\)', lambda match: f'("{float(match[1])!r}")', grammar)
 
 
 def _load(path: Path, settings: Chat):

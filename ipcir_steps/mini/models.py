@@ -13,7 +13,7 @@ import torch
 
 from ipcir_steps.errors import ModelError
 from ipcir_steps.files import seed as derive
-from ipcir_steps.mini import tokenizers
+from ipcir_steps.mini import language, tokenizers
 
 IMAGE_SIZE = 64  # pixels, of every image encoder but the detector's
 SHIPPED = Path(__file__).parent / "weights"  # {name}.safetensors, float16, as ``ipcir mini train`` writes them
@@ -90,67 +90,25 @@ def clip(path: Path, weights: Path | None = None) -> None:
     save_file(state, path / "open_clip_model.safetensors", metadata={"format": "pt"})
 
 
+def captions_processor():
+    """What turns pictures of 64 pixels into the captioner's input, and holds its tokenizer."""
+    from transformers import Blip2Processor, BlipImageProcessor
+
+    images = BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
+    return Blip2Processor(images, tokenizers.opt(), num_query_tokens=language.QUERIES)
+
+
 def blip2(path: Path, weights: Path | None = None) -> None:
     """BLIP-2: vision transformer, Q-Former with 8 queries, OPT."""
-    from transformers import (
-        Blip2Config,
-        Blip2ForConditionalGeneration,
-        Blip2Processor,
-        BlipImageProcessor,
-        OPTConfig,
-    )
-
-    image_processor = BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
-    processor = Blip2Processor(image_processor, tokenizers.opt(), num_query_tokens=8)
-    tokenizer = processor.tokenizer
-    size = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
-    text = OPTConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        word_embed_proj_dim=64,
-        ffn_dim=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=256,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    config = Blip2Config(
-        vision_config={**size, "image_size": IMAGE_SIZE, "patch_size": 8, "initializer_range": 0.02},
-        qformer_config={**size, "encoder_hidden_size": 64, "vocab_size": len(tokenizer)},
-        text_config=text.to_dict(),
-        num_query_tokens=8,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-    )
-    settle(Blip2ForConditionalGeneration(config), weights, "blip2").save_pretrained(path)
+    processor = captions_processor()
+    settle(language.captioner(processor.tokenizer), weights, "blip2").save_pretrained(path)
     processor.save_pretrained(path)
-    image_processor.save_pretrained(path)
+    processor.image_processor.save_pretrained(path)
 
 
 def qwen(path: Path, weights: Path | None = None) -> None:
     """Qwen2 with its chat format."""
-    from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
-
-    tokenizer = tokenizers.qwen(path)
-    end, pad = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=32768,
-        tie_word_embeddings=True,
-        bos_token_id=pad,
-        eos_token_id=end,
-    )
-    model = settle(Qwen2ForCausalLM(config), weights, "qwen")
-    model.generation_config = GenerationConfig(
-        bos_token_id=pad, eos_token_id=[end, pad], pad_token_id=pad, do_sample=True, temperature=0.7, top_p=0.8
-    )
-    model.save_pretrained(path)
+    settle(language.chat(tokenizers.qwen(path)), weights, "qwen").save_pretrained(path)
 
 
 def grounding_dino_model() -> tuple[torch.nn.Module, object]:

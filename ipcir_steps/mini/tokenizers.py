@@ -5,6 +5,7 @@ import random
 import string
 from pathlib import Path
 
+from ipcir_steps.layouts.schema import GRID
 from ipcir_steps.mini import garments, world
 from ipcir_steps.prompts import load_prompt
 
@@ -41,7 +42,7 @@ def conversations(count: int = 2000) -> list[str]:
     for _ in range(count):
         reference, target, captions = pool.pair(rng)
         texts += [pool.describe(reference, rng.randrange(len(world.TEMPLATES))), " and ".join(captions)]
-        texts.append(json.dumps(lessons.layout(target, reference)))
+        texts += lessons.answer(target, reference)
     return sentences(count) + texts
 
 
@@ -107,6 +108,8 @@ def qwen(directory: Path, size: int = 1200):
         model_max_length=32768,
         chat_template=CHAT_TEMPLATE,
     )
+    # A coordinate is one token: layouts are short to learn and to write.
+    tokenizer.add_tokens([str(step / GRID) for step in range(1, GRID)])
     tokenizer.save_pretrained(directory)
     write_bpe(directory, vocabulary, merges)
     return tokenizer

@@ -1,5 +1,8 @@
 """What the language model is taught: the layout of the picture that an edit asks for."""
 
+import json
+import re
+
 from ipcir_steps.layouts.schema import GRID
 from ipcir_steps.mini import garments, world
 from ipcir_steps.mini.training.pool import Picture
@@ -35,6 +38,18 @@ def layout(target: Picture, reference: Picture) -> dict:
         for t in target.things
     ]
     return {"scene": f"{world.article(target.background)} background", "instances": instances}
+
+
+def answer(target: Picture, reference: Picture) -> list[str]:
+    """The same layout as text, as constrained decoding writes it, in pieces that are tokenised one by one.
+
+    A piece ends where the grammar stops to force the text and the model has a choice within what would be one word.
+    """
+    content = layout(target, reference)
+    for instance in content["instances"]:
+        instance["box"] = [int(v) if v == int(v) else v for v in instance["box"]]
+    one = len(content["instances"]) < world.MOST
+    return re.split(r'(?<=: )(?=true|false)|(?<="\})(?=, \{%s)' % (r"|\]\}$" if one else ""), json.dumps(content))
 
 
 def _instance(label, category, description, box, size, from_query, same_look) -> dict:

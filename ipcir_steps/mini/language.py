@@ -1,0 +1,70 @@
+"""Architectures of what speaks in the mini world: the captioner and the chat model.
+
+The builders of checkpoints and the trainings share them; weights are drawn from torch's generator.
+"""
+
+import torch
+
+QUERIES = 8  # visual tokens that the captioner's decoder reads
+IMAGE_TOKEN = "<image>"
+
+
+def captioner(tokenizer) -> torch.nn.Module:
+    """BLIP-2 on images of 64 pixels: vision transformer with patches of 8, Q-Former with 8 queries, OPT."""
+    from transformers import Blip2Config, Blip2ForConditionalGeneration, OPTConfig
+
+    from ipcir_steps.mini.models import IMAGE_SIZE
+
+    size = {"hidden_size": 96, "num_attention_heads": 4, "intermediate_size": 256}
+    text = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        word_embed_proj_dim=128,
+        ffn_dim=384,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        dropout=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = Blip2Config(
+        vision_config={
+            **size, "num_hidden_layers": 4, "image_size": IMAGE_SIZE, "patch_size": 8, "initializer_range": 0.02,
+        },
+        qformer_config={
+            **size, **quiet, "num_hidden_layers": 2, "encoder_hidden_size": 96, "vocab_size": len(tokenizer),
+            "cross_attention_frequency": 1,
+        },
+        text_config=text.to_dict(),
+        num_query_tokens=QUERIES,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+    )  # fmt: skip
+    return Blip2ForConditionalGeneration(config)
+
+
+def chat(tokenizer) -> torch.nn.Module:
+    """Qwen2 with 0.7 million parameters, embeddings at standard deviation 0.02."""
+    from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+
+    end, pad = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=32768,
+        initializer_range=0.02,
+        tie_word_embeddings=True,
+        bos_token_id=pad,
+        eos_token_id=end,
+    )
+    model = Qwen2ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        bos_token_id=pad, eos_token_id=[end, pad], pad_token_id=pad, do_sample=True, temperature=0.7, top_p=0.8
+    )
+    return model
