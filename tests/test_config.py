@@ -32,6 +32,15 @@ def test_example_configurations_are_valid(path):
     config.load_config(yaml.safe_load(path.read_text()), str(path))
 
 
+@pytest.mark.parametrize("name", ["captions", "reasoning", "layouts"])
+def test_the_published_configuration_undoes_what_the_mini_world_needs(name):
+    values, published = (
+        yaml.safe_load((ROOT / file).read_text())[name] for file in ("config.yaml", "configs/published.yaml")
+    )
+    section = getattr(config.load_config({name: {**values, **published}}), name)
+    assert section == type(section)()
+
+
 def test_catalogues_are_extended_not_replaced():
     loaded = config.load_config({"datasets": {"mine": MINE}, "run": ["mine", "cirr"]})
     assert loaded.datasets["mine"].root == "photos" and "cirr" in loaded.datasets

@@ -1,13 +1,14 @@
 """Layouts: the schema, the tolerant reader, the count rule, and plans by an untrained model."""
 
 import json
+import re
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipcir_steps.chat import open_chat
+from ipcir_steps.chat import Group, open_chat
 from ipcir_steps.cli import main
 from ipcir_steps.config.language import Layouts
 from ipcir_steps.files import read_json, read_jsonl, write_jsonl
@@ -232,12 +233,21 @@ def test_an_answer_is_closed_when_its_tokens_run_out(chat_model):
     items = [(Query(f"q{n}", "r", ("is black",)), ["a dog"]) for n in range(5)]
     lengths = {}
     for budget in (20, 100, 2000):
-        few = Layouts(max_new_tokens=budget, max_text=60, max_instances=4, temperature=1.0, top_p=1.0, retries=0)
+        few = Layouts(max_new_tokens=budget, max_text=120, max_instances=8, temperature=1.0, top_p=1.0, retries=0)
         backend = open_chat(few, chat_model, None)
         records = plan(items, load_prompt("layouts"), backend, few, 1)
         assert all(isinstance(record, dict) and is_valid(record) for record in records)
         lengths[budget] = backend.tokens / len(items)
-    assert lengths[20] < 150 < lengths[2000] and lengths[20] < lengths[100] < lengths[2000]
+    assert lengths[20] < 20 + 90, "what every answer needs beyond its budget"
+    assert lengths[20] < lengths[100] < lengths[2000]
+
+
+def test_coordinates_are_written_in_two_digits(chat_model):
+    backend = open_chat(SMALL, chat_model, None)
+    asked = [[{"role": "user", "content": f"plan {n}"}] for n in range(10)]
+    [answers] = backend.answer([Group(asked, 1, decoding_schema(2, 12))])
+    boxes = re.findall(r'"box": \[([^]]+)\]', "".join(answers))
+    assert len(boxes) >= 10 and all(re.fullmatch(r"[01]|0\.\d5?", text) for b in boxes for text in b.split(", "))
 
 
 def test_the_schema_bounds_every_answer():

@@ -46,10 +46,14 @@ class Config(Section):
     mappings: dict[Name, dict[Name, Model]] = Field(
         MAPPINGS, description=f"mapping networks by baseline ({', '.join(MAPPED)}) and backbone"
     )
-    captions: Captions = Field(Captions(count=5, max_new_tokens=16), description="source captions (BLIP-2)")
-    reasoning: Reasoning = Field(Reasoning(max_new_tokens=24), description="target captions (chat model)")
+    captions: Captions = Field(Captions(count=5, max_new_tokens=40), description="source captions (BLIP-2)")
+    reasoning: Reasoning = Field(
+        Reasoning(prompt="mini_reasoning", temperature=0.3, max_new_tokens=40),
+        description="target captions (chat model)",
+    )
     layouts: Layouts = Field(
-        Layouts(max_instances=2, max_text=24, max_new_tokens=256), description="layouts (chat model)"
+        Layouts(prompt="mini_layouts", captions=1, temperature=0.3, max_instances=2, max_text=80, max_new_tokens=256),
+        description="layouts (chat model)",
     )
     masks: Masks = Field(Masks(), description="reference-instance masks (Grounding DINO, SAM)")
     proxies: Proxies = Field(

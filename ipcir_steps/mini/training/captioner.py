@@ -18,7 +18,7 @@ NEEDS = ()
 STEPS = 6000
 BATCH = 64
 SHIFT = 2  # pixels that a training picture is moved at most
-ASIDE = 0.3  # weight of the attributes that the visual tokens are asked for, which speeds up the start
+ASIDE = 1.0  # weight of the attributes that the visual tokens are asked for, which speeds up the start
 MIRRORED = {f"{row} {a}": f"{row} {b}" for row in ("top", "bottom") for a, b in (("left", "right"), ("right", "left"))}
 # Which attribute of a picture each visual token is asked for; the tokens 0 to 3 are asked for the four places.
 PLACED = {"shape": ("none", *world.SHAPES), "colour": world.COLOURS, "size": world.SIZES}
