@@ -15,7 +15,7 @@ from ipcir_steps.mini.training import pool
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 
 NEEDS = ()
-STEPS = 6000
+STEPS = 4500
 BATCH = 64
 SHIFT = 2  # pixels that a training picture is moved at most
 ASIDE = 1.0  # weight of the attributes that the visual tokens are asked for, which speeds up the start

@@ -15,7 +15,7 @@ from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.prompts import load_prompt
 
 NEEDS = ()
-STEPS = 4000
+STEPS = 3000
 BATCH = 32, 12  # conversations per step: captions, layouts
 EMPHASIS = 3.0  # on layouts, two thirds of which the grammar forces
 
