@@ -1,0 +1,56 @@
+"""Draw the sample pictures of docs/figures.md anew, from a finished tree (`snakemake --cores 2 figures`).
+
+    python docs/samples.py [DIRECTORY]   # needs playwright and Chromium for the page of queries
+
+Pictures are made smaller until each has less than 300 kB; they keep the id of their record.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+from ipcir_steps.audit.pictures import KEY
+
+IMAGES = Path(__file__).parent / "images"
+DATASET = "mini_circo"
+MOST = 290_000  # bytes
+SAMPLES = {f"{name}.png": f"{name}.png" for name in ("fig5", "fig7", "fig8", "heatmap", "controls", "costs")}
+SAMPLES |= {f"{DATASET}/{name}.png": f"{name}.png" for name in ("fig3", "fig4", "fig6", "layouts", "failures")}
+SAMPLES[f"{DATASET}.png"] = "scores.png"
+
+
+def shrink(source: Path, target: Path) -> None:
+    image = Image.open(source)
+    about = PngImagePlugin.PngInfo()
+    about.add_text(KEY, image.text.get(KEY, ""))
+    image = image.convert("RGB")
+    image.thumbnail((1400, 2000), Image.Resampling.LANCZOS)
+    image.save(target, optimize=True, pnginfo=about)
+    while target.stat().st_size > MOST:
+        fewer = image.quantize(256, dither=Image.Dither.NONE)
+        fewer.save(target, optimize=True, pnginfo=about)
+        image = image.resize((int(image.width * 0.9), int(image.height * 0.9)), Image.Resampling.LANCZOS)
+
+
+def screenshots(page: Path) -> None:
+    """The queries that were won and lost, as a browser shows them."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(page.absolute().as_uri())
+        for key, name in (("2", "gallery.png"), ("3", "gallery_lost.png")):
+            tab.keyboard.press(key)
+            tab.wait_for_timeout(800)
+            tab.screenshot(path=IMAGES / name)
+        browser.close()
+
+
+if __name__ == "__main__":
+    results = Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "results"
+    for source, name in SAMPLES.items():
+        shrink(results / "figures" / source, IMAGES / name)
+    screenshots(results / "gallery" / DATASET / "index.html")
