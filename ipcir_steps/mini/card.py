@@ -13,7 +13,7 @@ def parts(weights: Path) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {}
     for path in sorted(weights.glob("*.curve.jsonl")):
         for point in read_jsonl(path):
-            found.setdefault(point["part"], []).append(point)
+            found.setdefault(point.get("part", path.name.removesuffix(".curve.jsonl")), []).append(point)
     if not found:
         raise InputError("holds no learning curves", file=weights, remedy="Run `make mini`.")
     return found
@@ -28,7 +28,7 @@ def curves(weights: Path, svg: Path, png: Path) -> None:
     figure, axes = style.panels(plt, len(found), columns=4, width=2.7, height=2.0)
     for axis, (name, points) in zip(axes, found.items(), strict=True):
         minutes = [point["seconds"] / 60 for point in points]
-        shown = [key for key in points[-1] if key not in ("part", "step", "seconds")]
+        shown = [key for key in points[-1] if key not in ("part", "step", "seconds", "scale")]
         for number, key in enumerate(shown):
             line = style.LINES[number % len(style.LINES)]
             axis.plot(minutes, [p[key] for p in points], line, color=style.SERIES[number], label=key)
