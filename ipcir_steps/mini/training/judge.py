@@ -79,6 +79,11 @@ def labels(picture: Picture) -> tuple[list[list[int]], list[int]]:
     return places, [values.index(whole[name]) if name in whole else IGNORED for name, values in WHOLE.items()]
 
 
+def _surprise(logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross-entropy over what is not IGNORED; 0 where all is."""
+    return cross_entropy(logits, truth, ignore_index=IGNORED, reduction="sum") / (truth != IGNORED).sum().clamp(min=1)
+
+
 def recipe(seed: int, images: np.ndarray, steps: int = STEPS, batch: int = BATCH) -> Recipe:
     """images: uint8 [n, 2, 64, 64, 3], the pool."""
     known = [labels(p) for pair in training(seed, images) for p in pair[:2]]
@@ -90,13 +95,8 @@ def recipe(seed: int, images: np.ndarray, steps: int = STEPS, batch: int = BATCH
         rows = torch.randint(len(known), (batch,), generator=generator).sort().values
         pixels = augment(flat[rows.numpy()], generator, share=0.6).contiguous(memory_format=torch.channels_last)
         place, whole = model(pixels)
-        losses = [
-            cross_entropy(logits.flatten(0, 1), places[rows, i].flatten(), ignore_index=IGNORED)
-            for i, logits in enumerate(place.values())
-        ]
-        losses += [
-            cross_entropy(logits, wholes[rows, i], ignore_index=IGNORED) for i, logits in enumerate(whole.values())
-        ]
+        losses = [_surprise(logits.flatten(0, 1), places[rows, i].flatten()) for i, logits in enumerate(place.values())]
+        losses += [_surprise(logits, wholes[rows, i]) for i, logits in enumerate(whole.values())]
         right = (place["shape"].argmax(-1) == places[rows, 0])[places[rows, 0] > 0].float().mean().item()
         return torch.stack(losses).sum(), {"shape": right}
 
