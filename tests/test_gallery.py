@@ -105,7 +105,7 @@ def test_keyboard_and_filters(opened):
     opened.keyboard.press("End")
     assert heading.inner_text() == "change 399 of it"
     boxes = opened.locator("#query .box")
-    opened.wait_for_timeout(200)
+    boxes.nth(4).wait_for()  # drawn when their picture has loaded
     assert boxes.count() == 5
     opened.keyboard.press("b")
     assert boxes.count() == 0
@@ -117,7 +117,11 @@ def test_hits_are_marked_and_pictures_are_shown(opened):
     assert [sections.nth(n).locator("figure").count() for n in (0, 1)] == [10, 10]
     assert [sections.nth(n).locator("figure.hit").count() for n in (0, 1)] == [1, 1]
     assert sections.nth(1).locator("figure").first.get_attribute("class").split() == ["hit", "small"]
-    assert opened.evaluate("[...document.images].every(i => i.complete && i.naturalWidth === 64)")
+    for _ in range(100):  # the page forbids eval, so no wait_for_function
+        if shown := opened.evaluate("[...document.images].every(i => i.complete && i.naturalWidth === 64)"):
+            break
+        opened.wait_for_timeout(100)
+    assert shown
 
 
 def test_a_query_can_be_linked(chromium, page):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ipcir_steps import failures, figures, gather, results
+from ipcir_steps import failures, gather, results
 from ipcir_steps.bootstrap import paired_interval
 from ipcir_steps.errors import InputError
+from ipcir_steps.figures.scores import scores
 from ipcir_steps.files import write_json, write_jsonl
 from ipcir_steps.metrics import score
 from ipcir_steps.records import Query, write_records
@@ -63,7 +64,7 @@ def test_a_variant_without_its_base_is_refused(tmp_path):
 
 
 def test_figure_has_a_bar_per_variant(tmp_path):
-    drawn = figures.draw(result(tmp_path, {"base": 10, "pi": 12, "rp_bm": 30}))
+    drawn = scores(result(tmp_path, {"base": 10, "pi": 12, "rp_bm": 30}))
     widths = [patch.get_width() for patch in drawn.axes[0].patches]
     assert widths == [25.0, 30.0, 75.0]
 

@@ -158,7 +158,7 @@ def test_the_autoencoder_keeps_pictures(built):
         pixels = autoencoder.pixels_of(np.stack(pictures))
         again = vae.decode(vae.encode(pixels).latent_dist.mean).sample
         scaled = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
-    assert (again - pixels).abs().mean() < 0.06 and 0.5 < scaled.std() < 2
+    assert (again - pixels).abs().mean() < 0.07 and 0.5 < scaled.std() < 2
 
 
 @shipped("elite_global", "judge")
