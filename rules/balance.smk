@@ -32,7 +32,7 @@ rule balance:
         exclude=exclude_reference,
         settings=section_json(CONFIG, "ranking"),
     shell:
-        "IPCIR_RULE={rule} ipcir balance --text {input.text} --gallery {input.gallery} --queries {input.queries}"
+        "IPCIR_RULE=balance ipcir balance --text {input.text} --gallery {input.gallery} --queries {input.queries}"
         " --gallery-images {input.images} --fusion {input.fusion}"
         " --protocol {params.protocol} {params.exclude} --settings {params.settings:q}"
         " --output {output} 2> {log}"

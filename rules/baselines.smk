@@ -41,7 +41,7 @@ rule baseline:
         ),
         seed=CONFIG.seed,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=baseline ipcir devices --count {resources.gpu} --"
         " ipcir baselines {params.baseline:q} --queries {input.queries} --dataset-format {params.format}"
         " --target-captions {input.target_captions} --source-captions {input.source_captions}"
         " --gallery {input.gallery} --references {input.references} --model {input.model}"

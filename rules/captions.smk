@@ -27,7 +27,7 @@ rule captions:
         settings=section_json(CONFIG, "captions"),
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=captions ipcir devices --count {resources.gpu} --"
         " ipcir captions --references {input.references} --root {params.root:q} --model {input.model}"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
@@ -54,5 +54,5 @@ rule gather_captions:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "IPCIR_RULE={rule} ipcir gather --queries {input.queries} --key reference --shards {input.shards}"
+        "IPCIR_RULE=gather_captions ipcir gather --queries {input.queries} --key reference --shards {input.shards}"
         " --output {output.done} --failures {output.failures} 2> {log}"

@@ -26,5 +26,5 @@ rule dataset:
     params:
         settings=dataset_settings,
     shell:
-        "IPCIR_RULE={rule} ipcir datasets --settings {params.settings:q} --split {wildcards.split}"
+        "IPCIR_RULE=dataset ipcir datasets --settings {params.settings:q} --split {wildcards.split}"
         " --output results/{wildcards.dataset}/{wildcards.split} 2> {log}"

@@ -25,7 +25,7 @@ rule gallery_features:
         settings=embedding_settings,
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=gallery_features ipcir devices --count {resources.gpu} --"
         " ipcir embeddings images --images {input.images} --root {params.root:q}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
@@ -55,7 +55,7 @@ rule references_features:
         settings=embedding_settings,
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=references_features ipcir devices --count {resources.gpu} --"
         " ipcir embeddings images --images {input.images} --root {params.root:q} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
@@ -84,7 +84,7 @@ rule source_captions_features:
     params:
         settings=embedding_settings,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=source_captions_features ipcir devices --count {resources.gpu} --"
         " ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
@@ -113,7 +113,7 @@ rule target_captions_features:
     params:
         settings=embedding_settings,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=target_captions_features ipcir devices --count {resources.gpu} --"
         " ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
 
@@ -143,7 +143,7 @@ rule proxies_features:
         settings=embedding_settings,
         generator=GENERATOR,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=proxies_features ipcir devices --count {resources.gpu} --"
         " ipcir embeddings proxies --index {input.index} --queries {input.queries}"
         " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"
         " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"

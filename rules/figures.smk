@@ -31,7 +31,7 @@ rule scores_figure:
     params:
         quoted=quoted,
     shell:
-        "IPCIR_RULE={rule} ipcir figures scores --results {input} --svg {output.svg} --png {output.png} 2> {log}"
+        "IPCIR_RULE=scores_figure ipcir figures scores --results {input} --svg {output.svg} --png {output.png} 2> {log}"
 
 
 rule controls_figure:
@@ -61,7 +61,7 @@ rule controls_figure:
     params:
         quoted=quoted,
     shell:
-        "IPCIR_RULE={rule} ipcir figures controls --results {input} --svg {output.svg} --png {output.png} 2> {log}"
+        "IPCIR_RULE=controls_figure ipcir figures controls --results {input} --svg {output.svg} --png {output.png} 2> {log}"
 
 
 rule sensitivity_figure:
@@ -97,7 +97,7 @@ rule sensitivity_figure:
     params:
         quoted=quoted,
     shell:
-        "IPCIR_RULE={rule} ipcir figures {wildcards.sweep} --sensitivity {input}"
+        "IPCIR_RULE=sensitivity_figure ipcir figures {wildcards.sweep} --sensitivity {input}"
         " --svg {output.svg} --png {output.png} 2> {log}"
 
 
@@ -132,7 +132,7 @@ rule queries_figure:
         settings=section_json(CONFIG, "figures"),
         quoted=quoted,
     shell:
-        "IPCIR_RULE={rule} ipcir figures {wildcards.figure} --dataset {wildcards.dataset} {params.options}"
+        "IPCIR_RULE=queries_figure ipcir figures {wildcards.figure} --dataset {wildcards.dataset} {params.options}"
         " --settings {params.settings:q} --svg {output.svg} --png {output.png} 2> {log}"
 
 
@@ -167,5 +167,5 @@ rule costs_figure:
         ),
         quoted=quoted,
     shell:
-        "IPCIR_RULE={rule} ipcir figures costs --results {input} --splits {params.splits}"
+        "IPCIR_RULE=costs_figure ipcir figures costs --results {input} --splits {params.splits}"
         " --benchmarks benchmarks/results {params.records} --svg {output.svg} --png {output.png} 2> {log}"

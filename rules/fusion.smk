@@ -26,7 +26,7 @@ rule fusion:
         seed=CONFIG.seed,
         settings=section_json(CONFIG, "fusion"),
     shell:
-        "IPCIR_RULE={rule} ipcir fusion --proxies {input.proxies} --references {input.references}"
+        "IPCIR_RULE=fusion ipcir fusion --proxies {input.proxies} --references {input.references}"
         " --target-captions {input.target_captions} --source-captions {input.source_captions}"
         " --variant {wildcards.variant} --seed {params.seed} --settings {params.settings:q}"
         " --output {output} 2> {log}"

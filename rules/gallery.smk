@@ -23,5 +23,5 @@ rule gallery:
         options=example_options,
         settings=section_json(CONFIG, "figures"),
     shell:
-        "IPCIR_RULE={rule} ipcir gallery --dataset {wildcards.dataset} {params.options}"
+        "IPCIR_RULE=gallery ipcir gallery --dataset {wildcards.dataset} {params.options}"
         " --settings {params.settings:q} --output {output} 2> {log}"

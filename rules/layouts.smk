@@ -28,7 +28,7 @@ rule layouts:
         shards=CONFIG.shards,
         settings=section_json(CONFIG, "layouts"),
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=layouts ipcir devices --count {resources.gpu} --"
         " ipcir layouts --queries {input.queries} --captions {input.captions} {params.model} --cache resources/cache"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"
@@ -55,5 +55,5 @@ rule gather_layouts:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "IPCIR_RULE={rule} ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
+        "IPCIR_RULE=gather_layouts ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
         " --output {output.done} --failures {output.failures} 2> {log}"

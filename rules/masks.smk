@@ -30,7 +30,7 @@ rule masks:
         settings=section_json(CONFIG, "masks"),
         root=dataset_root,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=masks ipcir devices --count {resources.gpu} --"
         " ipcir masks --queries {input.queries} --layouts {input.layouts}"
         " --references {input.references} --root {params.root:q}"
         " --detector {input.detector} --segmenter {input.segmenter} --cache resources/cache"
@@ -59,5 +59,5 @@ rule gather_masks:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "IPCIR_RULE={rule} ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
+        "IPCIR_RULE=gather_masks ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
         " --output {output.done} --failures {output.failures} 2> {log}"

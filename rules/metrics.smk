@@ -24,7 +24,7 @@ rule failures:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "IPCIR_RULE={rule} ipcir failures {input} --output {output} 2> {log}"
+        "IPCIR_RULE=failures ipcir failures {input} --output {output} 2> {log}"
 
 
 rule metrics:
@@ -51,7 +51,7 @@ rule metrics:
     params:
         protocol=lambda wildcards: dataset_of(wildcards).format,
     shell:
-        "IPCIR_RULE={rule} ipcir metrics --rankings {input.rankings} --subset {input.subset}"
+        "IPCIR_RULE=metrics ipcir metrics --rankings {input.rankings} --subset {input.subset}"
         " --queries {input.queries} --failures {input.failures}"
         " --protocol {params.protocol} --output {output} 2> {log}"
 
@@ -85,6 +85,6 @@ rule results:
         settings=results_settings,
         strict="--strict" if CONFIG.strict else "",
     shell:
-        "IPCIR_RULE={rule} ipcir results --dataset {wildcards.dataset} --metrics {input.metrics}"
+        "IPCIR_RULE=results ipcir results --dataset {wildcards.dataset} --metrics {input.metrics}"
         " --queries {input.queries} --failures {input.failures}"
         " --settings {params.settings:q} {params.strict} --output {output} 2> {log}"

@@ -22,7 +22,7 @@ rule mini_world:
     params:
         options=world_options,
     shell:
-        "IPCIR_RULE={rule} ipcir mini world {params.options} --output {output} 2> {log}"
+        "IPCIR_RULE=mini_world ipcir mini world {params.options} --output {output} 2> {log}"
 
 
 rule mini_models:
@@ -47,7 +47,7 @@ rule mini_models:
         seed=CONFIG.seed,
         weights=f"--weights {CONFIG.mini_weights}" if CONFIG.mini_weights else "",
     shell:
-        "IPCIR_RULE={rule} ipcir mini models --seed {params.seed} {params.weights} --output {output} 2> {log}"
+        "IPCIR_RULE=mini_models ipcir mini models --seed {params.seed} {params.weights} --output {output} 2> {log}"
 
 
 rule mini_pool:
@@ -69,7 +69,7 @@ rule mini_pool:
     params:
         seed=CONFIG.seed,
     shell:
-        "IPCIR_RULE={rule} ipcir mini pool --seed {params.seed} --output {output} 2> {log}"
+        "IPCIR_RULE=mini_pool ipcir mini pool --seed {params.seed} --output {output} 2> {log}"
 
 
 rule mini_training:
@@ -98,7 +98,7 @@ rule mini_training:
         work=parent_of_input,
         weights=parent_of_output,
     shell:
-        "IPCIR_RULE={rule} OMP_NUM_THREADS={threads} ipcir mini train {wildcards.training} --seed {params.seed}"
+        "IPCIR_RULE=mini_training OMP_NUM_THREADS={threads} ipcir mini train {wildcards.training} --seed {params.seed}"
         " --work {params.work} --weights {params.weights} 2> {log}"
 
 
@@ -123,4 +123,4 @@ rule mini_held_out:
     params:
         seed=CONFIG.seed,
     shell:
-        "IPCIR_RULE={rule} ipcir mini evaluate --models {input} --seed {params.seed} --output {output} 2> {log}"
+        "IPCIR_RULE=mini_held_out ipcir mini evaluate --models {input} --seed {params.seed} --output {output} 2> {log}"

@@ -23,7 +23,7 @@ rule model:
         source=lambda wildcards: CONFIG.models[wildcards.role].source,
         pins=lambda wildcards: pins_of(CONFIG.models[wildcards.role]),
     shell:
-        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.role} --source {params.source:q} {params.pins}"
+        "IPCIR_RULE=model HF_HUB_OFFLINE=0 ipcir models --name {wildcards.role} --source {params.source:q} {params.pins}"
         " --directory resources/models/{wildcards.role} --output {output} 2> {log}"
 
 
@@ -49,7 +49,7 @@ rule clip_model:
         source=lambda wildcards: CONFIG.clip[wildcards.backbone].source,
         pins=lambda wildcards: pins_of(CONFIG.clip[wildcards.backbone]),
     shell:
-        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
+        "IPCIR_RULE=clip_model HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
         " --directory resources/models/clip/{wildcards.backbone} --output {output} 2> {log}"
 
 
@@ -75,5 +75,5 @@ rule mapping:
         source=lambda wildcards: mapping_model(wildcards).source,
         pins=lambda wildcards: pins_of(mapping_model(wildcards)),
     shell:
-        "IPCIR_RULE={rule} HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
+        "IPCIR_RULE=mapping HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
         " --directory resources/models/mappings/{wildcards.baseline}/{wildcards.backbone} --output {output} 2> {log}"

@@ -33,7 +33,7 @@ rule proxies:
         generator=GENERATOR,
         parts=generator_options,
     shell:
-        "IPCIR_RULE={rule} ipcir devices --count {resources.gpu} --"
+        "IPCIR_RULE=proxies ipcir devices --count {resources.gpu} --"
         " ipcir proxies --queries {input.queries} --layouts {input.layouts} --masks {input.masks}"
         " --references {input.references} --root {params.root:q} --model {input.model} {params.parts}"
         " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"
@@ -62,5 +62,5 @@ rule gather_proxies:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "IPCIR_RULE={rule} ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
+        "IPCIR_RULE=gather_proxies ipcir gather --queries {input.queries} --key query_id --shards {input.shards}"
         " --output {output.done} --failures {output.failures} 2> {log}"

@@ -39,7 +39,7 @@ rule ranking:
         exclude=exclude_reference,
         settings=section_json(CONFIG, "ranking"),
     shell:
-        "IPCIR_RULE={rule} ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
+        "IPCIR_RULE=ranking ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
         " --gallery-images {input.images} --fusion {input.fusion}"
         " --variants {params.variants} {params.balance} {params.exclude}"
         " --settings {params.settings:q} --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"

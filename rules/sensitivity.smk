@@ -36,7 +36,7 @@ rule sensitivity:
         seed=CONFIG.seed,
         settings=section_json(CONFIG, "sensitivity"),
     shell:
-        "IPCIR_RULE={rule} ipcir sensitivity --text {input.text} --gallery {input.gallery}"
+        "IPCIR_RULE=sensitivity ipcir sensitivity --text {input.text} --gallery {input.gallery}"
         " --references {input.references} --proxies {input.proxies}"
         " --target-captions {input.target_captions} --source-captions {input.source_captions}"
         " --queries {input.queries} --gallery-images {input.images} --protocol {params.protocol} {params.exclude}"

@@ -21,7 +21,7 @@ rule cirr_submission:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "IPCIR_RULE={rule} ipcir submission write --benchmark cirr --rankings {input.rankings} --subset {input.subset}"
+        "IPCIR_RULE=cirr_submission ipcir submission write --benchmark cirr --rankings {input.rankings} --subset {input.subset}"
         " --queries {input.queries} --gallery {input.gallery}"
         " --output {output.recall} --subset-output {output.subset} > {log} 2>&1"
 
@@ -45,5 +45,5 @@ rule circo_submission:
         mem_mb=growing(1000),
         runtime=30,
     shell:
-        "IPCIR_RULE={rule} ipcir submission write --benchmark circo --rankings {input.rankings}"
+        "IPCIR_RULE=circo_submission ipcir submission write --benchmark circo --rankings {input.rankings}"
         " --queries {input.queries} --gallery {input.gallery} --output {output} > {log} 2>&1"

@@ -31,5 +31,5 @@ rule tables:
     params:
         quoted=quoted,
     shell:
-        "IPCIR_RULE={rule} ipcir tables --results {input} --number {wildcards.number}"
+        "IPCIR_RULE=tables ipcir tables --results {input} --number {wildcards.number}"
         " --markdown {output.markdown} --csv {output.csv} --latex {output.latex} 2> {log}"

@@ -1,7 +1,7 @@
 """A small workflow that can be run, killed and compared: real model classes, tiny weights, ten pictures, four queries.
 
-IPCIR_SLOW=1 runs the full variants (50 kills); without it the same tests run smaller. IPCIR_UNDISTURBED names a
-directory that keeps the undisturbed run from one session to the next.
+They take from minutes to hours, so they run where IPCIR_SLOW=1 is set. IPCIR_UNDISTURBED names a directory that keeps
+the undisturbed run from one session to the next.
 """
 
 import dataclasses
@@ -84,6 +84,12 @@ class Workspace:
     def seen(self) -> list[dict[str, str]]:
         lines = (self.directory / "seen.txt").read_text().splitlines()
         return [dict(zip(("room", "partition", "devices"), line.split("|"), strict=True)) for line in lines]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def slow():
+    if os.environ.get("IPCIR_SLOW") != "1":
+        pytest.skip("integration tests take long: set IPCIR_SLOW=1")
 
 
 @pytest.fixture(scope="session")
