@@ -14,7 +14,6 @@ from ipcir_steps.mini import garments, language, models, world
 from ipcir_steps.mini.training import pool
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 
-NEEDS = ()
 STEPS = 4500
 BATCH = 64
 SHIFT = 2  # pixels that a training picture is moved at most

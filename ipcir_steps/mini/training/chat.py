@@ -14,7 +14,6 @@ from ipcir_steps.mini.training import lessons, pool
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.prompts import load_prompt
 
-NEEDS = ()
 STEPS = 7400
 BATCH = 32, 8  # conversations per step: captions, layouts
 SKIPPED = 0.6  # share of pairs left out whose reference is a garment or one thing alone: they are soon learned

@@ -17,7 +17,6 @@ from ipcir_steps.mini.training.augment import augment
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs, training
 
-NEEDS = ()
 STEPS = 1600
 PAIRS = 128  # of a batch, with their siblings
 LENGTH = 40  # tokens that a training caption may have; the text tower takes 77

@@ -17,7 +17,6 @@ from ipcir_steps.mini.training.instances import CATEGORIES, Instance, instances,
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.mini.training.pool import HELD_OUT, pairs, training
 
-NEEDS = ()
 STEPS = 2500  # the shipped weights are the moving average at step 1662 of these
 BATCH = 48
 

@@ -13,7 +13,6 @@ from ipcir_steps.mini.training.pool import HELD_OUT
 from ipcir_steps.mini.training.prompts import Prompts, Sheet, sheets
 from ipcir_steps.mini.training.regional import Layouts, RegionalProcessor, latent_masks
 
-NEEDS = ()
 STEPS = 4000
 # Pictures of a batch: drawn with the MIGC blocks (early times), with the naive fuser (late times), from a caption, and
 # from the negative prompt, which classifier-free guidance steers away from.

@@ -23,7 +23,6 @@ from ipcir_steps.mini.training.prompts import Prompts, sheet
 from ipcir_steps.mini.training.regional import Layouts, References, latent_masks
 from ipcir_steps.proxies.elite import CLIP_MEAN, CLIP_STD, LAYERS, GlobalMapper, LocalMapper, injected
 
-NEEDS = ("sd",)
 STEPS = 800
 LOOKING = 500  # steps in which the vision model first learns to tell things apart
 BATCH = (9, 7)  # pictures drawn with the MIGC blocks, with the naive fuser

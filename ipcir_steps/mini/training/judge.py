@@ -18,7 +18,6 @@ from ipcir_steps.mini.training.augment import augment
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.mini.training.pool import HELD_OUT, Picture, pairs, training
 
-NEEDS = ()
 STEPS = 1800
 BATCH = 192
 

@@ -24,7 +24,6 @@ from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.mini.training.pool import HELD_OUT, Picture, describe, pairs, training
 from ipcir_steps.progress import Progress
 
-NEEDS = ("clip",)
 STEPS = {"searle": 1500, "lincir": 800, "pic2word": 800}
 PICTURES = 12_000  # training pictures whose features the networks see
 INVERTED = 2048  # of them, pictures whose words are inverted for SEARLE

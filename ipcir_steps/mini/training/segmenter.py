@@ -15,7 +15,6 @@ from ipcir_steps.mini.training.instances import Instance, instances, normalised
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.mini.training.pool import HELD_OUT, pairs, training
 
-NEEDS = ()
 STEPS = 1500
 BATCH = 64
 JITTER = 2.0  # pixels, standard deviation of the corners of a prompt
