@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint mini-benchmarks mini mini-test clean
+.PHONY: demo test lint mini-benchmarks mini mini-test integration clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
 	snakemake --cores 2 results/mini_cirr_metrics.json
@@ -29,6 +29,9 @@ mini-test: $(READY)  ## the test world with the shipped models: fails when a met
 
 test: $(READY)
 	pytest -q
+
+integration: $(READY)  ## kill the workflow, damage it, run it under Slurm and in containers, where these are installed
+	IPCIR_SLOW=1 pytest -q -rs tests/integration
 
 lint: $(READY)
 	ruff check .

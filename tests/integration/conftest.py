@@ -1,7 +1,7 @@
 """A small workflow that can be run, killed and compared: real model classes, tiny weights, ten pictures, four queries.
 
-They take from minutes to hours, so they run where IPCIR_SLOW=1 is set. IPCIR_UNDISTURBED names a directory that keeps
-the undisturbed run from one session to the next.
+They take from minutes to half an hour, so they run where IPCIR_SLOW=1 is set (`make integration`). IPCIR_UNDISTURBED
+names a directory that keeps the undisturbed run from one session to the next; IPCIR_KILLS bounds the kills (50).
 """
 
 import dataclasses

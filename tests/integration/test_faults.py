@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.timeout(6 * 3600)
-KILLS = 50 if os.environ.get("IPCIR_SLOW") == "1" else 4
+KILLS = int(os.environ.get("IPCIR_KILLS", 50))
 
 
 def processes(directory: Path) -> list[int]:
