@@ -6,6 +6,8 @@ A room module has ``arguments(parser)`` and ``main(args)``; everything heavy is 
 import argparse
 import importlib
 import logging
+import os
+import select
 import sys
 
 from ipcir_steps import __version__, network, provenance
@@ -73,6 +75,11 @@ def main(argv: list[str] | None = None) -> int:
         recording = provenance.start(args.room, argv, args)
         code = room.main(args)
         provenance.finish(recording)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not reader_has_gone():
+            raise
+        return 0
     except Exception as error:
         text = str(error) if isinstance(error, IPCIRError) else out_of_memory(error)
         if text is None:
@@ -80,6 +87,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"ipcir {args.room}: error: {text}", file=sys.stderr)
         return 2
     return code or 0
+
+
+def reader_has_gone() -> bool:
+    """Whether nobody reads the output any more, as in ``ipcir audit --all | head``; nothing is written from then on."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)  # errors are always reported
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def out_of_memory(error: BaseException) -> str | None:
