@@ -14,7 +14,7 @@ from ipcir_steps.mini.training import lessons, pool
 from ipcir_steps.mini.training.loop import Recipe, train, write_weights
 from ipcir_steps.prompts import load_prompt
 
-STEPS = 14_000
+STEPS = 8000
 BATCH = 32, 8  # conversations per step: captions, layouts
 SKIPPED = 0.6  # share of pairs left out whose reference is a garment or one thing alone: they are soon learned
 EMPHASIS = 3.0  # on layouts, two thirds of which the grammar forces
@@ -52,7 +52,7 @@ def recipe(tokenizer, seed: int, steps: int = STEPS, batch: tuple[int, int] = BA
             edit, plan = (_loss(model, *encode(tokenizer, lesson)) for lesson in (captions, layouts))
         return edit + EMPHASIS * plan, {"captions": edit.item(), "layouts": plan.item()}
 
-    return Recipe("qwen", model, loss, steps, learning_rate=6e-3, weight_decay=0.05, warmup=100, average=0.998)
+    return Recipe("qwen", model, loss, steps, learning_rate=3e-3, weight_decay=0.05, warmup=100, average=0.998)
 
 
 _prompt = functools.cache(load_prompt)
