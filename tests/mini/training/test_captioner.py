@@ -1,6 +1,5 @@
 """The captioner learns, goes on where it was stopped, and names what held-out pictures show."""
 
-import dataclasses
 import json
 import random
 
@@ -22,7 +21,7 @@ def images(tmp_path, monkeypatch):
     return pool.rendered(3, tmp_path / "pool.npy", count=40)
 
 
-def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(tmp_path, images):
+def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(tmp_path, killed_and_resumed, images):
     def recipe():
         return captioner.recipe(images, seed=3, steps=60, batch=8)
 
@@ -30,20 +29,7 @@ def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(tmp_pa
     curve = [json.loads(line) for line in (tmp_path / "whole/curve.jsonl").read_text().splitlines()]
     assert [point["step"] for point in curve] == [50, 60] and curve[1]["words"] < 0.8 * curve[0]["words"]
 
-    calls = 0
-    stopped = recipe()
-
-    def loss(generator):
-        nonlocal calls
-        if calls == 20:
-            raise KeyboardInterrupt
-        calls += 1
-        return stopped.loss(generator)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("ipcir_steps.mini.training.loop.SAVE_EVERY", -1)
-        train(dataclasses.replace(stopped, loss=loss), tmp_path / "stopped", seed=3)
-    again = train(recipe(), tmp_path / "stopped", seed=3)
+    again = killed_and_resumed(recipe, 3, 20)
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 

@@ -1,6 +1,5 @@
 """The chat model learns what its steps ask, as they ask it, and goes on where it was stopped."""
 
-import dataclasses
 import json
 import random
 
@@ -25,7 +24,9 @@ def small_pool(monkeypatch):
     monkeypatch.setattr(pool, "pairs", lambda seed: pairs)
 
 
-def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(tmp_path, tokenizer, small_pool):
+def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(
+    tmp_path, killed_and_resumed, tokenizer, small_pool
+):
     def recipe():
         return chat.recipe(tokenizer, seed=3, steps=60, batch=(4, 2))
 
@@ -34,20 +35,7 @@ def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(tmp_pa
     assert [point["step"] for point in curve] == [50, 60]
     assert all(curve[1][task] < 0.8 * curve[0][task] for task in ("captions", "layouts"))
 
-    calls = 0
-    stopped = recipe()
-
-    def loss(generator):
-        nonlocal calls
-        if calls == 20:
-            raise KeyboardInterrupt
-        calls += 1
-        return stopped.loss(generator)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("ipcir_steps.mini.training.loop.SAVE_EVERY", -1)
-        train(dataclasses.replace(stopped, loss=loss), tmp_path / "stopped", seed=3)
-    again = train(recipe(), tmp_path / "stopped", seed=3)
+    again = killed_and_resumed(recipe, 3, 20)
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
@@ -94,7 +82,4 @@ def test_only_the_answer_is_learned(tokenizer):
 def test_the_shipped_model_edits_captions_and_plans_layouts(tmp_path):
     models.qwen(tmp_path / "qwen", models.SHIPPED)
     figures = chat.evaluate(tmp_path, seed=2025, count=40)
-    assert min(figures["valid_scenes"], figures["valid_garments"]) == 1
-    assert min(figures["captions_garments"], figures["layouts_garments"]) >= 0.95
-    # Short of the 0.95 that is wanted: the edit is sometimes made on the other of two things.
-    assert figures["captions_scenes"] >= 0.75 and figures["layouts_scenes"] >= 0.6
+    assert min(figures.values()) >= 0.95, figures

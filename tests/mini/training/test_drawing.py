@@ -74,20 +74,9 @@ def test_a_few_steps_lower_the_loss(tmp_path, make, name, most):
 
 
 @pytest.mark.parametrize("name", ["vae", "sd", "elite"])
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, make, name, monkeypatch):
-    monkeypatch.setattr(loop, "SAVE_EVERY", -1)
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, make, name, killed_and_resumed):
     whole = loop.train(make(name), tmp_path / "whole", SEED)
-    recipe, calls = make(name), []
-
-    def dies(generator):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return recipe.loss(generator)
-
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(dataclasses.replace(recipe, loss=dies), tmp_path / "killed", SEED)
-    resumed = loop.train(make(name), tmp_path / "killed", SEED)
+    resumed = killed_and_resumed(lambda: make(name), SEED, 4)
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
 
 

@@ -46,20 +46,9 @@ def test_a_few_steps_lower_the_loss(tmp_path, images, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, name, monkeypatch):
-    monkeypatch.setattr(loop, "SAVE_EVERY", -1)
+def test_a_killed_run_ends_with_the_same_weights(tmp_path, images, name, killed_and_resumed):
     whole = loop.train(make(name, images), tmp_path / "whole", SEED)
-    recipe, calls = make(name, images), []
-
-    def dies(generator):
-        calls.append(1)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return recipe.loss(generator)
-
-    with pytest.raises(KeyboardInterrupt):
-        loop.train(dataclasses.replace(recipe, loss=dies), tmp_path / "killed", SEED)
-    resumed = loop.train(make(name, images), tmp_path / "killed", SEED)
+    resumed = killed_and_resumed(lambda: make(name, images), SEED, 5)
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
 
 
