@@ -1,5 +1,6 @@
-"""Draw the sample pictures of docs/figures.md anew, from a finished tree (`snakemake --cores 2 figures`).
+"""Draw the sample pictures of docs/figures.md anew, from a finished tree of the mini test world.
 
+    snakemake --cores 2 figures --configfile configs/mini_evaluation.yaml
     python docs/samples.py [DIRECTORY]   # needs playwright and Chromium for the page of queries
 
 Pictures are made smaller until each has less than 300 kB; they keep the id of their record.
@@ -14,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from ipcir_steps.audit.pictures import KEY
 
 IMAGES = Path(__file__).parent / "images"
-DATASET = "mini_circo"
+DATASET = "mini_test"
 MOST = 290_000  # bytes
 SAMPLES = {f"{name}.png": f"{name}.png" for name in ("fig5", "fig7", "fig8", "heatmap", "controls", "costs")}
 SAMPLES |= {f"{DATASET}/{name}.png": f"{name}.png" for name in ("fig3", "fig4", "fig6", "layouts", "failures")}

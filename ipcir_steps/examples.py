@@ -101,17 +101,16 @@ def won(examples: Sequence[Example], count: int) -> list[Example]:
 
 
 def lost(examples: Sequence[Example], count: int) -> list[Example]:
-    """The queries whose target IP-CIR lowers most; then those that both methods miss longest."""
-    return sorted(examples, key=lambda e: (e.gain(), -(e.rank("rp_bm") or 1 << 30), e.query.query_id))[:count]
+    """Of the queries without a target in IP-CIR's first place, those it lowers most, then those both miss longest."""
+    missed = [e for e in examples if e.rank("rp_bm") != 1]
+    return sorted(missed, key=lambda e: (e.gain(), -(e.rank("rp_bm") or 1 << 30), e.query.query_id))[:count]
 
 
 def told(examples: Sequence[Example], count: int) -> list[Example]:
-    """Queries where adding the parts tells a story: IP-CIR ends on a target that base misses, most distinct places."""
+    """The queries where IP-CIR ends on a target that base misses, those with the most distinct first places first."""
 
     def distinct(example):
         return len({tuple(names[:1]) for names in example.lists.values()})
 
-    def turned(example):
-        return example.rank("rp_bm") == 1 and example.rank("base") != 1
-
-    return sorted(examples, key=lambda e: (-turned(e), -distinct(e), -e.gain(), e.query.query_id))[:count]
+    turned = [e for e in examples if e.rank("rp_bm") == 1 and e.rank("base") != 1]
+    return sorted(turned, key=lambda e: (-distinct(e), -e.gain(), e.query.query_id))[:count]

@@ -61,10 +61,22 @@ def example(number, base, better):
 def test_examples_are_chosen_by_what_they_show():
     given = [example(0, 3, 3), example(1, 10, 1), example(2, 1, 8), example(3, 4, 2)]
     assert [e.query.query_id for e in won(given, 2)] == ["q1", "q3"]
-    assert [e.query.query_id for e in lost(given, 1)] == ["q2"]
-    assert told(given, 1)[0].query.query_id == "q1"
+    assert [e.query.query_id for e in lost(given, 9)] == ["q2", "q0", "q3"]
+    assert [e.query.query_id for e in told(given, 9)] == ["q1"]
     assert given[1].gain() == pytest.approx(0.9) and place(given[1], "base") == "target at 10"
     assert place(Example(Query("q", "r", ("c",), ("x",)), {"base": ["a"]}), "base") == "target below 1"
+
+
+def test_a_figure_without_queries_says_so():
+    from ipcir_steps.examples import Collection
+    from ipcir_steps.figures import queries
+
+    nothing = Collection([example(1, 1, 1)], {})
+    for draw in (queries.failures, queries.ablation):
+        figure = draw(nothing, 4, "photos")
+        assert "no such query" in [text.get_text() for axis in figure.axes for text in axis.texts]
+    remark = queries.failures(nothing, 4, "photos").get_supxlabel()
+    assert "of the 0 queries of 1" in " ".join(remark.split()) and "\n" in remark
 
 
 def test_sensitivity_agrees_with_the_results(finished):

@@ -127,6 +127,9 @@ def heatmap(sweeps: Sequence[dict]):
         image = axis.imshow(values, cmap="cividis", aspect="auto")
         figure.colorbar(image, ax=axis, label=f"{key}, percent", pad=0.02)
         low, high = image.get_clim()
+        if low == high:  # else the scale would be stretched beyond what a metric can be
+            image.set_clim(max(0.0, low - 1), min(100.0, high + 1))
+            low, high = image.get_clim()
         digits = 0 if high - low >= 10 else 1
         for y, line in enumerate(values):
             for x, value in enumerate(line):

@@ -32,9 +32,11 @@ def _target(collection: Collection, example: Example):
 def _one_place(collection: Collection, chosen: list[Example], title: str, remark: str):
     plt = style.start()
     ratios = [1, 1.5, 1, 1, 1, 1]
-    figure, axes = grid(plt, len(chosen), 6, ratios)
+    figure, axes = grid(plt, max(1, len(chosen)), 6, ratios)
     heads = ("reference", "", "a proxy", "base", "IP-CIR", "target")
-    for row, (line, example) in enumerate(zip(axes, chosen, strict=True)):
+    if not chosen:
+        _nothing(axes, "no such query")
+    for row, (line, example) in enumerate(zip(axes, chosen, strict=False)):
         head = heads if row == 0 else ("",) * 6
         picture(line[0], collection.paths.get(example.query.reference), head[0])
         words(line[1], example.query.caption)
@@ -48,14 +50,21 @@ def _one_place(collection: Collection, chosen: list[Example], title: str, remark
     return figure
 
 
+def _nothing(axes, text: str) -> None:
+    """A figure without queries says so."""
+    for cell in axes.flat:
+        cell.set_axis_off()
+    words(axes[0][0], text)
+
+
 def top_one(collection: Collection, count: int, dataset: str, top: int = 1):
     """Fig. 3: the first place of base and IP-CIR, for the queries whose target IP-CIR lifts most."""
     chosen = examples.won(collection.examples, count)
-    return _one_place(collection, chosen, f"{dataset}: first place", _selected("lifts", len(collection.examples)))
+    return _one_place(collection, chosen, f"{dataset}: first place", _selected(len(collection.examples)))
 
 
 def failures(collection: Collection, count: int, dataset: str, top: int = 1):
-    """What goes wrong: the queries whose target IP-CIR lowers most, and how many queries failed in which step."""
+    """What goes wrong: queries without a target in the first place, and how many queries failed in which step."""
     chosen = examples.lost(collection.examples, count)
     failed: dict[str, int] = {}
     for example in collection.examples:
@@ -63,12 +72,17 @@ def failures(collection: Collection, count: int, dataset: str, top: int = 1):
             step = example.failure.partition(":")[0]
             failed[step] = failed.get(step, 0) + 1
     steps = ", ".join(f"{number} in {step}" for step, number in sorted(failed.items())) or "no query failed in a step"
-    remark = f"{_selected('lowers', len(collection.examples), ', then those it misses')} {steps[0].upper()}{steps[1:]}."
+    total = len(collection.examples)
+    missed = len(examples.lost(collection.examples, total))
+    remark = (
+        f"Chosen: of the {missed} queries of {total} without a target in IP-CIR's first place, those it lowers most, "
+        f"then those that both miss. ✓ a target, ✗ another image. {steps[0].upper()}{steps[1:]}."
+    )
     return _one_place(collection, chosen, f"{dataset}: what goes wrong", remark)
 
 
-def _selected(what: str, total: int, more: str = "") -> str:
-    return f"Chosen: of {total} queries, those whose target IP-CIR {what} most{more}. ✓ a target, ✗ another image."
+def _selected(total: int) -> str:
+    return f"Chosen: of {total} queries, those whose target IP-CIR lifts most. ✓ a target, ✗ another image."
 
 
 def top_five(collection: Collection, count: int, dataset: str, top: int = 5):
@@ -90,7 +104,7 @@ def top_five(collection: Collection, count: int, dataset: str, top: int = 5):
                 title = str(place_) if number == 0 and variant == "base" else ""
                 picture(cell, collection.paths.get(found), title, _hit(example, found) if found else None)
     figure.suptitle(f"{dataset}: first {top} places")
-    style.note(figure, _selected("lifts", len(collection.examples)))
+    style.note(figure, _selected(len(collection.examples)))
     return figure
 
 
@@ -98,9 +112,11 @@ def ablation(collection: Collection, count: int, dataset: str, top: int = 1):
     """Fig. 6: the first place as the parts are added: base, plain proxies, robust proxy, balanced."""
     plt = style.start()
     chosen = examples.told(collection.examples, count)
-    steps = [variant for variant in STEPS if any(variant in example.lists for example in chosen)]
-    figure, axes = grid(plt, len(chosen), 4 + len(steps), [1, 1.5, 1, *[1] * len(steps), 1])
-    for row, (line, example) in enumerate(zip(axes, chosen, strict=True)):
+    steps = [variant for variant in STEPS if any(variant in example.lists for example in collection.examples)]
+    figure, axes = grid(plt, max(1, len(chosen)), 4 + len(steps), [1, 1.5, 1, *[1] * len(steps), 1])
+    if not chosen:
+        _nothing(axes, "no such query")
+    for row, (line, example) in enumerate(zip(axes, chosen, strict=False)):
         picture(line[0], collection.paths.get(example.query.reference), "reference" if row == 0 else "")
         words(line[1], example.query.caption)
         picture(line[2], example.proxies[0] if example.proxies else None, "a proxy" if row == 0 else "")
@@ -110,10 +126,7 @@ def ablation(collection: Collection, count: int, dataset: str, top: int = 1):
             picture(cell, path, "\n".join(filter(None, (head, place(example, variant)))), hit)
         picture(line[-1], _target(collection, example), "target" if row == 0 else "")
     figure.suptitle(f"{dataset}: first place as parts are added")
-    remark = (
-        "Chosen: where IP-CIR ends on a target that base misses and the variants differ. ✓ a target, ✗ another image."
-    )
-    style.note(figure, remark)
+    style.note(figure, "Chosen: where IP-CIR ends on a target that base misses. ✓ a target, ✗ another image.")
     return figure
 
 
@@ -138,9 +151,7 @@ def layouts(collection: Collection, count: int, dataset: str, top: int = 3):
         described = [f"{n} {instance['description']}" for n, instance in enumerate(example.layout["instances"], 1)]
         words(line[-1], "; ".join([*described, f"scene: {example.layout['scene']}"]), width=40, size=6.5)
     if not chosen:
-        for cell in axes.flat:
-            cell.set_axis_off()
-        words(axes[0][0], "no query has both a layout and proxies")
+        _nothing(axes, "no query has both a layout and proxies")
     figure.suptitle(f"{dataset}: layouts on their proxies")
     style.note(figure, "Solid box: drawn from text. Dashed box: drawn like the reference image.")
     return figure

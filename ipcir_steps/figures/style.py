@@ -1,5 +1,6 @@
 """One look for every figure: sizes, colours that colour-blind readers and grey print can tell apart, and saving."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,8 +82,10 @@ def name_of(baseline: str) -> str:
 
 
 def note(figure, text: str) -> None:
-    """What was measured on what, below the figure."""
-    figure.supxlabel(text, fontsize=7.5, color="#444444")
+    """What was measured on what, below the figure, in lines of its width."""
+    size = 7.5
+    characters = int(72 * figure.get_figwidth() / (0.55 * size))
+    figure.supxlabel(textwrap.fill(text, characters), fontsize=size, color="#444444")
 
 
 def legend(figure, handles: Sequence, labels: Sequence[str], columns: int = 4) -> None:
