@@ -58,8 +58,10 @@ def curve(sweeps: Sequence[dict], part: str, x: str, label: str):
         axis.grid(linewidth=0.3)
         if x == "proxies":
             axis.set_xticks(xs)
-        if alone or axis is axes[0]:
+        if alone:
             axis.legend()
+    if not alone:
+        style.legend(figure, *axes[0].get_legend_handles_labels(), columns=2 * len(axes))
     axes[0].set_ylabel("percent" if alone else f"{sweeps[0]['key']}, percent")
     return figure
 
@@ -103,8 +105,8 @@ def components(sweeps: Sequence[dict]):
         axis.invert_yaxis()
         axis.set_title(f"{dataset} (n = {members[0]['queries']})")
         axis.set_xlabel(f"{members[0]['key']}, percent")
-        if most > 1 and axis is axes[0]:
-            axis.legend()
+    if most > 1:
+        style.legend(figure, *axes[0].get_legend_handles_labels(), columns=2 * len(axes))
     style.note(figure, f"● kept, ○ left out, in the order {', '.join(PARTS)}. Dashed: text alone.")
     return figure
 
