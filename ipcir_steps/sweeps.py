@@ -72,8 +72,7 @@ def _lists(world, settings, k, scale, limits):
     for rows, subset in world.groups or [(list(range(len(world.text))), None)]:
         balances = []
         for key, weights in wanted.items():
-            mix = {n: f[rows] if len(f) > 1 else f.expand(len(rows), 1) for n, f in mixes[key].items()}
-            balances.append(Balance(mix, tuple(weights)))
+            balances.append(Balance({name: factor[rows] for name, factor in mixes[key].items()}, tuple(weights)))
         exclude = None if world.exclude is None else torch.as_tensor(world.exclude)[rows]
         some = {name: part[rows] for name, part in parts.items()}
         found = scan(world.text[rows], world.gallery, balances, some, k, exclude, subset, **limits)
@@ -100,8 +99,14 @@ def _mixes(world, settings, scale):
         three = {f"proxy {count}": drawn[:, :count].mean(1), **sides}
         mixes[key] = dict(zip(three, factors(tuple(three.values()), setting.weights, scale), strict=True))
         parts |= three
-    parts = {name: part for name, part in parts.items() if part.any()}  # unchanged captions: a product of zeros
-    return parts, {key: {name: f for name, f in mix.items() if name in parts} for key, mix in mixes.items()}
+    # Where the target captions are the source captions there is no change: its product counts nothing, so any will do.
+    empty = {name: (part == 0).all(1, keepdim=True) for name, part in parts.items()}
+    parts = {name: part.masked_fill(empty[name], 1.0) for name, part in parts.items()}
+    counted = {
+        key: {name: factor.expand(len(drawn), 1).masked_fill(empty[name], 0.0) for name, factor in mix.items()}
+        for key, mix in mixes.items()
+    }
+    return parts, counted
 
 
 def interval(values: Sequence[float], draws=2000, level=0.95, seed=0) -> tuple[float, float]:

@@ -42,6 +42,24 @@ def test_each_setting_is_its_own_ranking(scale):
         assert row["metrics"]["lists"] == expected
 
 
+@pytest.mark.parametrize("scale", ["dataset", "query"])
+def test_a_query_whose_captions_do_not_change(scale):
+    """Its perturbation is zero: nothing of eq. 1, and alone it leaves the list of the text."""
+    world = _world()
+    world.perturbation[3] = 0
+    settings = [sweeps.Setting(weight=0.3), sweeps.Setting((0.0, 0.0, 1.0), weight=0.2)]
+    both, alone = (row["metrics"] for row in sweeps.sweep(world, settings, dict, 9, scale))
+    fused = fusion.robust_proxy(world.proxies, world.references, world.perturbation, scale=scale)
+    named = [
+        [f"image-{i}" for i in filled] for filled in rank(world.text, world.gallery, 9, fused, (0.3,))[0][0].tolist()
+    ]
+    assert list(both.values()) == named
+    text = rank(world.text, world.gallery, 9)[0][0].tolist()
+    assert [query for query, images in alone.items() if images == [f"image-{i}" for i in text[int(query[1:])]]] == [
+        "q3"
+    ]
+
+
 def test_seven_components():
     assert len(sweeps.COMPONENTS) == len(set(sweeps.COMPONENTS)) == 7
 
