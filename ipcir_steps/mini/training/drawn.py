@@ -115,11 +115,3 @@ def evaluate_references(built: Path, seed: int, count: int) -> dict[str, float]:
         asked = from_references(seed, count, Path(directory), True, False)
         blind = agreement_of(built, asked, generator(built, elite=False))
     return figures | {f"blind_{k}": v for k, v in blind.items()}
-
-
-def grid(built: Path, seed: int, count: int, path: Path) -> None:
-    """A picture: renders of held-out layouts in the first row, what is drawn of them below."""
-    source, columns = generator(built, elite=False), []
-    for picture, one in from_text(seed, count):
-        columns.append(np.concatenate([np.asarray(render.draw(picture)), np.asarray(source.draw(one)[0][0])]))
-    Image.fromarray(np.concatenate(columns, axis=1)).save(path)
