@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from ipcir_steps.mini import tokenizers
+from ipcir_steps.mini.render import SIZE as IMAGE_SIZE
 from ipcir_steps.proxies.checkpoints import BLOCKS, LAYER
 from ipcir_steps.proxies.elite import GlobalMapper, LocalMapper
 from ipcir_steps.proxies.migc import MIGC
 
-IMAGE_SIZE = 64  # pixels
 LATENT_SIZE = 16  # the autoencoder divides by 4
 WIDTH = 64  # of the text encoder
 LENGTH = 32  # tokens of the longest prompt; CLIP's 77 would be mostly padding here

@@ -5,6 +5,8 @@ The builders of checkpoints and the trainings share them; weights are drawn from
 
 import torch
 
+from ipcir_steps.mini.render import SIZE as IMAGE_SIZE
+
 QUERIES = 8  # visual tokens that the captioner's decoder reads
 IMAGE_TOKEN = "<image>"
 
@@ -12,8 +14,6 @@ IMAGE_TOKEN = "<image>"
 def captioner(tokenizer) -> torch.nn.Module:
     """BLIP-2 on images of 64 pixels: vision transformer with patches of 8, Q-Former with 8 queries, OPT."""
     from transformers import Blip2Config, Blip2ForConditionalGeneration, OPTConfig
-
-    from ipcir_steps.mini.models import IMAGE_SIZE
 
     size = {"hidden_size": 96, "num_attention_heads": 4, "intermediate_size": 256}
     text = OPTConfig(

@@ -14,8 +14,8 @@ import torch
 from ipcir_steps.errors import ModelError
 from ipcir_steps.files import seed as derive
 from ipcir_steps.mini import language, tokenizers
+from ipcir_steps.mini.render import SIZE as IMAGE_SIZE
 
-IMAGE_SIZE = 64  # pixels, of every image encoder but the detector's
 SHIPPED = Path(__file__).parent / "weights"  # {name}.safetensors, float16, as ``ipcir mini train`` writes them
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ipcir_steps.config import Config
 from ipcir_steps.config.generation import Proxies
