@@ -1,5 +1,6 @@
 """The mini world's Stable Diffusion, MIGC and ELITE: the parts of SD 1.5 with few channels and three levels."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -98,15 +99,19 @@ def vision() -> nn.Module:
     return CLIPVisionModel(config)
 
 
-def mapper(kind: type, network: nn.Module) -> nn.Module:
-    """One of ELITE's mappers with the key and value projections for the cross-attentions of a U-Net."""
-    result = kind(WIDTH, WIDTH, MAPPER_WIDTH)
+def projections(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The key and value projections of a U-Net's cross-attentions, by the names that ELITE's mappers give to theirs."""
     for name, module in network.named_modules():
         if name.endswith("attn2"):
             for part in ("to_k", "to_v"):
-                projection = getattr(module, part)
-                shape = projection.in_features, projection.out_features
-                result.add_module(f"{name.replace('.', '_')}_{part}", nn.Linear(*shape, bias=False))
+                yield f"{name.replace('.', '_')}_{part}", getattr(module, part)
+
+
+def mapper(kind: type, network: nn.Module) -> nn.Module:
+    """One of ELITE's mappers with the key and value projections for the cross-attentions of a U-Net."""
+    result = kind(WIDTH, WIDTH, MAPPER_WIDTH)
+    for name, projection in projections(network):
+        result.add_module(name, nn.Linear(projection.in_features, projection.out_features, bias=False))
     return result
 
 

@@ -92,11 +92,8 @@ class Network(nn.Module):
         self.elite_global = diffusion.mapper(GlobalMapper, unet)
         self.elite_local = diffusion.mapper(LocalMapper, unet)
         for mapper in (self.elite_global, self.elite_local):
-            for name, module in unet.named_modules():
-                if name.endswith("attn2"):
-                    for part in ("to_k", "to_v"):
-                        start = getattr(module, part).weight.detach()
-                        getattr(mapper, f"{name.replace('.', '_')}_{part}").weight.data.copy_(start)
+            for name, projection in diffusion.projections(unet):
+                getattr(mapper, name).weight.data.copy_(projection.weight.detach())
 
     def states(self, pixels: Tensor) -> list[Tensor]:
         output = self.vision(pixels, output_hidden_states=True)
