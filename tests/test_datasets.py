@@ -77,7 +77,7 @@ def test_folder_reads_awkward_captions(photos):
     [
         ("reference,caption\n../a.png,x\n", r"record 1: field 'reference': path '../a.png' leaves"),
         ("reference,caption\nz.png,x\n", r"'z.png' is not an image below"),
-        ("reference,caption\na.png, \n", r"record 1: field 'caption': is empty"),
+        ("reference,caption\na.png, \n", r"record 1: field 'caption': is empty. Write what"),
         ("reference,caption,id\na.png,x,7\nb.png,x,7\n", r"record 7: field 'query_id': the query id appears twice"),
         ("reference,caption,targets\na.png,x,q.png\n", r"target 'q.png' is not in the gallery"),
         ("ref,caption\na.png,x\n", r"has no column 'reference'"),

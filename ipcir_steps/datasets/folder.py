@@ -30,7 +30,9 @@ def _queries(path: Path, root: Path, files: set[str]):
     try:
         file = open(used(path), newline="", encoding="utf-8-sig")  # noqa: SIM115 (closed below)
     except FileNotFoundError:
-        raise InputError("the CSV of queries is missing", file=path) from None
+        raise InputError(
+            "the CSV of queries is missing", file=path, remedy="Write it, or set datasets.NAME.queries to where it is."
+        ) from None
     with file:
         rows = csv.DictReader(file)
         for column in ("reference", "caption"):
@@ -43,10 +45,14 @@ def _queries(path: Path, root: Path, files: set[str]):
             inside(root, reference, file=path, record=number, field="reference")
             if reference not in files:
                 raise InputError(
-                    f"{reference!r} is not an image below {root}", file=path, record=number, field="reference"
-                )
+                    f"{reference!r} is not an image below {root}", file=path, record=number, field="reference",
+                    remedy="Write its path relative to that directory.",
+                )  # fmt: skip
             if not (row["caption"] or "").strip():
-                raise InputError("is empty", file=path, record=number, field="caption")
+                raise InputError(
+                    "is empty", file=path, record=number, field="caption",
+                    remedy="Write what shall be different, or delete the line.",
+                )  # fmt: skip
             targets = [target.strip() for target in (row.get("targets") or "").split("|") if target.strip()]
             yield Query(
                 query_id=(row.get("id") or "").strip() or str(number),
