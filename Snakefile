@@ -25,7 +25,6 @@ shell.prefix(
 )
 
 
-include: "rules/mini.smk"
 include: "rules/models.smk"
 include: "rules/datasets.smk"
 include: "rules/captions.smk"
@@ -44,6 +43,7 @@ include: "rules/sensitivity.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/gallery.smk"
+include: "rules/mini_world.smk"
 
 
 onstart:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
-from ipcir_steps.audit.pictures import KEY
+from ipcir_steps.core.record_id import KEY
 
 IMAGES = Path(__file__).parent / "images"
 DATASET = "mini_test"

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.defaults import BASELINES, MINI
-from ipcir_steps.mini.training import NEEDS, TRAININGS
-from ipcir_steps import containers
-from ipcir_steps.errors import InputError
-from ipcir_steps.files import alone
+from ipcir_steps.runtime import containers
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.files import alone
 from ipcir_steps.provenance import environment
 from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
@@ -24,12 +23,6 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-# Worlds of the mini dataset: seed, queries and gallery of each val part, datasets. The last two choose lambda and test.
-WORLDS = {
-    "world": (CONFIG.seed, 40, 300, ["cirr", "circo", "fashioniq"]),
-    "val_world": (CONFIG.seed + 1, 200, 2000, ["circo"]),
-    "test_world": (CONFIG.seed + 2, 400, 4000, ["circo"]),
-}
 GENERATOR = CONFIG.proxies.generator.replace(":", ".")
 
 
@@ -68,31 +61,6 @@ def dataset_source(wildcards):
     if dataset.root.startswith(f"{MINI}/"):
         return f"{MINI}/{Path(dataset.root).relative_to(MINI).parts[0]}"
     return [dataset.queries] if dataset.queries else []
-
-
-def world_options(wildcards):
-    seed, queries, gallery, datasets = WORLDS[wildcards.world]
-    return f"--seed {seed} --queries {queries} --gallery {gallery} --datasets {' '.join(datasets)}"
-
-
-def trained_curves():
-    """The learning curve, written last, of every model that is trained anew; nothing where weights are given."""
-    if CONFIG.mini_weights != f"{MINI}/weights":
-        return []
-    return expand(f"{MINI}/weights/{{training}}.curve.jsonl", training=TRAININGS)
-
-
-def training_needs(wildcards):
-    needs = NEEDS.get(wildcards.training, ())
-    return expand(f"{MINI}/weights/{{training}}.curve.jsonl", training=needs)
-
-
-def parent_of_input(wildcards, input):
-    return Path(input[0]).parent
-
-
-def parent_of_output(wildcards, output):
-    return Path(output[0]).parent
 
 
 def model_source(source):

@@ -29,7 +29,7 @@ def chat_model(tmp_path_factory) -> Path:
     """Directory of the mini world's untrained chat model."""
     import torch
 
-    from ipcir_steps.mini.models import qwen
+    from mini_world.models import qwen
 
     directory = tmp_path_factory.mktemp("chat") / "model"
     torch.manual_seed(0)
@@ -66,7 +66,7 @@ def clip_directory(tmp_path_factory, clip_config) -> Path:
 @pytest.fixture(scope="session")
 def encoder(clip_directory):
     """The same model, loaded."""
-    from ipcir_steps.embeddings.clip import load_encoder
+    from ipcir_steps.seek.embeddings.clip import load_encoder
 
     return load_encoder(clip_directory)
 

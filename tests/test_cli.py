@@ -21,7 +21,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_error(unbuffered):
 
 
 def test_another_broken_pipe_is_told(monkeypatch):
-    from ipcir_steps import devices
+    from ipcir_steps.runtime import leases as devices
 
     def main(args):
         raise BrokenPipeError("of a server")

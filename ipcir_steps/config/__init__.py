@@ -1,13 +1,10 @@
 """The configuration: pydantic models from which the default config.yaml and its JSON schema are generated."""
 
-import argparse
 import difflib
 import json
 import re
-from pathlib import Path
 
 import pydantic
-import yaml
 
 from ipcir_steps.config.base import Count, Section
 from ipcir_steps.config.baselines import LDRE, Inversion
@@ -18,8 +15,7 @@ from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.language import Layouts, Reasoning
 from ipcir_steps.config.retrieval import Fusion, Ranking
 from ipcir_steps.config.vision import Captions, Embeddings, Masks
-from ipcir_steps.errors import InputError
-from ipcir_steps.files import write_json, write_text
+from ipcir_steps.core.errors import InputError
 
 Field = pydantic.Field
 
@@ -109,23 +105,23 @@ def load_config(values: dict, file: str = "config.yaml") -> Config:
     values = dict(values)
     for key, builtin in (("datasets", DATASETS), ("models", MODELS), ("clip", BACKBONES)):
         if isinstance(values.get(key), dict):
-            values[key] = {**_plain(builtin), **values[key]}
+            values[key] = {**plain(builtin), **values[key]}
     if isinstance(mappings := values.get("mappings"), dict):
         extended = {
-            name: {**_plain(MAPPINGS.get(name, {})), **entry} if isinstance(entry, dict) else entry
+            name: {**plain(MAPPINGS.get(name, {})), **entry} if isinstance(entry, dict) else entry
             for name, entry in mappings.items()
         }
-        values["mappings"] = {**_plain(MAPPINGS), **extended}
+        values["mappings"] = {**plain(MAPPINGS), **extended}
     try:
         return Config.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
         raise InputError(_explain(error.errors()[0]), file=file) from error
 
 
-def _plain(value):
+def plain(value):
     """Sections, and dictionaries of them, as what a user would write."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     return value.model_dump(mode="json", exclude_unset=True)
 
 
@@ -164,50 +160,3 @@ def section_json(config: Config, name: str, entry: str | None = None) -> str:
 def canonical(value) -> str:
     """JSON text that is the same for the same value."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def schema() -> dict:
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-
-
-def default_yaml() -> str:
-    """The commented default ``config.yaml``."""
-    intro = (
-        "# The default configuration, written by `ipcir config --defaults`. Change what you need; delete the rest.\n"
-    )
-    return intro + _yaml(Config(), 0)
-
-
-def _yaml(section: Section, depth: int) -> str:
-    lines, pad = [], "  " * depth
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, Section):
-            lines += [f"\n{pad}# {field.description}", f"{pad}{name}:", _yaml(value, depth + 1)]
-        elif isinstance(value, dict):
-            lines += [f"\n{pad}# {field.description}", f"{pad}{name}:"]
-            if not value:
-                lines[-1] += " {}"
-            for key, entry in value.items():
-                text = yaml.safe_dump(_plain(entry), sort_keys=False, width=200)
-                lines += [f"{pad}  {key}:", *(f"{pad}    {line}" for line in text.splitlines())]
-        else:
-            value = list(value) if isinstance(value, tuple) else value
-            text = yaml.safe_dump(value, default_flow_style=True, width=200).removesuffix("\n").removesuffix("\n...")
-            lines.append(f"{pad}{name}: {text}  # {field.description}")
-    return "\n".join(lines) + ("\n" if depth == 0 else "")
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", type=Path, help="validate a config.yaml")
-    parser.add_argument("--defaults", type=Path, help="write the commented default config.yaml here")
-    parser.add_argument("--schema", type=Path, help="write the JSON schema here")
-
-
-def main(args: argparse.Namespace) -> None:
-    if args.check:
-        load_config(yaml.safe_load(args.check.read_text(encoding="utf-8")) or {}, str(args.check))
-    if args.defaults:
-        write_text(args.defaults, default_yaml())
-    if args.schema:
-        write_json(args.schema, schema())

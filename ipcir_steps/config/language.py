@@ -1,4 +1,4 @@
-"""Settings of the rooms that a language model works in."""
+"""Settings of the steps that a language model works in."""
 
 from typing import Literal
 

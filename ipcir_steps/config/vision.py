@@ -1,4 +1,4 @@
-"""Settings of the rooms that look at images."""
+"""Settings of the steps that look at images."""
 
 from typing import Literal
 

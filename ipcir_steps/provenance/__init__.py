@@ -11,11 +11,10 @@ import logging
 import os
 from pathlib import Path
 
-log = logging.getLogger("provenance")
+from ipcir_steps.core import record_id
+from ipcir_steps.steps import Step
 
-# Rooms whose output is no result, or which read records themselves.
-UNRECORDED = {"config", "audit", "crate", "doctor", "plan", "containers", "devices"}
-_current: str | None = None
+log = logging.getLogger("provenance")
 
 
 def directory() -> Path | None:
@@ -24,35 +23,25 @@ def directory() -> Path | None:
     return Path(name) if name else None
 
 
-def record_id() -> str | None:
-    """The id of the record that the running step will leave; None outside a recorded step.
-
-    It depends on room, parameters, inputs and code, not on times or machines: pictures carry it and stay reproducible.
-    """
-    return _current
-
-
-def start(room: str, argv: list[str], args: argparse.Namespace):
+def start(step: Step, argv: list[str], args: argparse.Namespace):
     """Begin a record: digests of the inputs, before anything is made. None where nothing is to be recorded."""
-    global _current
     root = directory()
-    if root is None or room in UNRECORDED:
+    if root is None or not step.recorded:
         return None
     from ipcir_steps.provenance.record import Recording
 
     try:
-        recording = Recording(root, room, argv, args)
+        recording = Recording(root, step.name, argv, args)
     except OSError as error:
         log.warning("no record will be written: %s", error)
         return None
-    _current = recording.id
+    record_id.begin(recording.id)
     return recording
 
 
 def finish(recording) -> None:
-    """Write the record. A record that cannot be written is told and does not spoil finished work."""
-    global _current
-    _current = None
+    """Write the record. A record that cannot be written is logged; finished work is kept."""
+    record_id.begin(None)
     if recording is None:
         return
     try:

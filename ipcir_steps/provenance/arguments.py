@@ -4,36 +4,36 @@ import argparse
 import json
 from pathlib import Path
 
-from ipcir_steps.files import read_jsonl
+from ipcir_steps.core.files import read_jsonl
 
 # Arguments that name what is made, and those that are neither read nor made as such. Every other path is an input.
 OUTPUTS = {"output", "output_dir", "subset_output", "svg", "png", "markdown", "csv", "latex"}
 OUTPUTS_OF = {"gather": {"failures"}, "proxies": {"images"}}
 NEITHER = {"cache", "root", "directory", "show", "check", "proxy_images", "benchmarks", "records", "work"}
-# Rooms that read every image of the lists they are given; the others note what they open.
+# Steps that read every image of the lists they are given; the others note what they open.
 READERS = {"captions", "masks", "proxies", "embeddings", "datasets"}
 ROLES = ("input", "output", "neither")
 
 
-def role(room: str, name: str) -> str:
+def role(step: str, name: str) -> str:
     """The role of a path argument.
 
     >>> role("gather", "failures"), role("results", "failures"), role("masks", "cache")
     ('output', 'input', 'neither')
     """
-    if name in OUTPUTS or name in OUTPUTS_OF.get(room, ()):
+    if name in OUTPUTS or name in OUTPUTS_OF.get(step, ()):
         return "output"
     return "neither" if name in NEITHER else "input"
 
 
-def paths(room: str, args: argparse.Namespace, wanted: str) -> list[tuple[str, Path]]:
+def paths(step: str, args: argparse.Namespace, wanted: str) -> list[tuple[str, Path]]:
     """(argument, path) of every path argument in that role, in the order of the arguments."""
     found = []
     for name, value in vars(args).items():
-        if room == "mini" and args.command == "train" and name == "weights":
+        if step == "mini" and args.command == "train" and name == "weights":
             continue  # read and written by each training in turn: their records name the files
         values = value if isinstance(value, list | tuple) else [value]
-        found += [(name, path) for path in values if isinstance(path, Path) and role(room, name) == wanted]
+        found += [(name, path) for path in values if isinstance(path, Path) and role(step, name) == wanted]
     return found
 
 
@@ -42,7 +42,7 @@ def parameters(args: argparse.Namespace) -> dict:
     values = {}
     for name, value in vars(args).items():
         several = value if isinstance(value, list | tuple) else [value]
-        if name == "room" or value is None or any(isinstance(entry, Path) for entry in several):
+        if name == "step" or value is None or any(isinstance(entry, Path) for entry in several):
             continue
         values[name] = _settings(value) if name == "settings" else value
     if isinstance(root := getattr(args, "root", None), Path):
@@ -57,11 +57,11 @@ def _settings(text: str):
         return text
 
 
-def images(room: str, args: argparse.Namespace) -> tuple[Path, list[str]] | None:
+def images(step: str, args: argparse.Namespace) -> tuple[Path, list[str]] | None:
     """The directory and the relative paths of the images that a step reads, from the lists it is given."""
-    if room not in READERS:
+    if step not in READERS:
         return None
-    if room == "embeddings" and getattr(args, "kind", None) == "proxies":
+    if step == "embeddings" and getattr(args, "kind", None) == "proxies":
         return args.images, drawn(args.index)
     root = getattr(args, "root", None)
     lists = [path for name in ("references", "images") if isinstance(path := getattr(args, name, None), Path)]

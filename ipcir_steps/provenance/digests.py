@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ipcir_steps.files import digest, sha256
+from ipcir_steps.core.files import digest, sha256
 
 # A file that was written this short a time before it was hashed can change again under the same time stamp.
 RACY_NS = 10_000_000

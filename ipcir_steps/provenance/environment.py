@@ -13,8 +13,10 @@ from pathlib import Path
 import ipcir_steps
 from ipcir_steps.provenance import run
 from ipcir_steps.provenance.digests import Digests
+from ipcir_steps.steps import STEPS
 
 PACKAGE = Path(ipcir_steps.__file__).parent
+ROOT = PACKAGE.parent  # what ``package:…`` in a record is relative to
 SHIPPED = {".py", ".json", ".yaml", ".csv", ".txt", ".md", ".jinja", ".html", ".css", ".js"}
 # Module and distribution of what can change a result.
 SOFTWARE = {
@@ -27,13 +29,19 @@ SOFTWARE = {
 
 
 @functools.cache
-def code_digest() -> str:
-    """sha256 of the package's files, by relative path: the same in a checkout, an installation and an image."""
+def code_digest(step: str) -> str:
+    """sha256 of the files of the package that a step is in, by relative path.
+
+    It is the same in a checkout, an installation and an image. The mini world is a package of its own, so that a change
+    of its training changes no figure's record.
+    """
+    packages = {"ipcir_steps", STEPS[step].module.partition(".")[0]}
     sums = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*")):
-        if path.suffix in SHIPPED and "__pycache__" not in path.parts:
-            sums.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-            sums.update(hashlib.sha256(path.read_bytes()).digest())
+    for package in sorted(packages):
+        for path in sorted((ROOT / package).rglob("*")):
+            if path.suffix in SHIPPED and "__pycache__" not in path.parts:
+                sums.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
+                sums.update(hashlib.sha256(path.read_bytes()).digest())
     return sums.hexdigest()
 
 
@@ -52,10 +60,10 @@ def revision(directory: Path = PACKAGE) -> tuple[str | None, bool | None]:
     return commit, bool(ask("status", "--porcelain", "--untracked-files=no"))
 
 
-def code() -> dict:
+def code(step: str) -> dict:
     told = run()
     commit, dirty = (told["revision"], told["dirty"]) if told.get("revision") else revision()
-    return {"version": ipcir_steps.__version__, "digest": code_digest(), "revision": commit, "dirty": dirty}
+    return {"version": ipcir_steps.__version__, "digest": code_digest(step), "revision": commit, "dirty": dirty}
 
 
 def software() -> dict:

@@ -10,27 +10,27 @@ import sys
 import time
 from pathlib import Path
 
-from ipcir_steps import files
-from ipcir_steps.files import digest, read_json
+from ipcir_steps.core import files
+from ipcir_steps.core.files import digest, read_json
 from ipcir_steps.provenance import arguments, environment, run
 from ipcir_steps.provenance.digests import Digests, shown, write
 
 
 class Recording:
-    """A step under way. ``id``: digest of room, parameters, inputs and code."""
+    """A step under way. ``id``: digest of step, parameters, inputs and code."""
 
-    def __init__(self, root: Path, room: str, argv: list[str], args: argparse.Namespace):
+    def __init__(self, root: Path, step: str, argv: list[str], args: argparse.Namespace):
         self._begun, self._work = time.time(), time.perf_counter()
-        self.root, self.room, self.argv, self.args = root, room, argv, args
+        self.root, self.step, self.argv, self.args = root, step, argv, args
         self.digests = Digests(root / "digests")
         self.inputs, self.models = [], []
-        for name, path in arguments.paths(room, args, "input"):
+        for name, path in arguments.paths(step, args, "input"):
             self._add(name, path)
-        if (images := arguments.images(room, args)) is not None:
+        if (images := arguments.images(step, args)) is not None:
             self._add("images", *images)
         self.parameters = arguments.parameters(args)
         told = [[entry["argument"], entry["path"], entry["sha256"]] for entry in self.inputs]
-        self.id = digest([room, self.parameters, told, environment.code_digest()])
+        self.id = digest([step, self.parameters, told, environment.code_digest(step)])
         files.READ.clear()
         files.WRITTEN.clear()
         self._work = time.perf_counter() - self._work
@@ -64,14 +64,14 @@ class Recording:
         record = {
             "id": self.id,
             "rule": os.environ.get("IPCIR_RULE"),
-            "room": self.room,
+            "step": self.step,
             "command": shlex.join(["ipcir", *self.argv]),
             "parameters": self.parameters,
             "seed": self.parameters.get("seed"),
             "inputs": [self._stored(entry) for entry in self.inputs],
             "models": self.models,
             "outputs": [self._stored(entry) for entry in outputs],
-            "code": environment.code(),
+            "code": environment.code(self.step),
             "configuration": {name: told[name] for name in ("configfiles", "overrides") if name in told},
             "software": environment.software(),
             "container": environment.container(self.digests),
@@ -92,15 +92,15 @@ class Recording:
     def _outputs(self) -> list[dict]:
         """What was written, whole directories and images taken over from a killed run included."""
         found, trees = {}, []
-        for name, path in arguments.paths(self.room, self.args, "output"):
-            if self.room == "proxies" and name == "images":
+        for name, path in arguments.paths(self.step, self.args, "output"):
+            if self.step == "proxies" and name == "images":
                 trees.append(self.digests.tree(path, arguments.drawn(self.args.output)))
             elif path.is_file():
                 found[shown(path)] = path
-            elif path.is_dir() and self.room in ("mini", "gallery"):
+            elif path.is_dir() and self.step in ("mini", "gallery"):
                 trees.append(self.digests.tree(path))
         inside = [Path(tree["path"]).absolute() for tree in trees if tree]
-        skipped = [*inside, *(p.absolute() for _, p in arguments.paths(self.room, self.args, "neither"))]
+        skipped = [*inside, *(p.absolute() for _, p in arguments.paths(self.step, self.args, "neither"))]
         for path in map(Path.absolute, files.WRITTEN):
             covered = any(path.is_relative_to(directory) for directory in skipped)
             if path.is_file() and not path.name.startswith(".") and not covered:
@@ -110,7 +110,7 @@ class Recording:
     def _late_inputs(self, outputs: list[dict]) -> None:
         """Files that are known only now: annotations, prompts, images of a dataset, weights of a model."""
         known = {entry["path"] for entry in [*self.inputs, *outputs]}
-        roots = [path.absolute() for _, path in arguments.paths(self.room, self.args, "neither")]
+        roots = [path.absolute() for _, path in arguments.paths(self.step, self.args, "neither")]
         below: dict[Path, list[str]] = {}
         for path in files.READ:
             covered = shown(path) in known or path.absolute().is_relative_to(environment.PACKAGE)
@@ -127,16 +127,16 @@ class Recording:
         settings = self.parameters.get("settings")
         if isinstance(settings, dict) and settings.get("base_config"):
             self._add("base_config", Path(settings["base_config"]))
-        if self.room == "datasets" and isinstance(settings, dict):
+        if self.step == "datasets" and isinstance(settings, dict):
             lists = [self.args.output / f"{name}.jsonl" for name in ("gallery", "references")]
             listed = argparse.Namespace(root=Path(settings["root"]), references=lists[0], images=lists[1])
-            self._add("images", *arguments.images(self.room, listed))
+            self._add("images", *arguments.images(self.step, listed))
         untrained = self.parameters.get("untrained") or self.parameters.get("command") != "models"
-        if self.room == "mini" and not untrained and not self.args.weights:
-            shipped = self.digests.tree(environment.PACKAGE / "mini/weights") or {}
+        if self.step == "mini" and not untrained and not self.args.weights:
+            shipped = self.digests.tree(environment.ROOT / "mini_world/weights") or {}
             # Inside an image the package lies elsewhere than where the audit runs.
-            self.inputs += [{"argument": "weights", **shipped, "path": "package:mini/weights"}] if shipped else []
-        if self.room == "models":
+            self.inputs += [{"argument": "weights", **shipped, "path": "package:mini_world/weights"}] if shipped else []
+        if self.step == "models":
             made = read_json(self.args.output)
             entry = {"argument": "source", "path": shown(made["path"]), "sha256": digest(made["files"])}
             if Path(made["path"]).is_file():

@@ -83,7 +83,7 @@ class Workspace:
 
     def seen(self) -> list[dict[str, str]]:
         lines = (self.directory / "seen.txt").read_text().splitlines()
-        return [dict(zip(("room", "partition", "devices"), line.split("|"), strict=True)) for line in lines]
+        return [dict(zip(("step", "partition", "devices"), line.split("|"), strict=True)) for line in lines]
 
 
 @pytest.fixture(scope="session", autouse=True)

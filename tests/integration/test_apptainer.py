@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ipcir_steps import containers, devices
 from ipcir_steps.cli import main
+from ipcir_steps.runtime import containers
+from ipcir_steps.runtime import leases as devices
 
 ROOT = Path(__file__).parents[2]
 IMAGES = Path(os.environ.get("IPCIR_IMAGES", ROOT / "containers"))

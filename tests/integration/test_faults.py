@@ -149,7 +149,7 @@ def test_out_of_memory_stops_with_a_remedy(undisturbed):
 import resource, sys
 import torch
 from ipcir_steps import cli
-from ipcir_steps.embeddings import steps
+from ipcir_steps.seek.embeddings import steps
 def hungry(batch):
     return torch.zeros(1 << 44)
 steps.load_encoder = lambda *a: type("E", (), {"identity": {}, "dims": 4, "texts": staticmethod(hungry)})()

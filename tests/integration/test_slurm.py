@@ -46,10 +46,10 @@ def test_same_bytes_and_one_device_per_job(slurm, make_workspace, undisturbed, t
     workspace = make_workspace(tmp_path / "work", shards=3)
     run(workspace, "slurm")
     assert workspace.results() == undisturbed.results()
-    jobs = [entry for entry in workspace.seen() if entry["room"] != "devices"]
-    assert {entry["room"] for entry in jobs} > MODELS
+    jobs = [entry for entry in workspace.seen() if entry["step"] != "devices"]
+    assert {entry["step"] for entry in jobs} > MODELS
     for entry in jobs:
-        if entry["room"] in MODELS:
+        if entry["step"] in MODELS:
             assert entry["partition"] == "gpu" and entry["devices"] in ("0", "1"), entry
         else:
             assert entry["partition"] == "cpu" and not entry["devices"], entry
@@ -61,7 +61,7 @@ def test_devices_are_asked_for_by_gres_as_well(slurm, make_workspace, undisturbe
     workspace = make_workspace(tmp_path / "work")
     run(workspace, "slurm-gres", target=GPU_STEP)
     assert same(workspace, undisturbed, GPU_STEP)
-    [job] = [entry for entry in workspace.seen() if entry["room"] == "embeddings"]
+    [job] = [entry for entry in workspace.seen() if entry["step"] == "embeddings"]
     assert job["partition"] == "gpu" and job["devices"] in ("0", "1")
 
 

@@ -1,0 +1,54 @@
+"""FashionIQ (Wu et al., CVPR 2021): ``captions/cap.{category}.{split}.json`` and ``image_splits``."""
+
+from pathlib import Path
+
+from ipcir_steps.benchmarks.annotations import need, read_annotations
+from ipcir_steps.config.data import Dataset
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.records import Image, Query
+
+SOURCE = "https://github.com/XiaoxiaoGuo/fashion-iq (annotations and image addresses)"
+CATEGORIES = ("dress", "shirt", "toptee")
+
+
+def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
+    """Queries (id = category-number) of the categories present, and the union of their galleries.
+
+    An image that belongs to several categories appears once, with all of them.
+    """
+    root = Path(settings.root)
+    present = [c for c in CATEGORIES if (root / f"captions/cap.{c}.{split}.json").is_file()]
+    if not present:
+        read_annotations(root, f"captions/cap.dress.{split}.json", SOURCE)
+    queries, members = [], {}
+    for category in present:
+        captions = f"captions/cap.{category}.{split}.json"
+        for number, record in enumerate(read_annotations(root, captions, SOURCE)):
+            queries.append(_query(record, category, root / captions, number))
+        for name in read_annotations(root, f"image_splits/split.{category}.{split}.json", SOURCE):
+            members.setdefault(name, []).append(category)
+    gallery = [Image(name, _path(root, name), categories=tuple(kinds)) for name, kinds in members.items()]
+    return queries, gallery
+
+
+def _path(root: Path, name: str) -> str:
+    """FashionIQ images circulate as .png and as .jpg, in ``images`` or ``image_data``."""
+    for folder in ("images", "image_data"):
+        for suffix in (".png", ".jpg"):
+            if (root / folder / f"{name}{suffix}").is_file():
+                return f"{folder}/{name}{suffix}"
+    return f"images/{name}.png"
+
+
+def _query(record: dict, category: str, path: Path, number: int) -> Query:
+    captions = need(record, "captions", list, path, number)
+    if not captions or not all(isinstance(caption, str) for caption in captions):
+        raise InputError("must be a list of texts", file=path, record=number, field="captions")
+    target = record.get("target")
+    return Query(
+        query_id=f"{category}-{number}",
+        reference=need(record, "candidate", str, path, number),
+        captions=tuple(captions),
+        targets=None if target is None else (target,),
+        category=category,
+    )

@@ -1,0 +1,62 @@
+"""Any directory of images, with a CSV of queries: ``reference,caption[,targets][,id]``."""
+
+import csv
+from pathlib import Path
+
+from ipcir_steps.config.data import Dataset
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.files import inside, used
+from ipcir_steps.core.records import Image, Query
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
+    """Queries from the CSV (targets separated by ``|``; id defaults to the row number), gallery from the files.
+
+    Images are named by their path below the root. Files of other kinds are ignored.
+    """
+    root = Path(settings.root)
+    if not root.is_dir():
+        raise InputError("the image directory is missing", file=root, remedy="Correct the dataset's root.")
+    files = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    gallery = [Image(name, name) for name in files]
+    if settings.queries is None:
+        raise InputError("needs a CSV of queries", file=root, field="queries", remedy="Set it for the dataset.")
+    return list(_queries(Path(settings.queries), root, {*files})), gallery
+
+
+def _queries(path: Path, root: Path, files: set[str]):
+    try:
+        file = open(used(path), newline="", encoding="utf-8-sig")  # noqa: SIM115 (closed below)
+    except FileNotFoundError:
+        raise InputError(
+            "the CSV of queries is missing", file=path, remedy="Write it, or set datasets.NAME.queries to where it is."
+        ) from None
+    with file:
+        rows = csv.DictReader(file)
+        for column in ("reference", "caption"):
+            if column not in (rows.fieldnames or ()):
+                raise InputError(
+                    f"has no column '{column}'", file=path, remedy="Columns: reference,caption,targets,id."
+                )
+        for number, row in enumerate(rows, 1):
+            reference = (row["reference"] or "").strip()
+            inside(root, reference, file=path, record=number, field="reference")
+            if reference not in files:
+                raise InputError(
+                    f"{reference!r} is not an image below {root}", file=path, record=number, field="reference",
+                    remedy="Write its path relative to that directory.",
+                )  # fmt: skip
+            if not (row["caption"] or "").strip():
+                raise InputError(
+                    "is empty", file=path, record=number, field="caption",
+                    remedy="Write what shall be different, or delete the line.",
+                )  # fmt: skip
+            targets = [target.strip() for target in (row.get("targets") or "").split("|") if target.strip()]
+            yield Query(
+                query_id=(row.get("id") or "").strip() or str(number),
+                reference=reference,
+                captions=((row["caption"] or "").strip(),),
+                targets=tuple(targets) or None,
+            )

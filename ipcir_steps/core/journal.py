@@ -1,0 +1,177 @@
+"""Long steps append one checksummed line per finished record, and continue there after a kill.
+
+The lines of a finished output stay beside it, hidden: when the output is lost or damaged, or a few of its inputs
+change, only what is not there any more is done again.
+"""
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from ipcir_steps.core.errors import InputError, StepFailure
+from ipcir_steps.core.files import digest, dumps, open_part, unwritable, write_jsonl
+from ipcir_steps.core.progress import Progress
+
+
+class Journal:
+    """Records of an unfinished output in ``{output}.part``; of a finished one in ``.{output}.journal``.
+
+    Each line is ``crc32 json``: first the digest of ``context`` (settings, model digests, …), then one pair
+    ``[digest of what the record was made from, record]`` per record. On opening, lines up to the first damaged one
+    are taken over and the rest is cut off; records of another context are not. Of a finished output's journal, recorded
+    failures are not taken over: they are tried again.
+    """
+
+    def __init__(self, output: str | Path, key: str, context: dict | None = None):
+        self.output, self.key = Path(output), key
+        self.path, self.kept = paths(output)
+        self.records: dict[str, dict] = {}
+        self.content: dict[str, str | None] = {}
+        first = {"context": digest(context or {})}
+        self._file = open_part(self.path)
+        size = self._take_over(self._file, first)
+        self._file.truncate(size)
+        self._file.seek(size)
+        if size:
+            return
+        self._write(first)
+        if self.kept.exists():
+            with open(self.kept, "rb") as kept:
+                self._take_over(kept, first)
+            self.records = {key: record for key, record in self.records.items() if "failure" not in record}
+            for key, record in self.records.items():
+                self._write([self.content[key], record])
+
+    def _take_over(self, file: BinaryIO, first: dict) -> int:
+        """Read the intact records; return how many bytes they take, 0 when they are of another context."""
+        size = 0
+        for line, end in read_lines(file):
+            if not size and line != first:
+                return 0
+            if size and isinstance(line, list):
+                content, record = line
+                self.records[record[self.key]], self.content[record[self.key]] = record, content
+            size = end
+        return size
+
+    def _write(self, line) -> None:
+        text = dumps(line).encode()
+        try:
+            self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    def append(self, record: dict, content: str | None = None) -> None:
+        self._write([content, record])
+        self.records[record[self.key]], self.content[record[self.key]] = record, content
+
+    def finish(self, keys: Iterable[str], counts: dict | None = None, keep: bool = True) -> None:
+        """Write the output in the order of ``keys``; keep the journal for later, or remove it.
+
+        counts: what this run did, {"done", "failed", "reused"}; for estimates of later runs.
+        """
+        self._write(counts or {})
+        os.fsync(self._file.fileno())
+        write_jsonl(self.output, (self.records[key] for key in keys))
+        self.path.replace(self.kept)
+        if not keep:
+            self.kept.unlink()
+        self.close()
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+        except OSError as error:  # what is still buffered does not fit on the disk
+            raise unwritable(self.path, error) from error
+
+
+def paths(output: str | Path) -> tuple[Path, Path]:
+    """The journal of an unfinished and of a finished ``output``."""
+    output = Path(output)
+    return output.with_name(output.name + ".part"), output.with_name(f".{output.name}.journal")
+
+
+def read_lines(file: BinaryIO) -> Iterator[tuple[dict | list, int]]:
+    """(value, offset of its end) of each line up to the first damaged one."""
+    end = 0
+    for line in file:
+        checksum, _, text = line.partition(b" ")
+        if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
+            return
+        end += len(line)
+        yield json.loads(text), end
+
+
+def run_journaled(
+    items: Sequence,
+    work: Callable[[list], Iterable[dict | StepFailure]],
+    *,
+    output: str | Path,
+    key: str,
+    key_of: Callable[[object], str],
+    context: dict,
+    title: str,
+    content_of: Callable[[object], object] = lambda item: None,
+    batch_size: int = 1,
+    reusable: Callable[[dict], bool] = lambda record: True,
+    note: Callable[[], dict] = dict,
+    keep: bool = True,
+) -> dict:
+    """Process ``items`` in batches, one durable record each; return ``{"done": …, "failed": …, "reused": …}``.
+
+    ``work(batch)`` returns, in the order of the batch, a record (without the key) or a StepFailure, which
+    is recorded as ``{key: …, "failure": reason}``. Any other exception stops the step; what is done stays.
+    ``content_of(item)`` is what its record depends on beside the context (a JSON value): when it changes, the record is
+    made again.
+    ``reusable(record)`` says whether a journaled record still holds, for steps with files beside their output.
+    ``note()`` gives figures to show at the end of the progress bar. ``keep``: see :meth:`Journal.finish`.
+    """
+    journal = Journal(output, key, context)
+    keys = [key_of(item) for item in items]
+    contents = {key: digest(content_of(item)) for key, item in zip(keys, items, strict=True)}
+    journal.records = {
+        k: record for k, record in journal.records.items() if contents.get(k) == journal.content[k] and reusable(record)
+    }
+    waiting = [item for item in items if key_of(item) not in journal.records]
+    reused = len(items) - len(waiting)
+    failed = sum("failure" in journal.records[k] for k in keys if k in journal.records)
+    try:
+        with Progress(title, total=len(items), done=reused, failed=failed) as progress:
+            for batch in batches(waiting, batch_size):
+                for item, result in zip(batch, work(batch), strict=True):
+                    failure = isinstance(result, StepFailure)
+                    record = {key: key_of(item), **({"failure": str(result)} if failure else result)}
+                    journal.append(record, contents[record[key]])
+                    progress.advance(failed=failure, **note())
+            failed = progress.failed
+        counts = {"done": len(items) - failed, "failed": failed, "reused": reused}
+        journal.finish(keys, counts, keep)
+    finally:
+        journal.close()
+    return counts
+
+
+def batches(items: Sequence, size: int) -> Iterator[list]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def shard(items: Sequence, spec: str) -> list:
+    """The contiguous part ``"i/n"`` (0-based) of ``items``; the parts of all i together are ``items``.
+
+    Raises InputError when ``spec`` is anything else.
+
+    >>> [shard("abcdefg", f"{i}/3") for i in range(3)]
+    [['a', 'b'], ['c', 'd'], ['e', 'f', 'g']]
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", spec, re.ASCII)
+    if not found or int(found[1]) >= int(found[2]):
+        remedy = "Use i/n with i from 0 to n - 1, such as 0/2 and 1/2 for two shards."
+        raise InputError(f"{spec!r} is not a shard", field="--shard", remedy=remedy)
+    index, count = int(found[1]), int(found[2])
+    return list(items[len(items) * index // count : len(items) * (index + 1) // count])

@@ -1,0 +1,93 @@
+"""The records that steps hand to each other."""
+
+import dataclasses
+from pathlib import Path
+
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.files import read_jsonl, write_jsonl
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """One composed query: a reference image plus one (FashionIQ: two) relative captions.
+
+    targets: names of the right images, the annotated target first; None when hidden (test splits).
+    group: CIRR image-set members without the reference, in the annotated order.
+    category: FashionIQ garment type. aspects: CIRCO semantic aspects.
+    """
+
+    query_id: str
+    reference: str
+    captions: tuple[str, ...]
+    targets: tuple[str, ...] | None = None
+    group: tuple[str, ...] | None = None
+    category: str | None = None
+    aspects: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for field in ("captions", "targets", "group", "aspects"):
+            value = getattr(self, field)
+            if value is not None:
+                object.__setattr__(self, field, tuple(value))
+
+    @property
+    def caption(self) -> str:
+        """The relative captions as one sentence, FashionIQ's two joined with "and"."""
+        return " and ".join(self.captions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """One image of a dataset. path is relative to the dataset root; sizes are pixels, None when absent.
+
+    categories: the FashionIQ galleries it belongs to; empty elsewhere.
+    """
+
+    name: str
+    path: str
+    width: int | None = None
+    height: int | None = None
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "categories", tuple(self.categories))
+
+
+def as_dict(record) -> dict:
+    """Field values without the unset ones, tuples as lists."""
+    values = dataclasses.asdict(record)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None and v != ()}
+
+
+def write_records(path: str | Path, records) -> None:
+    write_jsonl(path, map(as_dict, records))
+
+
+def read_queries(path: str | Path) -> list[Query]:
+    """Raises InputError naming the line of a malformed or duplicate query."""
+    return _read(path, Query, "query_id")
+
+
+def read_images(path: str | Path) -> list[Image]:
+    """Raises InputError naming the line of a malformed or duplicate image."""
+    return _read(path, Image, "name")
+
+
+def read_captions(path) -> dict[str, list[str]]:
+    """{query id: captions} of a captions file."""
+    return {record["query_id"]: record["captions"] for record in read_jsonl(path) if "captions" in record}
+
+
+def _read(path, kind, key):
+    records, seen = [], set()
+    for number, values in enumerate(read_jsonl(path), 1):
+        try:
+            record = kind(**values)
+        except TypeError as error:
+            raise InputError(str(error).replace("__init__() ", ""), file=path, record=number) from error
+        name = getattr(record, key)
+        if name in seen:
+            raise InputError(f"{name!r} appears twice", file=path, record=number, field=key)
+        seen.add(name)
+        records.append(record)
+    return records

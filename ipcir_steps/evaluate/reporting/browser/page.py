@@ -1,0 +1,122 @@
+"""The page of queries: small pictures, one JSON of all queries, one HTML file with its style and script inside."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ipcir_steps.core import record_id
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.files import atomic, used, write_text
+from ipcir_steps.evaluate.reporting.examples import Collection, Example
+
+HERE = Path(__file__).parent
+SHOWN = 10  # places of each list
+LISTS = ("base", "rp_bm")
+
+
+def write_page(directory: Path, collection: Collection, dataset: str, most: int, pixels: int) -> None:
+    """Write ``directory/index.html`` and ``directory/pictures/``; what was there before is replaced.
+
+    most: queries on the page, evenly spread over all when there are more. pixels: longest side of a picture.
+    """
+    chosen = spread(collection.examples, most)
+    pictures = Pictures(directory / "pictures", pixels)
+    if directory.exists():
+        shutil.rmtree(directory)
+    queries = [entry(example, collection, pictures) for example in chosen]
+    data = {
+        "dataset": dataset,
+        "total": len(collection.examples),
+        "key": record_id.KEY,
+        "record": record_id.current(),
+        "queries": queries,
+    }
+    write_text(directory / "index.html", html(data))
+
+
+def spread(examples: Sequence[Example], most: int) -> list[Example]:
+    """At most ``most`` examples, evenly spread, in order.
+
+    >>> spread([0, 1, 2, 3, 4], 2)
+    [0, 2]
+    """
+    count = min(len(examples), most)
+    return [examples[len(examples) * number // count] for number in range(count)] if count else []
+
+
+def entry(example: Example, collection: Collection, pictures: "Pictures") -> dict:
+    """What the page knows of one query. Places are [picture, name, whether it is a target]."""
+    query = example.query
+    targets = list(query.targets or ())
+    gain = example.gain()
+    failed = example.failure is not None
+    lists = {}
+    for variant in LISTS:
+        names = example.lists.get(variant, ())[:SHOWN]
+        lists[variant] = [[pictures.add(collection.paths.get(name)), name, name in targets] for name in names]
+    return {
+        "id": query.query_id,
+        "caption": query.caption,
+        "category": query.category,
+        "reference": [pictures.add(collection.paths.get(query.reference)), query.reference],
+        "targets": [[pictures.add(collection.paths.get(name)), name] for name in targets[:SHOWN]],
+        "source": list(example.source_captions),
+        "target": list(example.target_captions),
+        "layout": example.layout and {name: example.layout[name] for name in ("scene", "instances")},
+        "proxies": [pictures.add(path) for path in example.proxies],
+        "ranks": {variant: example.rank(variant) for variant in LISTS},
+        "state": "failed" if failed else "won" if gain > 0 else "lost" if gain < 0 else "same",
+        "failure": example.failure,
+        "lists": lists,
+    }
+
+
+class Pictures:
+    """Small copies, each made once. A picture that cannot be had is None."""
+
+    def __init__(self, directory: Path, pixels: int):
+        self.directory, self.pixels = directory, pixels
+        self._names: dict[Path, str | None] = {}
+
+    def add(self, path: Path | None) -> str | None:
+        """Path of the copy relative to the page."""
+        if path is None:
+            return None
+        if path not in self._names:
+            self._names[path] = self._copy(path)
+        return self._names[path]
+
+    def _copy(self, path: Path) -> str | None:
+        from ipcir_steps.core.images import open_rgb
+
+        try:
+            image = open_rgb(used(path))
+        except InputError:
+            return None
+        # Small pictures stay exact, photographs become JPEG.
+        suffix = ".png" if max(image.size) <= self.pixels else ".jpg"
+        name = hashlib.sha256(str(path).encode()).hexdigest()[:16] + suffix
+        image.thumbnail((self.pixels, self.pixels))
+        with atomic(self.directory / name) as temporary:
+            if suffix == ".png":
+                image.save(temporary, format="PNG")
+            else:
+                image.save(temporary, format="JPEG", quality=82)
+        return f"pictures/{name}"
+
+
+def html(data: dict) -> str:
+    """One document. The data cannot close its element: every "<" in it is escaped."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    page = (HERE / "page.html").read_text(encoding="utf-8")
+    title = data["dataset"].replace("&", "&amp;").replace("<", "&lt;")
+    parts = {"title": title, "style": _own("page.css"), "script": _own("page.js"), "data": text}
+    for name, value in parts.items():  # the data last: nothing in it is taken for a field
+        page = page.replace(f"[[{name}]]", value)
+    return page
+
+
+def _own(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,108 @@
+"""What a run costs: wall, processor and GPU time of each step (the paper's stated limitation)."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.files import read_json, used
+from ipcir_steps.evaluate.reporting.figures import style
+
+# Steps in the order of the pipeline, and how their benchmark files are recognised below the dataset's split.
+STEPS = (
+    "datasets",
+    "captions",
+    "reasoning",
+    "layouts",
+    "masks",
+    "proxies",
+    "embeddings",
+    "baselines",
+    "fusion",
+    "ranking",
+)
+EMBEDDINGS = {"gallery", "references", "source_captions", "target_captions", "proxies"}
+
+
+def step_of(parts: tuple[str, ...]) -> str | None:
+    """The step of a benchmark file, from its path below benchmarks/results/{dataset}/{split}/ without suffix.
+
+    >>> step_of(("captions", "0")), step_of(("ViT-L-14", "gallery")), step_of(("ViT-L-14", "ldre", "ranking"))
+    ('captions', 'embeddings', 'ranking')
+    """
+    if parts[0] in STEPS[:6]:
+        return parts[0]
+    if len(parts) == 2 and parts[1] in EMBEDDINGS:
+        return "embeddings"
+    if len(parts) == 3:
+        return {"baseline": "baselines", "ranking": "ranking"}.get(parts[2], "fusion" if parts[1] == "fusion" else None)
+    return None
+
+
+def measured(directory: Path) -> dict[str, dict[str, float]]:
+    """{step: {"wall": s, "cpu": s, "peak": MiB}} summed over the benchmark files of one dataset's split."""
+    found: dict[str, dict[str, float]] = {}
+    for path in sorted(directory.rglob("*.tsv")):
+        step = step_of(path.relative_to(directory).with_suffix("").parts)
+        if step is None:
+            continue
+        with open(used(path), newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                total = found.setdefault(step, {"wall": 0.0, "cpu": 0.0, "peak": 0.0})
+                total["wall"] += _number(row, "s")
+                total["cpu"] += _number(row, "cpu_time")
+                total["peak"] = max(total["peak"], _number(row, "max_rss"))
+    return {step: found[step] for step in STEPS if step in found}
+
+
+def _number(row: dict, name: str) -> float:
+    try:
+        return float(row.get(name) or 0)
+    except ValueError:  # steps too short to be sampled have no value
+        return 0.0
+
+
+def gpu_seconds(records: Iterable[dict]) -> float:
+    """Wall time of the steps that saw a GPU, times how many they saw."""
+    return sum(record["seconds"] * len(record["host"]["gpus"]) for record in records)
+
+
+def records_below(directory: Path) -> list[dict]:
+    return [read_json(path) for path in sorted(directory.rglob("*.json")) if not path.name.startswith(".")]
+
+
+def costs(runs: dict[str, dict], queries: dict[str, int], gpu: dict[str, float]):
+    """Wall and processor seconds per query of each step, one panel per dataset.
+
+    runs: {dataset: what ``measured`` gives}; queries: how many were asked; gpu: seconds of GPU time.
+    Sums over shards, so the figure does not depend on how many ran side by side.
+    """
+    if not any(runs.values()):
+        raise InputError(
+            "there are no benchmark files", file="benchmarks", remedy="Run the workflow in this directory."
+        )
+    plt = style.start()
+    figure, axes = style.panels(plt, len(runs), height=2.9)
+    for axis, (dataset, steps) in zip(axes, runs.items(), strict=True):
+        count = max(1, queries[dataset])
+        for number, name in enumerate(steps):
+            for offset, kind, colour, hatch in ((-0.2, "wall", style.BLUE, ""), (0.2, "cpu", style.ORANGE, "///")):
+                axis.barh(
+                    number + offset, steps[name][kind] / count, 0.38, color=colour, hatch=hatch, edgecolor="w",
+                    label={"wall": "wall time", "cpu": "processor time"}[kind] if number == 0 else None,
+                )  # fmt: skip
+            peak = steps[name]["peak"] / 1024
+            axis.annotate(
+                f" {peak:.1f} GiB", (max(steps[name]["wall"], steps[name]["cpu"]) / count, number), fontsize=6.5,
+                va="center", color="#444444",
+            )  # fmt: skip
+        axis.set_yticks(range(len(steps)), list(steps))
+        axis.invert_yaxis()
+        axis.margins(x=0.2)
+        total = sum(step["wall"] for step in steps.values())
+        hours = f"{gpu[dataset] / 3600:.2f} GPU hours" if gpu[dataset] else "no GPU used"
+        axis.set_title(f"{dataset}: {total / 60:.1f} min for {queries[dataset]} queries\n{hours}")
+        axis.set_xlabel("seconds per query")
+    axes[0].legend(loc="lower right")
+    style.note(figure, "Sums over shards. Beside the bars: peak memory of one process.")
+    return figure

@@ -1,0 +1,74 @@
+"""The metrics of a dataset, and the controls beside the method."""
+
+from collections.abc import Sequence
+
+from ipcir_steps.evaluate.reporting.figures import style
+from ipcir_steps.evaluate.results import HEADLINE, VARIANTS
+
+
+def scores(result: dict):
+    """Headline metrics (percent) of every backbone and baseline: one panel per metric, one bar per variant.
+
+    result: a dataset's result file. The whisker is the 95 % paired bootstrap interval of the difference to base,
+    drawn around the variant's value.
+    """
+    plt = style.start()
+    metrics = [name for name in HEADLINE[result["protocol"]] if name in result["entries"][0]["metrics"]]
+    groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
+    size = (1.2 + 2.2 * len(metrics), 1.3 + 0.75 * len(groups))
+    figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        for entry in result["entries"]:
+            group, order = groups.index((entry["backbone"], entry["baseline"])), list(VARIANTS).index(entry["variant"])
+            change, value = entry["difference"].get(metric), 100 * entry["metrics"][metric]
+            whisker = None
+            if change:
+                whisker = [[100 * (change["value"] - change["low"])], [100 * (change["high"] - change["value"])]]
+            label = f"{entry['variant']}: {entry['description']}" if metric == metrics[0] and group == 0 else None
+            axis.barh(
+                group + 0.13 * (order - 2.5), value, 0.12, xerr=whisker, label=label,
+                color=style.VARIANT[entry["variant"]], error_kw={"elinewidth": 0.7, "capsize": 1.5},
+            )  # fmt: skip
+        axis.set_title(metric)
+        axis.set_xlabel("percent")
+        axis.set_xlim(left=0)
+    labels = [f"{style.name_of(baseline)}\n{backbone}" for backbone, baseline in groups]
+    axes[0][0].set_yticks(range(len(groups)), labels)
+    axes[0][0].invert_yaxis()
+    figure.suptitle(f"{result['dataset']}: {result['queries']} queries")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def controls(results: Sequence[dict]):
+    """Gain over base of IP-CIR and of both controls, with 95 % paired bootstrap intervals; one panel per dataset.
+
+    A gain that the controls show too is not a gain of imagination.
+    """
+    plt = style.start()
+    shown = ("rp_bm", "no_proxy", "other_proxy")
+    most = max(len({(e["backbone"], e["baseline"]) for e in result["entries"]}) for result in results)
+    figure, axes = style.panels(plt, len(results), height=0.8 + 0.45 * most)
+    handles = {}
+    for axis, result in zip(axes, results, strict=True):
+        metric = HEADLINE[result["protocol"]][0]
+        groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
+        axis.axvline(0, color=style.BLACK, linewidth=0.8)
+        for entry in result["entries"]:
+            if entry["variant"] not in shown or not entry["difference"].get(metric):
+                continue
+            change = {name: 100 * value for name, value in entry["difference"][metric].items()}
+            order = shown.index(entry["variant"])
+            y = groups.index((entry["backbone"], entry["baseline"])) + 0.22 * (order - 1)
+            whisker = [[change["value"] - change["low"]], [change["high"] - change["value"]]]
+            handles[entry["variant"]] = axis.errorbar(
+                change["value"], y, xerr=whisker, fmt=style.MARKERS[order], capsize=2, elinewidth=1,
+                color=style.VARIANT[entry["variant"]], markeredgecolor=style.BLACK, markeredgewidth=0.4,
+            )  # fmt: skip
+        axis.set_yticks(range(len(groups)), [f"{style.name_of(b)}\n{backbone}" for backbone, b in groups])
+        axis.set_ylim(len(groups) - 0.5, -0.5)
+        axis.grid(axis="x", linewidth=0.3)
+        axis.set_title(f"{result['dataset']} (n = {result['queries']})")
+        axis.set_xlabel(f"{metric}: difference to base, points")
+    style.legend(figure, list(handles.values()), [style.METHOD[variant] for variant in handles])
+    return figure

@@ -1,0 +1,91 @@
+"""One look for every figure: sizes, colours that colour-blind readers and grey print can tell apart, and saving."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from ipcir_steps.core import record_id
+from ipcir_steps.core.files import atomic
+
+# Okabe and Ito's palette. Every difference is also told by a marker, a line style, a hatch or a label.
+BLACK, GREY, SKY, BLUE = "#000000", "#999999", "#56B4E9", "#0072B2"
+GREEN, ORANGE, RED, YELLOW, PURPLE = "#009E73", "#E69F00", "#D55E00", "#F0E442", "#CC79A7"
+VARIANT = {"base": GREY, "pi": SKY, "rp": BLUE, "rp_bm": RED, "no_proxy": GREEN, "other_proxy": PURPLE}
+SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY, YELLOW)
+MARKERS = "osD^vP*Xd"
+LINES = ("-", "--", "-.", ":")
+NAMES = {
+    "ldre": "LDRE", "cirevl": "CIReVL", "searle": "SEARLE", "searle_oti": "SEARLE-OTI", "lincir": "LinCIR",
+    "pic2word": "Pic2Word", "image_only": "image only", "text_only": "text only", "image_text": "image + text",
+}  # fmt: skip
+METHOD = {
+    "base": "base", "pi": "+ proxies", "rp": "+ robust proxy", "rp_bm": "IP-CIR", "no_proxy": "no proxy",
+    "other_proxy": "other queries' proxies",
+}  # fmt: skip
+SETTINGS = {
+    "svg.hashsalt": "ipcir",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.markersize": 4,
+    "lines.linewidth": 1.4,
+    "figure.titlesize": 10,
+}
+
+
+def start():
+    """matplotlib.pyplot in this style, drawing to files only."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    matplotlib.rcParams.update(matplotlib.rcParamsDefault)
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update(SETTINGS)
+    return plt
+
+
+def save(figure, svg: Path, png: Path) -> None:
+    """Write both files with the record's id inside and no times: the same figure gives the same bytes."""
+    identity = record_id.current()
+    about = {"Date": None} | ({"Identifier": f"{record_id.KEY}:{identity}"} if identity else {})
+    with atomic(svg) as temporary:
+        figure.savefig(temporary, format="svg", metadata=about)
+    with atomic(png) as temporary:
+        figure.savefig(temporary, format="png", dpi=200, metadata={record_id.KEY: identity} if identity else {})
+
+
+def panels(plt, count: int, width: float = 3.0, height: float = 2.6, columns: int = 3, **more):
+    """A figure with ``count`` axes in a grid of at most ``columns``; returns (figure, list of axes)."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    size = (0.6 + width * columns, 0.7 + height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **more)
+    for axis in axes.flat[count:]:
+        axis.set_axis_off()
+    return figure, list(axes.flat[:count])
+
+
+def name_of(baseline: str) -> str:
+    return NAMES.get(baseline, baseline)
+
+
+def note(figure, text: str) -> None:
+    """What was measured on what, below the figure, in lines of its width."""
+    size = 7.5
+    characters = int(72 * figure.get_figwidth() / (0.55 * size))
+    figure.supxlabel(textwrap.fill(text, characters), fontsize=size, color="#444444")
+
+
+def legend(figure, handles: Sequence, labels: Sequence[str], columns: int = 4) -> None:
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, len(labels)))

@@ -1,0 +1,115 @@
+"""The paper's tables, from result files: 1 (CIRCO, CIRR), 2 (FashionIQ), 3 (ablation). Markdown, CSV and LaTeX."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from ipcir_steps.core.files import read_json, write_text
+
+TITLES = {
+    1: "Table 1. Text baselines and IP-CIR",
+    2: "Table 2. Text baselines and IP-CIR on FashionIQ",
+    3: "Table 3. Ablation: plain proxies, robust proxy, balance, and the controls",
+}
+PROTOCOLS = {1: ("circo", "cirr", "folder"), 2: ("fashioniq",), 3: ("circo", "cirr", "fashioniq", "folder")}
+VARIANTS = {1: ("base", "rp_bm"), 2: ("base", "rp_bm"), 3: ("base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy")}
+COLUMNS = {
+    "circo": ("mAP@5", "mAP@10", "mAP@25", "mAP@50"),
+    "cirr": (
+        "recall@1", "recall@5", "recall@10", "recall@50", "recall_subset@1", "recall_subset@2", "recall_subset@3",
+    ),
+    "folder": ("recall@1", "recall@5", "recall@10", "mAP@10"),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One value. value, change, low, high, published, delta: percent or points; None where there is none.
+
+    change: difference to the base of the same backbone and baseline, [low, high] its 95 % paired bootstrap interval.
+    delta: value minus published; published_split: the split that was published.
+    """
+
+    metric: str
+    value: float
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    published: float | None = None
+    delta: float | None = None
+    published_split: str | None = None
+    source: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    backbone: str
+    baseline: str
+    variant: str
+    cells: tuple[Cell, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The rows of one dataset; a table has one part per dataset, because their metrics differ."""
+
+    dataset: str
+    protocol: str
+    queries: int
+    failures: int
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def parts(results: Sequence[dict], number: int) -> list[Part]:
+    """What table ``number`` shows of the result files."""
+    found = []
+    for result in results:
+        if result["protocol"] not in PROTOCOLS[number]:
+            continue
+        names = columns(result, number)
+        rows = [
+            Row(e["backbone"], e["baseline"], e["variant"], tuple(cell(e, name) for name in names))
+            for e in result["entries"]
+            if e["variant"] in VARIANTS[number]
+        ]
+        lost = result["failures"]["queries"]
+        found.append(Part(result["dataset"], result["protocol"], result["queries"], lost, names, tuple(rows)))
+    return found
+
+
+def columns(result: dict, number: int) -> tuple[str, ...]:
+    """Metrics of a dataset, those that it has; FashionIQ's per category first, unless for the ablation."""
+    metrics = result["entries"][0]["metrics"]
+    if result["protocol"] == "fashioniq":
+        several = [name for name in metrics if "/" in name] if number == 2 else []
+        return (*several, "recall@10", "recall@50")
+    return tuple(name for name in COLUMNS[result["protocol"]] if name in metrics)
+
+
+def cell(entry: dict, metric: str) -> Cell:
+    change = {name: 100 * value for name, value in entry["difference"].get(metric, {}).items()}
+    known = entry["published"].get(metric)
+    told = {}
+    if known:
+        told = {"published": 100 * known["value"], "delta": 100 * known["delta"]}
+        told |= {"published_split": known["split"], "source": known["source"]}
+    interval = {"change": change.get("value"), "low": change.get("low"), "high": change.get("high")}
+    return Cell(metric, 100 * entry["metrics"][metric], **interval, **told)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, nargs="+", required=True, help="result files of the datasets")
+    parser.add_argument("--number", type=int, choices=sorted(TITLES), required=True, help="which of the paper's tables")
+    parser.add_argument("--markdown", type=Path, required=True, help="Markdown file to write")
+    parser.add_argument("--csv", type=Path, required=True, help="CSV file to write, one line per value")
+    parser.add_argument("--latex", type=Path, required=True, help="LaTeX file to write (booktabs)")
+
+
+def main(args: argparse.Namespace) -> None:
+    from ipcir_steps.evaluate.reporting.tables import text
+
+    found = parts([read_json(path) for path in args.results], args.number)
+    for path, write in ((args.markdown, text.markdown), (args.csv, text.csv), (args.latex, text.latex)):
+        write_text(path, write(TITLES[args.number], found))

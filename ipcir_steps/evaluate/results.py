@@ -1,0 +1,177 @@
+"""One result file per dataset: metrics, differences with intervals, failures, published numbers."""
+
+import argparse
+import csv
+import sys
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from ipcir_steps.config.base import Count, Section
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
+from ipcir_steps.core.records import read_queries
+from ipcir_steps.core.statistics import paired_interval
+
+HEADLINE = {
+    "cirr": ("recall@1", "recall@5", "recall@10", "recall_subset@1"),
+    "circo": ("mAP@5", "mAP@10", "mAP@25", "mAP@50"),
+    "fashioniq": ("recall@10", "recall@50"),
+    "folder": ("recall@1", "recall@5", "recall@10", "mAP@10"),
+}
+VARIANTS = {
+    "base": "text baseline alone",
+    "pi": "weighted sum with the plain proxies",
+    "rp": "weighted sum with the robust proxy",
+    "rp_bm": "IP-CIR: robust proxy, balanced (eq. 2)",
+    "no_proxy": "control: fusion without any proxy",
+    "other_proxy": "control: fusion with other queries' proxies",
+}
+
+
+class Results(Section):
+    """How intervals are drawn."""
+
+    seed: int = Field(2025, ge=0, description="seed of the resampling")
+    resamples: Count = Field(2000, description="bootstrap resamples")
+
+
+def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, settings: Results) -> dict:
+    """The content of ``results/{dataset}_metrics.json``.
+
+    metrics: files ``{backbone}/{baseline}/{variant}.metrics.json``, the last three parts of the path name the
+    entry. Every entry carries its metrics (fractions), the difference to the ``base`` of the same backbone and
+    baseline with a 95 % paired bootstrap interval, and the published value where there is one (fractions).
+    Raises InputError for a variant without its base, or files that score different queries.
+    """
+    loaded = {_name(path): read_json(path) for path in metrics}
+    strata = _strata(queries)
+    published = read_published()
+    entries = []
+    for (backbone, baseline, variant), scored in loaded.items():
+        base = loaded.get((backbone, baseline, "base"))
+        if base is None:
+            raise InputError(f"there is no base.metrics.json for {backbone}/{baseline}", file=metrics[0])
+        if base["queries"] != scored["queries"]:
+            raise InputError("scores other queries than its base", file=f"{backbone}/{baseline}/{variant}.metrics.json")
+        entries.append(
+            {
+                "backbone": backbone,
+                "baseline": baseline,
+                "variant": variant,
+                "description": VARIANTS[variant],
+                "queries": scored["query_count"],
+                "failures": scored["failure_count"],
+                "metrics": scored["metrics"],
+                "difference": {} if variant == "base" else _differences(base, scored, strata, settings),
+                "published": {
+                    metric: {**number, "delta": scored["metrics"][metric] - number["value"]}
+                    for metric, number in published.get((dataset, backbone, baseline, variant), {}).items()
+                    if metric in scored["metrics"]
+                },
+            }
+        )
+    first = next(iter(loaded.values()))
+    lost = read_jsonl(failures)
+    return {
+        "dataset": dataset,
+        "protocol": first["protocol"],
+        "protocol_text": first["protocol_text"],
+        "queries": first["query_count"],
+        "failures": {"queries": len(lost), "by_step": dict(sorted(Counter(f["step"] for f in lost).items()))},
+        "entries": entries,
+        "provenance": digest({"/".join(_name(path)): sha256(path) for path in metrics}),
+    }
+
+
+def _name(path: Path) -> tuple[str, str, str]:
+    return path.parts[-3], path.parts[-2], path.name.removesuffix(".metrics.json")
+
+
+def _strata(path: Path) -> dict[str, str]:
+    """FashionIQ averages over categories, so its queries are resampled within them."""
+    return {query.query_id: query.category or "" for query in read_queries(path)}
+
+
+def _differences(base: dict, scored: dict, strata: dict[str, str], settings: Results) -> dict:
+    categories = sorted(set(strata.values()))
+    groups = np.array([categories.index(strata[query_id]) for query_id in scored["queries"]])
+    differences = {}
+    for metric, values in scored["per_query"].items():
+        known = np.array([value is not None for value in values])
+        if known.any():
+            pair = [np.array(side["per_query"][metric], float)[known] for side in (base, scored)]
+            value, low, high = paired_interval(
+                *pair, groups[known], seed=seed(settings.seed, metric), resamples=settings.resamples
+            )
+            differences[metric] = {"value": value, "low": low, "high": high}
+    return differences
+
+
+def read_published() -> dict:
+    """{(dataset, backbone, baseline, variant): {metric: {"value": fraction, "source": …}}}."""
+    file = resources.files("ipcir_steps.evaluate") / "published.csv"
+    table: dict = {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            key = (row["dataset"], row["backbone"], row["method"], row["variant"])
+            number = {"value": float(row["value_percent"]) / 100, "source": row["source"], "split": row["split"]}
+            table.setdefault(key, {})[row["metric"]] = number
+    return table
+
+
+def table(result: dict) -> str:
+    """The result file as text a person reads: percent, with the interval of the first metric's difference."""
+    names = [name for name in HEADLINE[result["protocol"]] if name in result["entries"][0]["metrics"]]
+    header = ["backbone", "baseline", "variant", *names, f"Δ {names[0]} [95 %]"]
+    rows = [header]
+    for entry in result["entries"]:
+        change = entry["difference"].get(names[0])
+        interval = (
+            "{value:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{k: 100 * v for k, v in change.items()}) if change else ""
+        )
+        percent = [f"{100 * entry['metrics'][name]:.2f}" for name in names]
+        rows.append([entry["backbone"], entry["baseline"], entry["variant"], *percent, interval])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    failed = result["failures"]["queries"]
+    steps = ", ".join(f"{count} in {step}" for step, count in result["failures"]["by_step"].items())
+    note = f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}."
+    return "\n".join([f"{result['dataset']} (percent)", "", *lines, "", note])
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    from ipcir_steps.config.settings import add_settings
+
+    add_settings(parser, Results)
+    parser.add_argument("--show", type=Path, help="print a result file as a table and do nothing else")
+    parser.add_argument("--dataset", help="the dataset's name")
+    parser.add_argument("--metrics", type=Path, nargs="+", help="BACKBONE/BASELINE/VARIANT.metrics.json files")
+    parser.add_argument("--queries", type=Path, help="queries.jsonl")
+    parser.add_argument("--failures", type=Path, help="failures.jsonl")
+    parser.add_argument("--strict", action="store_true", help="fail when any query failed")
+    parser.add_argument("--output", type=Path, help="result file to write (JSON)")
+
+
+def main(args: argparse.Namespace) -> None:
+    from ipcir_steps.config.settings import read_settings
+
+    if args.show:
+        print(table(read_json(args.show)))
+        return
+    missing = [name for name in ("dataset", "metrics", "queries", "failures", "output") if not getattr(args, name)]
+    if missing:
+        raise InputError(f"--{missing[0]} is needed", file="ipcir results")
+    settings = read_settings(args.settings, Results)
+    result = collect(args.dataset, args.metrics, args.queries, args.failures, settings)
+    lost = result["failures"]["queries"]
+    if args.strict and lost:
+        raise InputError(
+            f"{lost} queries failed and strict is set", file=args.failures, remedy="See the reasons there."
+        )
+    write_json(args.output, result)
+    print(table(result), file=sys.stderr)

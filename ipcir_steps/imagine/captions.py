@@ -1,0 +1,104 @@
+"""Source captions: what each reference image shows, K times, by BLIP-2."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.config.vision import Captions
+from ipcir_steps.core.devices import placement, quiet
+from ipcir_steps.core.errors import ModelError, StepFailure
+from ipcir_steps.core.files import seed, stamp
+from ipcir_steps.core.images import load_image
+from ipcir_steps.core.journal import run_journaled, shard
+from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.core.records import Image, as_dict, read_images
+
+
+def captioner(model_path: str | Path, settings: Captions) -> Callable:
+    """A function (PIL image, seed) -> K captions, from the BLIP-2 model in ``model_path``.
+
+    The K captions of an image are one batch under its own seed: they do not depend on any other image.
+    Raises ModelError when the directory holds no BLIP-2 model.
+    """
+    import torch
+    from transformers import Blip2ForConditionalGeneration, Blip2Processor
+
+    quiet()
+    device, dtype = placement(settings.device, settings.dtype)
+    try:
+        processor = Blip2Processor.from_pretrained(model_path, local_files_only=True)
+        model = Blip2ForConditionalGeneration.from_pretrained(model_path, local_files_only=True, dtype=dtype)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{model_path}: no BLIP-2 model could be loaded ({error})") from error
+    model = model.to(device).eval()
+    how = {"num_beams": max(settings.beams, settings.count), "do_sample": False}
+    if settings.nucleus:
+        how = {"do_sample": True, "top_p": settings.top_p, "top_k": 0, "temperature": settings.temperature}
+
+    @torch.inference_mode()
+    def caption(image, image_seed: int) -> list[str]:
+        inputs = processor(images=image, text=settings.prompt or None, return_tensors="pt")
+        inputs = inputs.to(device, model.dtype)
+        with torch.random.fork_rng():
+            torch.manual_seed(image_seed)
+            output = model.generate(
+                **inputs,
+                **how,
+                num_return_sequences=settings.count,
+                max_new_tokens=settings.max_new_tokens,
+                repetition_penalty=settings.repetition_penalty,
+            )
+        return processor.batch_decode(output, skip_special_tokens=True)
+
+    return caption
+
+
+def clean(captions: list[str], prompt: str = "") -> list[str]:
+    """One line each, without the prompt; a caption without text becomes the first that has some.
+
+    Raises StepFailure when no caption has text.
+
+    >>> clean(["a cat\\n", "", " a  dog"])
+    ['a cat', 'a cat', 'a dog']
+    """
+    lines = [" ".join("".join(c if c.isprintable() else " " for c in text).split()) for text in captions]
+    lines = [line.removeprefix(prompt.strip()).strip() for line in lines]
+    first = next((line for line in lines if line), None)
+    if first is None:
+        raise StepFailure("the model wrote no caption")
+    return [line or first for line in lines]
+
+
+def caption_image(image: Image, root: Path, caption: Callable, settings: Captions, run_seed: int) -> dict | StepFailure:
+    try:
+        texts = caption(load_image(root, image), seed(run_seed, "captions", image.name))
+        return {"captions": clean(texts, settings.prompt)}
+    except StepFailure as failure:
+        return failure
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--references", type=Path, required=True, help="references.jsonl: each unique reference image")
+    parser.add_argument("--root", type=Path, required=True, help="directory that image paths are relative to")
+    parser.add_argument("--model", type=Path, required=True, help="manifest or directory of a BLIP-2 model")
+    parser.add_argument("--seed", type=int, default=0, help="run seed")
+    parser.add_argument("--shard", default="0/1", help="part i/n of the images")
+    parser.add_argument("--output", type=Path, required=True, help="JSON lines to write: reference, captions")
+    add_settings(parser, Captions)
+
+
+def main(args: argparse.Namespace) -> None:
+    settings = read_settings(args.settings, Captions)
+    model = load_manifest(args.model)
+    caption = captioner(model.path, settings)
+    run_journaled(
+        shard(read_images(args.references), args.shard),
+        lambda batch: [caption_image(image, args.root, caption, settings, args.seed) for image in batch],
+        output=args.output,
+        key="reference",
+        key_of=lambda image: image.name,
+        context={"model": model.digest, "settings": settings.model_dump(exclude={"device"}), "seed": args.seed},
+        content_of=lambda image: [as_dict(image), stamp(args.root / image.path)],
+        title="captions",
+    )

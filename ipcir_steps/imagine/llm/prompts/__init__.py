@@ -1,0 +1,54 @@
+"""Prompts are files: YAML with ``version``, ``system``, optional ``examples`` and ``user``; see docs/language.md."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import yaml
+
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.files import digest, used
+
+HERE = Path(__file__).parent
+FIELDS = {"caption", "captions", "rule"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A conversation with the placeholders {caption}, {captions} and {rule} in its last message."""
+
+    messages: tuple[tuple[str, str], ...]  # (role, content)
+    version: int
+
+    @property
+    def digest(self) -> str:
+        return digest([self.version, self.messages])
+
+    def render(self, **fields: str) -> list[dict[str, str]]:
+        """Chat messages. Values are inserted as they are: braces in a caption have no meaning."""
+        *before, (role, user) = self.messages
+        user = re.sub(r"\{(\w+)\}", lambda match: fields[match[1]], user)
+        return [{"role": r, "content": c} for r, c in (*before, (role, user))]
+
+
+def load_prompt(name: str) -> Prompt:
+    """A prompt of this directory by name, or any prompt file by path. Raises InputError naming what is wrong."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / f"{name}.yaml"
+    remedy = f"Use one of {', '.join(sorted(p.stem for p in HERE.glob('*.yaml')))} or a path ending in .yaml."
+    try:
+        content = yaml.safe_load(used(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot be read as a prompt ({error})", file=path, remedy=remedy) from error
+    if not isinstance(content, dict) or not isinstance(content.get("user"), str):
+        raise InputError("is missing or no text", file=path, field="user", remedy=remedy)
+    unknown = set(re.findall(r"\{(\w+)\}", content["user"])) - FIELDS
+    if unknown:
+        problem = f"unknown placeholder {{{min(unknown)}}}"
+        raise InputError(problem, file=path, field="user", remedy=f"Placeholders are {', '.join(sorted(FIELDS))}.")
+    messages = [("system", content["system"].strip())] if content.get("system") else []
+    try:
+        for example in content.get("examples", ()):
+            messages += [("user", example["user"].strip()), ("assistant", example["assistant"].strip())]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError("is not a list of {user, assistant}", file=path, field="examples") from error
+    return Prompt((*messages, ("user", content["user"].strip())), int(content.get("version", 1)))

@@ -1,0 +1,150 @@
+"""Masks of what an imagined image takes over from its reference: Grounding DINO finds it, SAM cuts it out."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.config.vision import Masks
+from ipcir_steps.core.cache import Cache
+from ipcir_steps.core.devices import placement, quiet
+from ipcir_steps.core.errors import ModelError, StepFailure
+from ipcir_steps.core.files import read_jsonl, sha256, stamp
+from ipcir_steps.core.images import load_image
+from ipcir_steps.core.journal import run_journaled, shard
+from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.core.masks import encode_rle
+from ipcir_steps.core.records import Image, Query, as_dict, read_images, read_queries
+
+
+def segmenter(detector_path: str | Path, segmenter_path: str | Path, settings: Masks) -> Callable:
+    """A function (PIL image, category) -> {"rle", "box": fractions, "score"} or {"reason"}.
+
+    Raises ModelError when a directory does not hold a Grounding DINO or a SAM model.
+    """
+    import torch
+    from transformers import AutoProcessor, GroundingDinoForObjectDetection, SamModel, SamProcessor
+
+    quiet()
+    device, _ = placement(settings.device)
+    local = {"local_files_only": True}
+    try:
+        find_processor = AutoProcessor.from_pretrained(detector_path, **local)
+        find = GroundingDinoForObjectDetection.from_pretrained(detector_path, **local).to(device).eval()
+        cut_processor = SamProcessor.from_pretrained(segmenter_path, **local)
+        cut = SamModel.from_pretrained(segmenter_path, **local).to(device).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{detector_path}, {segmenter_path}: no detector and segmenter ({error})") from error
+
+    @torch.inference_mode()
+    def detect(image, category: str):
+        """(box in pixels, score) of the most certain detection, or None."""
+        inputs = find_processor(images=image, text=f"{category.lower().strip(' .')}.", return_tensors="pt").to(device)
+        found = find_processor.post_process_grounded_object_detection(
+            find(**inputs),
+            inputs["input_ids"],
+            threshold=settings.box_threshold,
+            text_threshold=settings.text_threshold,
+            target_sizes=[(image.height, image.width)],
+        )[0]
+        if len(found["scores"]) == 0:
+            return None
+        best = int(found["scores"].argmax())
+        return found["boxes"][best].cpu(), float(found["scores"][best])
+
+    @torch.inference_mode()
+    def segment(image, category: str) -> dict:
+        detection = detect(image, category)
+        if detection is None:
+            return {"reason": f"no '{category}' found with a score of at least {settings.box_threshold}"}
+        box, score = detection
+        size = torch.tensor([image.width, image.height, image.width, image.height])
+        box = torch.minimum(box.clamp(min=0), size)
+        if not (box[0] < box[2] and box[1] < box[3]):
+            return {"reason": f"the box of '{category}' lies outside the image"}
+        inputs = cut_processor(image, input_boxes=[[box.tolist()]], return_tensors="pt").to(device)
+        output = cut(**inputs, multimask_output=False)
+        masks = cut_processor.image_processor.post_process_masks(
+            output.pred_masks.cpu(), inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu()
+        )
+        mask = masks[0].reshape(image.height, image.width).numpy()
+        if not mask.any():
+            return {"reason": f"the mask of '{category}' is empty"}
+        fractions = [round(value, 6) for value in (box / size).tolist()]
+        return {"rle": encode_rle(mask), "box": fractions, "score": round(score, 6)}
+
+    return segment
+
+
+class Store:
+    """Masks by (image, category): each pair is segmented once, also across queries and, with a cache, across runs."""
+
+    def __init__(self, segment: Callable, root: Path, images: dict[str, Image], cache: Cache, identity: list):
+        self.segment, self.root, self.images, self.cache, self.identity = segment, root, images, cache, identity
+        self._made: dict[tuple[str, str], dict] = {}
+
+    def stamp(self, reference: str) -> list[int] | None:
+        return stamp(self.root / self.images[reference].path) if reference in self.images else None
+
+    def mask(self, reference: str, category: str) -> dict:
+        """Raises StepFailure when the reference image is missing or unreadable."""
+        pair = (reference, category.lower())
+        if pair not in self._made:
+            if reference not in self.images:
+                raise StepFailure(f"reference image {reference!r} is not in the list of references")
+            image = load_image(self.root, self.images[reference])
+            key = [*self.identity, sha256(self.root / self.images[reference].path), pair[1]]
+            mask = self.cache.get(key)
+            if mask is None:
+                mask = self.segment(image, pair[1])
+                self.cache.put(key, mask)
+            self._made[pair] = mask
+        return self._made[pair]
+
+
+def query_masks(query: Query, layout: dict | None, store: Store) -> dict | StepFailure:
+    """{"masks": one entry per image-modality instance of the layout}; see ``segmenter`` for an entry."""
+    if layout is None:
+        return StepFailure("no layout")
+    masks = []
+    try:
+        for number, instance in enumerate(layout["instances"]):
+            if instance["modality"] == "image":
+                category = instance["category"]
+                masks.append({"instance": number, "category": category, **store.mask(query.reference, category)})
+    except StepFailure as failure:
+        return failure
+    return {"masks": masks}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl")
+    parser.add_argument("--layouts", type=Path, required=True, help="layouts.jsonl")
+    parser.add_argument("--references", type=Path, required=True, help="references.jsonl")
+    parser.add_argument("--root", type=Path, required=True, help="directory that image paths are relative to")
+    parser.add_argument("--detector", type=Path, required=True, help="manifest or directory of a Grounding DINO model")
+    parser.add_argument("--segmenter", type=Path, required=True, help="manifest or directory of a SAM model")
+    parser.add_argument("--cache", type=Path, help="directory of masks already made; none by default")
+    parser.add_argument("--seed", type=int, default=0, help="accepted like in every step; nothing here is random")
+    parser.add_argument("--shard", default="0/1", help="part i/n of the queries")
+    parser.add_argument("--output", type=Path, required=True, help="JSON lines to write: query_id, masks")
+    add_settings(parser, Masks)
+
+
+def main(args: argparse.Namespace) -> None:
+    settings = read_settings(args.settings, Masks)
+    detector, cutter = load_manifest(args.detector), load_manifest(args.segmenter)
+    layouts = {record["query_id"]: record for record in read_jsonl(args.layouts) if "instances" in record}
+    images = {image.name: image for image in read_images(args.references)}
+    identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold]
+    store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)
+    run_journaled(
+        shard(read_queries(args.queries), args.shard),
+        lambda batch: [query_masks(query, layouts.get(query.query_id), store) for query in batch],
+        output=args.output,
+        key="query_id",
+        key_of=lambda query: query.query_id,
+        context={"models": identity},
+        content_of=lambda query: [as_dict(query), layouts.get(query.query_id), store.stamp(query.reference)],
+        title="masks",
+    )

@@ -1,0 +1,67 @@
+"""Draw proxy images from layouts: generators behind one interface, MIGC with ELITE as published among them."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from ipcir_steps.config.generation import Proxies
+from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.journal import shard
+from ipcir_steps.core.manifests import load_manifest
+
+# The building blocks, importable from here; loaded on first use, because they bring torch and diffusers.
+BLOCKS = {
+    **dict.fromkeys(("MIGC", "MIGCPlus", "NaiveFuser"), "migc"),
+    **dict.fromkeys(("MIGCProcessor", "Plan", "Stage"), "processors"),
+    **dict.fromkeys(("load_migc", "install"), "checkpoints"),
+    **dict.fromkeys(("GlobalMapper", "LocalMapper", "load_elite"), "elite"),
+    **dict.fromkeys(("LayoutPipeline", "Item"), "pipeline"),
+}
+
+MODELS = {
+    "model": "manifest or directory of the diffusion model",
+    "migc": "MIGC_SD14.ckpt or MIGC++_SD14.ckpt (manifest or file)",
+    "elite-global": "ELITE global mapper (manifest or file)",
+    "elite-local": "ELITE local mapper (manifest or file)",
+    "vision": "CLIP vision model that ELITE reads references with (openai/clip-vit-large-patch14)",
+    "detector": "Grounding DINO, for the acceptance check",
+}
+
+
+def __getattr__(name: str):
+    if name not in BLOCKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{BLOCKS[name]}"), name)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl")
+    parser.add_argument("--layouts", type=Path, required=True, help="layouts.jsonl")
+    parser.add_argument("--masks", type=Path, help="reference_masks.jsonl; without it whole references are used")
+    parser.add_argument("--references", type=Path, help="references.jsonl")
+    parser.add_argument("--root", type=Path, help="directory that the references' paths are relative to")
+    for name, text in MODELS.items():
+        parser.add_argument(f"--{name}", type=Path, help=text)
+    parser.add_argument("--images", type=Path, required=True, help="directory for {query_id}/{n}.png")
+    parser.add_argument("--seed", type=int, default=2025, help="seed of the run")
+    parser.add_argument("--shard", default="0/1", help="i/n: draw the i-th of n parts (0-based)")
+    parser.add_argument("--output", type=Path, required=True, help="index to write (JSON lines)")
+    add_settings(parser, Proxies)
+
+
+def main(args: argparse.Namespace) -> None:
+    from ipcir_steps.core.records import read_queries
+    from ipcir_steps.imagine.proxies.step import draw_proxies
+    from ipcir_steps.imagine.proxies.tasks import Inputs
+
+    settings = read_settings(args.settings, Proxies)
+    given = {name: getattr(args, name.replace("-", "_")) for name in MODELS}
+    draw_proxies(
+        shard(read_queries(args.queries), args.shard),
+        Inputs(args.layouts, args.masks, args.references, args.root),
+        settings,
+        {name: load_manifest(path) for name, path in given.items() if path is not None},
+        directory=args.images,
+        output=args.output,
+        run_seed=args.seed,
+    )

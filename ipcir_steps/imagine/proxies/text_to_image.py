@@ -1,0 +1,89 @@
+"""Any diffusers text-to-image pipeline (Stable Diffusion, SDXL, FLUX, …): the layout only gives the prompt."""
+
+import inspect
+from pathlib import Path
+
+import diffusers
+from diffusers import AutoPipelineForText2Image, DiffusionPipeline
+from diffusers.utils import logging
+
+from ipcir_steps.config.generation import Proxies
+from ipcir_steps.core.devices import in_batches, noise_sources, placement
+from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.files import read_json
+from ipcir_steps.core.manifests import Manifest
+from ipcir_steps.imagine.proxies.generator import Task, model_of
+
+
+class TextToImage:
+    """Draws ``scene, description 1, description 2, …`` from a diffusers directory."""
+
+    automatic = AutoPipelineForText2Image
+
+    def __init__(self, settings: Proxies, models: dict[str, Manifest]):
+        self.settings = settings
+        model = model_of(models, "model", f"generator {settings.generator}")
+        self.identity = {"model": model.digest}
+        self.pipeline = load_pipeline(self.automatic, model, settings)
+        self.accepted = inspect.signature(self.pipeline.__call__).parameters
+
+    def draw(self, task: Task):
+        images = in_batches(task.seeds, self.settings.proxies_per_batch, lambda seeds: self.call(task, seeds))
+        return images, {"prompt": task.prompt}
+
+    def call(self, task: Task, seeds):
+        wanted = {
+            "prompt": [task.prompt] * len(seeds),
+            "negative_prompt": [self.settings.negative_prompt] * len(seeds),
+            "num_inference_steps": self.settings.steps,
+            "guidance_scale": self.settings.guidance,
+            "width": self.settings.width,
+            "height": self.settings.height,
+            "generator": noise_sources(seeds),
+            **self.extra(task, seeds),
+        }
+        return self.pipeline(**{k: v for k, v in wanted.items() if k in self.accepted}).images
+
+    def extra(self, task: Task, seeds) -> dict:
+        return {}
+
+
+def load_pipeline(kind, model: Manifest, settings: Proxies):
+    """A diffusers pipeline from its directory or from one safetensors file, without a safety checker.
+
+    kind: pipeline class; None takes the one that the directory names. A single file needs ``settings.base_config``.
+    Raises ModelError when the model is neither. Only safetensors weights are read.
+    """
+    device, dtype = placement(settings.device, settings.precision)
+    logging.disable_progress_bar()
+    single = model.path.endswith(".safetensors")
+    directory = Path(settings.base_config or "") if single else Path(model.path)
+    index = directory / "model_index.json"
+    if single and not settings.base_config:
+        raise ModelError(f"model '{model.name}': {model.path} is one file; set proxies.base_config to its configs.")
+    if not index.is_file():
+        raise ModelError(f"model '{model.name}': {directory} is not a diffusers directory ({index.name} is missing).")
+    content = read_json(index)
+    named = getattr(diffusers, str(content.get("_class_name")), None)
+    if named is None:
+        raise ModelError(f"model '{model.name}': diffusers has no pipeline {content.get('_class_name')!r}.")
+    if kind is not None and issubclass(kind, DiffusionPipeline):
+        known = inspect.signature(kind.__init__).parameters
+        parts = [name for name, part in content.items() if isinstance(part, list) and part[0] is not None]
+        if foreign := [name for name in parts if name not in known]:
+            raise ModelError(
+                f"model '{model.name}': {directory} is a {content['_class_name']}, not a {kind.__name__}, which has no"
+                f" {' and no '.join(foreign)}."
+            )
+    options = {"torch_dtype": dtype, "local_files_only": True}
+    if "safety_checker" in content:
+        options["safety_checker"] = None
+    try:
+        if single:
+            pipeline = named.from_single_file(model.path, config=str(directory), **options)
+        else:
+            pipeline = (kind or named).from_pretrained(model.path, use_safetensors=True, **options)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model '{model.name}': {model.path} cannot be loaded ({error}).") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)

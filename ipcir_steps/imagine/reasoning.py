@@ -1,0 +1,87 @@
+"""Target captions: what the wanted image shows, one edit of each source caption (LDRE's divergent reasoning)."""
+
+import argparse
+import re
+from collections.abc import Sequence
+
+from ipcir_steps.config.language import Reasoning
+from ipcir_steps.config.settings import read_settings
+from ipcir_steps.core.errors import StepFailure
+from ipcir_steps.core.files import seed
+from ipcir_steps.core.journal import run_journaled, shard
+from ipcir_steps.core.records import Query, as_dict, read_captions, read_queries
+from ipcir_steps.imagine import llm
+from ipcir_steps.imagine.llm import Backend, Group
+from ipcir_steps.imagine.llm.prompts import Prompt, load_prompt
+
+LONGEST = 300  # characters; CLIP reads 77 tokens
+
+
+def clean(answer: str) -> str:
+    """The caption in an answer: its first line of text, without quotes, list numbers or a "Caption:" before it.
+
+    >>> clean('\\n1. Caption: "a white horse"\\nIt is white.')
+    'a white horse'
+    """
+    for line in answer[:4000].splitlines():
+        line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
+        line = re.sub(r"^(?:\d{1,2}[.)]|[-*])\s+", "", line)
+        line = re.sub(r"^(?:[A-Za-z]+ )?caption\s*:\s*", "", line, flags=re.IGNORECASE)
+        line = line.strip("\"'`* ")[:LONGEST].strip()
+        if any(c.isalnum() for c in line):
+            return line
+    return ""
+
+
+def target_captions(
+    items: Sequence[tuple[Query, Sequence[str] | None]], prompt: Prompt, backend: Backend, run_seed: int
+) -> list[dict | StepFailure]:
+    """{"captions": one per source caption, "prompt": digest} per (query, source captions), or the failure.
+
+    An answer without text is replaced by "{source caption}, {relative caption}".
+    """
+    groups = []
+    for query, captions in items:
+        conversations = [prompt.render(caption=_plain(c), rule=_plain(query.caption)) for c in captions or ()]
+        groups.append(Group(conversations, seed(run_seed, "reasoning", query.query_id)))
+    asked = iter(backend.answer([group for group in groups if group.conversations]))
+    results = []
+    for query, captions in items:
+        answers = next(asked) if captions else StepFailure("no source captions")
+        if not isinstance(answers, StepFailure):
+            texts = [clean(a) or f"{c}, {query.caption}" for a, c in zip(answers, captions, strict=True)]
+            answers = {"captions": texts, "prompt": prompt.digest}
+        results.append(answers)
+    return results
+
+
+def _plain(text: str) -> str:
+    return text.strip().rstrip(".")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    llm.arguments(parser, Reasoning)
+
+
+def servers(args: argparse.Namespace) -> set:
+    return llm.servers(read_settings(args.settings, Reasoning))
+
+
+def main(args: argparse.Namespace) -> None:
+    settings = read_settings(args.settings, Reasoning)
+    prompt = load_prompt(settings.prompt)
+    captions = read_captions(args.captions)
+    backend = llm.open_chat(settings, args.model, args.cache)
+    items = [(q, captions.get(q.query_id, [])[: settings.captions]) for q in read_queries(args.queries)]
+    run_journaled(
+        shard(items, args.shard),
+        lambda batch: target_captions(batch, prompt, backend, args.seed),
+        output=args.output,
+        key="query_id",
+        key_of=lambda item: item[0].query_id,
+        context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, "n": settings.captions},
+        content_of=lambda item: [as_dict(item[0]), item[1]],
+        title="reasoning",
+        batch_size=backend.width,
+        note=llm.speed(backend),
+    )

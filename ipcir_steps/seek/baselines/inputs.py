@@ -1,0 +1,114 @@
+"""What a baseline is given, and how its result is stored."""
+
+import argparse
+import dataclasses
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.features import Features, load_features, save_features
+from ipcir_steps.core.files import digest
+from ipcir_steps.core.records import Query, read_queries
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Queries, their dataset's format, and files read on demand; what a baseline does not ask for is not opened.
+
+    ``files`` maps "target_captions", "source_captions", "references", "gallery", "model" and "weights" to paths
+    or None.
+    """
+
+    queries: list[Query]
+    dataset_format: str
+    files: dict[str, Path | None]
+    output: Path
+    seed: int = 0
+    architecture: str | None = None
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> "Inputs":
+        names = ("target_captions", "source_captions", "references", "gallery", "model", "weights")
+        files = {name: getattr(args, name) for name in names}
+        queries = read_queries(args.queries)
+        return cls(queries, args.dataset_format, files, args.output, args.seed, args.architecture)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(query.query_id for query in self.queries)
+
+    def need(self, name: str) -> Path:
+        """The path of an input. Raises InputError naming the option when it was not given."""
+        path = self.files.get(name)
+        if path is None:
+            raise InputError("is needed by this baseline", field=f"--{name.replace('_', '-')}")
+        return path
+
+    def features(self, name: str) -> tuple[np.ndarray, set[str]]:
+        """(values with one row per query in query order, ids of queries without a feature).
+
+        Rows of missing queries are zeros. Raises InputError naming a query that the file does not know.
+        """
+        return by_query(load_features(self.need(name)), self.ids, self.need(name))
+
+    def gallery(self) -> np.ndarray:
+        """Memory-mapped gallery features [G, D]."""
+        return load_features(self.need("gallery")).values
+
+    @functools.cached_property
+    def encoder(self):
+        """The CLIP model the features come from (see ipcir_steps.seek.embeddings.clip.Encoder)."""
+        from ipcir_steps.config.vision import Embeddings
+        from ipcir_steps.seek.embeddings.clip import load_encoder
+
+        encoder = load_encoder(self.need("model"), Embeddings(architecture=self.architecture))
+        features = self.files.get("references")
+        made_by = load_features(features).model.get("digest") if features else None
+        if made_by not in (None, encoder.identity["digest"]):
+            remedy = "Give the model that made the features."
+            raise InputError("was made by another model", file=features, field="model", remedy=remedy)
+        return encoder
+
+    def model_of(self) -> dict:
+        """The identity of the backbone, from the first feature file or the model that was given."""
+        for name in ("target_captions", "references", "gallery"):
+            if self.files.get(name):
+                return load_features(self.files[name]).model
+        return self.encoder.identity if self.files.get("model") else {}
+
+
+def by_query(features: Features, ids: tuple[str, ...], path) -> tuple[np.ndarray, set[str]]:
+    """Rows in the order of ``ids`` (a view where they already are) and which of them are missing."""
+    missing = set(features.missing) & set(ids)
+    if features.names == ids:
+        return features.values, missing
+    rows = {name: row for row, name in enumerate(features.names)}
+    for name in ids:
+        if name not in rows:
+            remedy = "Rebuild the features from the same queries."
+            raise InputError("has no row for this query", file=path, record=name, remedy=remedy)
+    return features.values[[rows[name] for name in ids]], missing
+
+
+def ready_features(path: str | Path, inputs: Inputs) -> tuple[np.ndarray, set[str]]:
+    """Features [Q, D] made elsewhere, in query order. Raises InputError on a wrong shape or an unknown query."""
+    features = load_features(path)
+    if features.values.ndim != 2:
+        shape = "x".join(map(str, features.values.shape))
+        raise InputError(f"features are {shape}, not [queries, D]", file=path, field="features")
+    return by_query(features, inputs.ids, path)
+
+
+def save(output: Path, name: str, settings: str, inputs: Inputs, values, missing: Iterable[str]) -> None:
+    """Write the text features; rows of missing queries become zeros. Raises InputError on a wrong shape."""
+    values = np.array(values, dtype=np.float32)
+    if values.ndim != 2 or len(values) != len(inputs.queries):
+        raise InputError(f"returned shape {values.shape}, not [{len(inputs.queries)}, D]", field=f"baseline {name}")
+    missing = set(missing)
+    values[[row for row, query_id in enumerate(inputs.ids) if query_id in missing]] = 0
+    model = {**inputs.model_of(), "baseline": name, "settings": digest(settings)}
+    ordered = tuple(query_id for query_id in inputs.ids if query_id in missing)
+    save_features(output, Features(values, inputs.ids, ordered, model))

@@ -1,0 +1,110 @@
+"""open_clip models from disk."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+
+from ipcir_steps.config.vision import Embeddings
+from ipcir_steps.core.errors import InputError, ModelError, StepFailure
+from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.seek.embeddings.transform import target_pad_transform
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """A CLIP model in evaluation mode, float32, with its tokenizer and preprocessing.
+
+    tokenize: list of texts → int64 [n, context]. identity: what feature files say about their maker.
+    """
+
+    model: torch.nn.Module
+    tokenize: Callable[[Sequence[str]], torch.Tensor]
+    transform: Callable
+    identity: dict
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def token_embedding(self) -> torch.nn.Embedding:
+        """The text tower's word embeddings, wherever the architecture keeps them."""
+        return getattr(self.model, "text", self.model).token_embedding
+
+    @property
+    def dims(self) -> int:
+        """D: length of a feature."""
+        with torch.no_grad():
+            return self.model.encode_text(self.tokenize([""]).to(self.device)).shape[-1]
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """float32 [n, D] on the CPU, un-normalised. Texts beyond the context length are cut, as by CLIP."""
+        return self.model.encode_text(self.tokenize(list(texts)).to(self.device)).float().cpu()
+
+    @torch.inference_mode()
+    def pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Preprocessed images [n, 3, size, size] → float32 [n, D] on the CPU, un-normalised."""
+        return self.model.encode_image(pixels.to(self.device)).float().cpu()
+
+    def read(self, path: Path) -> torch.Tensor:
+        """Decode and preprocess an image file. Raises StepFailure when it cannot be read."""
+        from ipcir_steps.core.images import decode
+
+        try:
+            return self.transform(decode(path))
+        except InputError as error:
+            raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
+
+
+def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encoder:
+    """Load an open_clip model without network access.
+
+    path: a manifest, or a directory in open_clip's own layout (``open_clip_config.json`` beside
+    ``open_clip_model.safetensors`` or ``open_clip_pytorch_model.bin``, as on the hub), or one weights file, whose
+    architecture ``settings`` names. Raises ModelError telling what is wrong and what to do.
+    """
+    import open_clip
+
+    settings = settings or Embeddings()
+    manifest = load_manifest(path)
+    where = Path(manifest.path)
+    if where.is_dir():
+        if not (where / "open_clip_config.json").is_file():
+            raise ModelError(
+                f"{where} holds no open_clip_config.json. Give an open_clip snapshot from the hub, or a weights "
+                "file together with embeddings.architecture."
+            )
+        config = json.loads((where / "open_clip_config.json").read_text())
+        # Without weights the library would go on with random ones.
+        if not any(where.glob("open_clip_*.safetensors")) and not any(where.glob("open_clip_*.bin")):
+            raise ModelError(f"{where} holds no open_clip_model.safetensors. Fetch the model again.")
+        name, pretrained, architecture = f"local-dir:{where.resolve()}", None, config.get("model_name")
+    else:
+        name = architecture = settings.architecture
+        pretrained = str(where)
+        if name not in open_clip.list_models():
+            raise ModelError(f"{where} is a weights file: set embeddings.architecture to one of open_clip's names.")
+    try:
+        model = open_clip.create_model(name, pretrained, weights_only=True, require_pretrained=True)
+        tokenize = open_clip.get_tokenizer(name)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError) as error:
+        raise ModelError(f"model '{manifest.name}' at {where} cannot be loaded: {error}") from error
+    preprocess = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
+    size = max(preprocess.input_size[1:])
+    transform = target_pad_transform(size, settings.ratio, preprocess.mean, preprocess.std)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    identity = {
+        "model": manifest.name,
+        "architecture": architecture,
+        "source": manifest.source,
+        "revision": manifest.revision,
+        "digest": manifest.digest,
+        "ratio": settings.ratio,
+    }
+    return Encoder(model.float().eval().requires_grad_(False).to(device), tokenize, transform, identity)

@@ -1,0 +1,103 @@
+"""Encode a long list block by block into a file, and continue there after a kill."""
+
+import contextlib
+import itertools
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ipcir_steps.core.files import digest, open_part, unwritable
+from ipcir_steps.core.progress import Progress
+
+_HEADER = 64  # bytes: the sha256 of what the rows depend on, in hexadecimal
+
+
+def stream(
+    items: Sequence,
+    encode: Callable[[list], np.ndarray],
+    output: Path,
+    context: dict,
+    *,
+    prepare: Callable = lambda item: item,
+    batch_size: int,
+    workers: int = 1,
+    title: str,
+) -> np.ndarray:
+    """float32 [len(items), D]: ``encode`` of ``prepare``\\ d items, batch by batch.
+
+    Every finished batch is appended with its checksum to ``{output}.part``; a later call with the same items and
+    context takes it over. ``prepare`` runs in threads, one batch ahead of ``encode``. The caller removes the
+    part file (:func:`discard`) once the output is written. Memory: two batches plus the result.
+    """
+    part = part_of(output)
+    identity = digest([context, list(map(str, items)), batch_size]).encode()
+    with open_part(part) as file:
+        blocks, size = _recover(file, identity)
+        done = sum(map(len, blocks))
+        file.truncate(size)
+        file.seek(size)
+        if not size:
+            _write(file, identity, part)
+        with Progress(title, len(items), done) as progress:
+            for batch in _prepared(items[done:], prepare, batch_size, workers):
+                block = np.ascontiguousarray(encode(batch), dtype=np.float32)
+                data = block.tobytes()
+                note = json.dumps([*block.shape, zlib.crc32(data)]).encode().ljust(_HEADER)
+                _write(file, note + data, part)
+                blocks.append(block)
+                progress.advance(len(batch))
+        os.fsync(file.fileno())
+    return np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
+
+
+def _write(file: BinaryIO, data: bytes, part: Path) -> None:
+    try:
+        file.write(data)
+        file.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            file.close()  # now: what is still buffered would fail again later
+        raise unwritable(part, error) from error
+
+
+def part_of(output: Path) -> Path:
+    return output.with_name(output.name + ".part")
+
+
+def discard(output: Path) -> None:
+    part_of(output).unlink(missing_ok=True)
+
+
+def _recover(file: BinaryIO, identity: bytes) -> tuple[list[np.ndarray], int]:
+    """The intact batches of an earlier run and the number of bytes they take."""
+    blocks: list[np.ndarray] = []
+    if file.read(_HEADER) != identity:
+        return blocks, 0
+    size = _HEADER
+    while True:
+        try:
+            rows, dims, checksum = json.loads(file.read(_HEADER))
+        except ValueError:
+            return blocks, size
+        data = file.read(rows * dims * 4)
+        if len(data) < rows * dims * 4 or zlib.crc32(data) != checksum:
+            return blocks, size
+        blocks.append(np.frombuffer(data, np.float32).reshape(rows, dims))
+        size = file.tell()
+
+
+def _prepared(items: Sequence, prepare: Callable, batch_size: int, workers: int) -> Iterator[list]:
+    with ThreadPoolExecutor(workers) as pool:
+        starts = range(0, len(items), batch_size)
+        futures = ([pool.submit(prepare, item) for item in items[start : start + batch_size]] for start in starts)
+        ahead = next(futures, None)
+        for following in itertools.chain(futures, [None]):
+            if ahead is not None:
+                yield [future.result() for future in ahead]
+            ahead = following

@@ -1,0 +1,73 @@
+"""Every command of ``ipcir`` as one card. A new step is its module and one line here."""
+
+import dataclasses
+import importlib
+from types import ModuleType
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One command.
+
+    module: where ``arguments(parser)`` and ``main(args)`` are; imported only when the command is called.
+    group: the heading under which ``ipcir --help`` lists it.
+    network: it may use the network; every other command is refused it.
+    recorded: it leaves a provenance record.
+    """
+
+    name: str
+    help: str
+    module: str
+    group: str
+    network: bool = False
+    recorded: bool = True
+
+    def load(self) -> ModuleType:
+        return importlib.import_module(self.module)
+
+
+GROUPS = ("Everyday", "Imagine", "Seek", "Evaluate", "Provenance", "Running", "Mini world")
+
+
+def _step(group: str, name: str, module: str, text: str, **more) -> Step:
+    return Step(name, text, module if module.startswith("mini_world") else f"ipcir_steps.{module}", group, **more)
+
+
+_ALL = (
+    _step("Everyday", "results", "evaluate.results", "collect metrics, intervals and published numbers; --show prints"),
+    _step("Everyday", "plan", "runtime.plan", "what a configuration will cost, before anything runs", recorded=False),
+    _step("Everyday", "doctor", "runtime.doctor", "verify a results tree; say how to rebuild what is damaged",
+          recorded=False),
+    _step("Everyday", "audit", "provenance.audit", "trace a figure or file to annotations, weights and code",
+          recorded=False),
+    _step("Everyday", "config", "config.command", "check a configuration; write its schema and defaults",
+          recorded=False),
+    _step("Imagine", "datasets", "benchmarks.datasets", "read annotations and images into queries and gallery"),
+    _step("Imagine", "captions", "imagine.captions", "caption reference images with BLIP-2"),
+    _step("Imagine", "reasoning", "imagine.reasoning", "write target captions with a language model"),
+    _step("Imagine", "layouts", "imagine.layouts", "plan the imagined image: scene and instances with boxes"),
+    _step("Imagine", "masks", "imagine.masks", "segment the reference instances with Grounding DINO and SAM"),
+    _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts"),
+    _step("Imagine", "gather", "imagine.gather", "join the shards of a step in query order"),
+    _step("Seek", "embeddings", "seek.embeddings", "encode images and captions with CLIP"),
+    _step("Seek", "baselines", "seek.baselines", "compute the text features (S_t): LDRE, SEARLE, LinCIR, …"),
+    _step("Seek", "fusion", "seek.fusion", "fuse proxy, query and perturbation into a robust proxy (eq. 1)"),
+    _step("Seek", "ranking", "seek.ranking", "balance the similarities and rank the gallery (eq. 2)"),
+    _step("Evaluate", "metrics", "evaluate.metrics", "score rankings under a benchmark's protocol"),
+    _step("Evaluate", "submission", "evaluate.submission", "write and check files for the benchmark servers"),
+    _step("Evaluate", "balance", "evaluate.tuning.balance", "choose each variant's lambda on a labelled split"),
+    _step("Evaluate", "tune", "evaluate.tuning.tune", "choose lambda and weights, with labels or without"),
+    _step("Evaluate", "sensitivity", "evaluate.tuning.sensitivity", "vary lambda, weights and proxies of eq. 1"),
+    _step("Evaluate", "figures", "evaluate.reporting.figures", "draw the paper's figures and ours"),
+    _step("Evaluate", "tables", "evaluate.reporting.tables", "write the paper's tables as Markdown, CSV and LaTeX"),
+    _step("Evaluate", "gallery", "evaluate.reporting.browser", "write a page that shows every query"),
+    _step("Evaluate", "failures", "evaluate.failures", "collect the failures of all steps"),
+    _step("Provenance", "crate", "provenance.crate", "export a run as a Workflow Run RO-Crate", recorded=False),
+    _step("Running", "models", "runtime.models", "fetch models and record their digests", network=True),
+    _step("Running", "containers", "runtime.containers", "build the steps' images; refuse stale ones", network=True,
+          recorded=False),
+    _step("Running", "devices", "runtime.leases", "run a command on a leased GPU; list the devices", network=True,
+          recorded=False),
+    _step("Mini world", "mini", "mini_world.cli", "render the mini world and build its models"),
+)  # fmt: skip
+STEPS = {step.name: step for step in _ALL}

@@ -1,0 +1,116 @@
+"""Measuring what the real generator draws of held-out layouts, as the judge sees it."""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ipcir_steps.config import Config
+from ipcir_steps.config.generation import Proxies
+from ipcir_steps.core.files import seed as derive
+from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.imagine.proxies.generator import Task
+from ipcir_steps.imagine.proxies.migc_generator import MIGCGenerator
+from ipcir_steps.imagine.proxies.tasks import read_instance
+from mini_world import garments, render, world
+from mini_world.training import judge
+from mini_world.training.lessons import layout
+from mini_world.training.pool import HELD_OUT, Picture, pairs
+
+
+def generator(built: Path, elite: bool, settings: Proxies | None = None) -> MIGCGenerator:
+    """The real generator on a directory of built models, by default as the mini world's configuration sets it."""
+    roles = {"model": "sd", "migc": "migc"}
+    if elite:
+        roles |= {"elite-global": "elite_global", "elite-local": "elite_local", "vision": "elite_vision"}
+    return MIGCGenerator(
+        settings or Config().proxies, {role: load_manifest(built / name) for role, name in roles.items()}
+    )
+
+
+def held_out(seed: int) -> list[tuple[Picture, Picture]]:
+    return [(first, second) for first, second, _ in pairs(seed)[-HELD_OUT:]]
+
+
+def task(number: int, plan: dict, reference: Path | None = None, masks: Sequence[dict | None] = ()) -> Task:
+    """The drawing task of a layout. masks: of the instances on the reference."""
+    masks = [*masks, *[None] * len(plan["instances"])]
+    instances = tuple(read_instance(one, n, masks[n]) for n, one in enumerate(plan["instances"]))
+    seeds = (derive(number, "drawn"),)
+    return Task(str(number), "", plan["scene"], instances, seeds, reference)
+
+
+def agreement_of(built: Path, asked: Iterable[tuple[Picture, Task]], source: MIGCGenerator) -> dict[str, float]:
+    """``judge.agreement`` of what is drawn for the tasks with the pictures that they describe."""
+    pictures, drawn = [], []
+    for picture, one in asked:
+        pictures.append(picture)
+        drawn += source.draw(one)[0]
+    return judge.agreement(pictures, judge.judge(judge.load(built), drawn))
+
+
+def from_text(seed: int, count: int) -> list[tuple[Picture, Task]]:
+    """Layouts of held-out pictures, every instance drawn from its description."""
+    tasks = []
+    for number, (_, second) in enumerate(held_out(seed)[:count]):
+        plan = layout(second, second)
+        for instance in plan["instances"]:
+            instance["modality"] = "text"
+        tasks.append((second, task(number, plan)))
+    return tasks
+
+
+def from_references(
+    seed: int, count: int, directory: Path, masked: bool = True, named: bool = True
+) -> list[tuple[Picture, Task]]:
+    """Layouts of held-out targets with an instance that looks like one in the reference.
+
+    masked: with the renderer's mask of it. named: with its description; else with its noun alone, so that its looks
+    can only come from the reference. directory: where the references are written.
+    """
+    tasks = []
+    for number, (first, second) in enumerate(held_out(seed)):
+        if isinstance(second, garments.Garment) or isinstance(first, garments.Garment):
+            continue
+        plan, masks = layout(second, first), []
+        if not any(one["modality"] == "image" for one in plan["instances"]):
+            continue
+        silhouettes = dict(zip((t.shape for t in first.things), render.silhouettes(first), strict=True))
+        for instance in plan["instances"]:
+            worn = instance["modality"] == "image"
+            masks.append(rle_of(silhouettes[instance["category"]]) if worn and masked else None)
+            if worn and not named:
+                instance["description"] = world.article(instance["category"])
+        path = directory / f"{number}.png"
+        render.draw(first).save(path)
+        tasks.append((second, task(number, plan, path, masks)))
+        if len(tasks) == count:
+            break
+    return tasks
+
+
+def rle_of(mask: np.ndarray) -> dict:
+    from pycocotools import mask as rle
+
+    encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
+
+
+def evaluate_text(built: Path, seed: int, count: int) -> dict[str, float]:
+    return agreement_of(built, from_text(seed, count), generator(built, elite=False))
+
+
+def evaluate_references(built: Path, seed: int, count: int) -> dict[str, float]:
+    """Figures as ``judge.agreement``: with mask and description; ``noun_`` without description; ``whole_`` without
+    mask; ``blind_`` without the description and without ELITE, to compare ``noun_`` with.
+    """
+    worn, figures = generator(built, elite=True), {}
+    kinds = {"": (True, True), "noun_": (True, False), "whole_": (False, True)}
+    with tempfile.TemporaryDirectory() as directory:
+        for prefix, (masked, named) in kinds.items():
+            asked = from_references(seed, count, Path(directory), masked, named)
+            figures |= {f"{prefix}{k}": v for k, v in agreement_of(built, asked, worn).items()}
+        asked = from_references(seed, count, Path(directory), True, False)
+        blind = agreement_of(built, asked, generator(built, elite=False))
+    return figures | {f"blind_{k}": v for k, v in blind.items()}

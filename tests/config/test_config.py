@@ -1,0 +1,99 @@
+"""The configuration is checked before any job starts; its generated files never drift from the models."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ipcir_steps import config
+from ipcir_steps.config import command, defaults
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.seek import baselines
+
+ROOT = Path(__file__).parents[2]
+MINE = {"format": "folder", "root": "photos", "exclude_reference": True, "balance": 0.5, "queries": "q.csv"}
+
+
+def test_generated_files_do_not_drift():
+    assert (ROOT / "config.yaml").read_text() == command.default_yaml(), "run: ipcir config --defaults config.yaml"
+    written = json.loads((ROOT / "schemas/config.json").read_text())
+    assert written == command.schema(), "run: ipcir config --schema schemas/config.json"
+
+
+def test_default_yaml_is_the_default():
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert config.load_config(values) == config.Config() == config.load_config({})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_example_configurations_are_valid(path):
+    config.load_config(yaml.safe_load(path.read_text()), str(path))
+
+
+@pytest.mark.parametrize("name", ["captions", "reasoning", "layouts"])
+def test_the_published_configuration_undoes_what_the_mini_world_needs(name):
+    values, published = (
+        yaml.safe_load((ROOT / file).read_text())[name] for file in ("config.yaml", "configs/published.yaml")
+    )
+    section = getattr(config.load_config({name: {**values, **published}}), name)
+    assert section == type(section)()
+
+
+def test_catalogues_are_extended_not_replaced():
+    loaded = config.load_config({"datasets": {"mine": MINE}, "run": ["mine", "cirr"]})
+    assert loaded.datasets["mine"].root == "photos" and "cirr" in loaded.datasets
+    big = {"clip": {"big": {"source": "x"}}, "mappings": {"searle": {"big": {"source": "y"}}}, "baselines": ["searle"]}
+    mappings = config.load_config({**big, "backbones": ["mini", "big"]}).mappings
+    assert mappings["searle"]["big"].source == "y" and set(mappings) == set(defaults.MAPPED)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sede": 1}, r"unknown key 'sede' \(value 1\) \(did you mean 'seed'\?\)"),
+        ({"captions": {"cuont": 3}}, r"unknown key 'captions.cuont' \(value 3\) \(did you mean 'count'\?\)"),
+        ({"captions": {"count": 0}}, r"key 'captions.count': .*greater than or equal to 1, but the value is 0"),
+        ({"shards": "4"}, r"key 'shards': .*valid integer, but the value is '4'"),
+        ({"backbones": ["minni"]}, r"backbones: unknown name 'minni' \(did you mean 'mini'\?\)"),
+        ({"baselines": ["LDREE"]}, r"baselines: unknown name 'LDREE'"),
+        (
+            {"baselines": ["searle"], "backbones": ["big"], "clip": {"big": {"source": "x"}}},
+            r"mappings: searle needs a mapping network for backbone 'big'",
+        ),
+        (
+            {"mappings": {"searle": {"mini": {"source": "x", "revison": "y"}}}},
+            r"unknown key 'mappings.searle.mini.revison' \(value 'y'\) \(did you mean 'revision'\?\)",
+        ),
+        ({"run": ["mini_cir"]}, r"did you mean 'mini_cirr'\?"),
+        ({"fusion": {"scale": "datset"}}, r"key 'fusion.scale': 'datset' is not allowed \(did you mean 'dataset'\?\)"),
+        ({"datasets": {"x": {**MINE, "balance": 1.1}}}, r"datasets.x.balance.*1\.1"),
+        ({"datasets": {"x": {"root": "x"}}}, r"key 'datasets.x.format' is missing"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(values, message):
+    with pytest.raises(InputError, match=message):
+        config.load_config(values)
+
+
+def test_baselines_of_the_configuration_are_the_registered_ones():
+    assert set(defaults.BASELINES) == set(baselines.REGISTRY)
+
+
+def test_all_baselines_are_in_the_overlay():
+    overlay = yaml.safe_load((ROOT / "configs/all_baselines.yaml").read_text())
+    assert set(overlay["baselines"]) == set(baselines.REGISTRY)
+
+
+def test_light_commands_start_quickly():
+    """A step that needs no model must not import one."""
+    for step in ("datasets", "gather", "metrics", "results", "failures", "models", "submission", "config"):
+        code = (
+            "import sys; from ipcir_steps.cli import main\n"
+            f"try: main(['{step}', '--help'])\nexcept SystemExit: pass\n"
+            "heavy = {'torch', 'transformers', 'diffusers', 'open_clip', 'matplotlib'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -1,0 +1,130 @@
+"""Published key layouts load; damaged or foreign files are refused with a message that names what is wrong."""
+
+import pickle
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPVisionModel
+
+from ipcir_steps.core.errors import ModelError
+from ipcir_steps.imagine.proxies.checkpoints import install, load_migc, read_checkpoint
+from ipcir_steps.imagine.proxies.elite import load_elite
+
+KEY = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.migc."
+
+
+@pytest.fixture(scope="module")
+def unet(stable_diffusion):
+    return UNet2DConditionModel.from_pretrained(stable_diffusion, subfolder="unet")
+
+
+@pytest.mark.parametrize("kind", ["migc", "migc++"])
+def test_every_tensor_arrives(unet, checkpoints, kind):
+    load_migc(unet, checkpoints / f"{kind}.ckpt")
+    values = read_checkpoint(checkpoints / f"{kind}.ckpt")
+    values = values.get("state_dict", values)
+    processors = [p for p in unet.attn_processors.values() if getattr(p, "migc", None) is not None]
+    assert len(processors) == 4
+    assert sum(len(p.migc.state_dict()) for p in processors) == len(values)
+    middle = unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2").processor.migc
+    key = next(key for key in values if "mid" in key and key.endswith("ea.to_q.weight"))
+    assert torch.equal(middle.ea.to_q.weight, values[key])
+
+
+def damage(values, kind):
+    if kind == "missing key":
+        del values[KEY + "norm.bias"]
+    elif kind == "wrong shape":
+        values[KEY + "norm.bias"] = torch.zeros(7)
+    elif kind == "foreign key":
+        values[KEY + "extra.weight"] = torch.zeros(1)
+    elif kind == "missing block":
+        for key in [key for key in values if "output_blocks.4" in key]:
+            del values[key]
+    elif kind == "not MIGC":
+        values["conv_in.weight"] = torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing key", "mid_block.attentions.0: missing norm.bias"),
+        ("wrong shape", r"norm.bias has shape \[7\] instead of \[32\]"),
+        ("foreign key", "unexpected extra.weight"),
+        ("missing block", "missing blocks: up_blocks.1.attentions.1"),
+        ("not MIGC", "unexpected key 'conv_in.weight'"),
+    ],
+)
+def test_damaged_checkpoints(unet, checkpoints, tmp_path, kind, message):
+    values = read_checkpoint(checkpoints / "migc.ckpt")
+    damage(values["state_dict"], kind)
+    torch.save(values, tmp_path / "migc.ckpt")
+    with pytest.raises(ModelError, match=message):
+        load_migc(unet, tmp_path / "migc.ckpt")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("the pickle was executed",))
+
+
+def test_pickled_objects_are_refused_unexecuted(unet, tmp_path):
+    torch.save({"state_dict": {KEY + "norm.bias": Bomb()}}, tmp_path / "bomb.ckpt")
+    with pytest.raises(ModelError, match=r"bomb.ckpt is not a file of plain tensors"):
+        load_migc(unet, tmp_path / "bomb.ckpt")
+    (tmp_path / "plain.ckpt").write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ModelError, match=r"plain.ckpt"):
+        load_migc(unet, tmp_path / "plain.ckpt")
+
+
+def test_truncated_and_absent_files(unet, checkpoints, tmp_path):
+    (tmp_path / "half.ckpt").write_bytes((checkpoints / "migc.ckpt").read_bytes()[:5000])
+    with pytest.raises(ModelError, match=r"half.ckpt is damaged"):
+        load_migc(unet, tmp_path / "half.ckpt")
+    with pytest.raises(ModelError, match="does not exist"):
+        load_migc(unet, tmp_path / "nothing.ckpt")
+
+
+def test_wrong_base_model(checkpoints):
+    other = UNet2DConditionModel(
+        block_out_channels=(16, 32),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=24,
+        norm_num_groups=8,
+    )
+    with pytest.raises(ModelError, match=r"has no up_blocks.1.attentions.0; it is not Stable Diffusion 1"):
+        load_migc(other, checkpoints / "migc.ckpt")
+
+
+def test_base_model_of_another_text_width(stable_diffusion, checkpoints):
+    """As Stable Diffusion 2 has: the same blocks, another text encoder."""
+    config = UNet2DConditionModel.load_config(stable_diffusion, subfolder="unet")
+    other = UNet2DConditionModel.from_config({**config, "cross_attention_dim": 32})
+    with pytest.raises(
+        ModelError, match=r"ea.to_k.weight has shape \[32, 24\] instead of \[32, 32\].*Is the base model"
+    ):
+        load_migc(other, checkpoints / "migc.ckpt")
+
+
+def test_elite_needs_every_projection(unet, checkpoints, tmp_path):
+    install(unet)
+    vision = CLIPVisionModel.from_pretrained(checkpoints / "vision")
+    values = torch.load(checkpoints / "local.pt")
+    key = "mid_block_attentions_0_transformer_blocks_0_attn2_to_v.weight"
+    del values[key]
+    torch.save(values, tmp_path / "local.pt")
+    with pytest.raises(ModelError, match=f"missing {key}"):
+        load_elite(unet, checkpoints / "global.pt", tmp_path / "local.pt", vision)
+    with pytest.raises(ModelError, match="is not an ELITE mapper"):
+        load_elite(unet, checkpoints / "migc.ckpt", checkpoints / "local.pt", vision)
+
+
+def test_the_building_blocks_are_importable_from_the_room():
+    from ipcir_steps.imagine import proxies
+
+    for name in proxies.BLOCKS:
+        assert getattr(proxies, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        proxies.nothing  # noqa: B018

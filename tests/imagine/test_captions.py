@@ -1,0 +1,99 @@
+"""Source captions from a tiny untrained BLIP-2."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from ipcir_steps.cli import main
+from ipcir_steps.config.vision import Captions
+from ipcir_steps.core.errors import InputError, ModelError, StepFailure
+from ipcir_steps.core.files import read_jsonl
+from ipcir_steps.core.images import load_image
+from ipcir_steps.core.records import Image, write_records
+from ipcir_steps.imagine.captions import captioner, clean
+from mini_world import models
+
+SETTINGS = {"count": 4, "max_new_tokens": 6}
+
+
+@pytest.fixture(scope="module")
+def blip2(tmp_path_factory):
+    import torch
+
+    directory = tmp_path_factory.mktemp("blip2") / "model"
+    torch.manual_seed(0)
+    models.blip2(directory)
+    return directory
+
+
+@pytest.fixture
+def references(tmp_path):
+    generator = np.random.default_rng(0)
+    images = [Image(f"image{n}", f"{n}.png") for n in range(5)]
+    for image in images:
+        pixels = generator.integers(0, 255, (24, 40, 3), dtype=np.uint8)
+        PILImage.fromarray(pixels).save(tmp_path / image.path)
+    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:100])
+    write_records(tmp_path / "references.jsonl", images)
+    return tmp_path
+
+
+def run(references, model, name, *extra, **settings):
+    command = ["captions", "--references", str(references / "references.jsonl"), "--root", str(references)]
+    command += ["--model", str(model), "--settings", json.dumps({**SETTINGS, **settings}), "--seed", "3"]
+    assert main([*command, "--output", str(references / name), *extra]) == 0
+    return read_jsonl(references / name)
+
+
+def test_each_image_gets_k_captions_and_a_broken_one_a_reason(references, blip2):
+    records = run(references, blip2, "captions.jsonl")
+    assert [r["reference"] for r in records] == [f"image{n}" for n in range(5)]
+    assert records[3].keys() == {"reference", "failure"} and "3.png cannot be read" in records[3]["failure"]
+    captions = [r["captions"] for r in records if "captions" in r]
+    assert [len(c) for c in captions] == [4] * 4
+    assert all(text and text == " ".join(text.split()) for c in captions for text in c)
+    assert len({text for c in captions for text in c}) > 8, "nucleus samples differ"
+
+
+def test_shards_give_the_same_bytes(references, blip2):
+    run(references, blip2, "whole.jsonl")
+    for count in (3, 8):
+        for i in range(count):
+            run(references, blip2, f"{i}.jsonl", "--shard", f"{i}/{count}")
+        joined = b"".join((references / f"{i}.jsonl").read_bytes() for i in range(count))
+        assert joined == (references / "whole.jsonl").read_bytes()
+
+
+def test_beam_search_needs_no_seed(references, blip2):
+    caption = captioner(blip2, Captions(**SETTINGS, nucleus=False))
+    image = load_image(references, Image("image0", "0.png"))
+    assert caption(image, 1) == caption(image, 2) and len(caption(image, 1)) == 4
+
+
+def test_a_prompt_is_continued_but_not_part_of_the_caption(references, blip2):
+    [record] = run(references, blip2, "p.jsonl", "--shard", "0/5", prompt="a photo of")
+    assert len(record["captions"]) == 4
+    assert not any(caption.startswith("a photo of a photo of") for caption in record["captions"])
+
+
+def test_clean_removes_the_prompt_and_fills_gaps():
+    assert clean(["a photo of a cat \n", "\x00", "a photo of"], "a photo of ") == ["a cat", "a cat", "a cat"]
+    with pytest.raises(StepFailure, match="no caption"):
+        clean(["", " \n"])
+
+
+def test_greyscale_and_rotated_images_are_rgb_and_upright(tmp_path):
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    PILImage.new("L", (30, 20), 7).save(tmp_path / "a.jpg", exif=exif)
+    image = load_image(tmp_path, Image("a", "a.jpg"))
+    assert image.mode == "RGB" and image.size == (20, 30)
+    with pytest.raises(InputError, match="leaves"):
+        load_image(tmp_path, Image("a", "../a.jpg"))
+
+
+def test_a_directory_without_a_model_is_named(tmp_path):
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        captioner(tmp_path, Captions())

@@ -1,0 +1,127 @@
+"""Target captions from a tiny untrained Qwen2, and the prompts they are asked with."""
+
+import json
+
+import pytest
+
+from ipcir_steps.cli import main
+from ipcir_steps.config.language import Reasoning
+from ipcir_steps.core.errors import InputError, StepFailure
+from ipcir_steps.core.files import read_jsonl, write_jsonl
+from ipcir_steps.core.records import Query, write_records
+from ipcir_steps.imagine.llm import Group, open_chat
+from ipcir_steps.imagine.llm.prompts import load_prompt
+from ipcir_steps.imagine.reasoning import clean, target_captions
+
+QUERIES = [Query(f"q{i}", f"image{i % 4}", ("is black", "has a collar")[: 1 + i % 2]) for i in range(7)]
+SETTINGS = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 1.0}
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    write_records(tmp_path / "queries.jsonl", QUERIES)
+    captions = [
+        {"query_id": q.query_id, "captions": [f"a dog {k}" for k in range(3)]} for q in QUERIES if q != QUERIES[5]
+    ]
+    write_jsonl(tmp_path / "captions.jsonl", captions)
+    return tmp_path
+
+
+def run(inputs, model, name, *extra):
+    output = inputs / name
+    command = ["reasoning", "--queries", str(inputs / "queries.jsonl"), "--captions", str(inputs / "captions.jsonl")]
+    command += ["--model", str(model), "--settings", json.dumps(SETTINGS), "--seed", "7", "--output", str(output)]
+    assert main([*command, *extra]) == 0
+    return read_jsonl(output)
+
+
+def test_every_query_gets_one_target_caption_per_source_caption(inputs, chat_model):
+    records = run(inputs, chat_model, "targets.jsonl")
+    assert [r["query_id"] for r in records] == [q.query_id for q in QUERIES]
+    assert records[5] == {"query_id": "q5", "failure": "no source captions"}
+    for record in records[:5] + records[6:]:
+        assert len(record["captions"]) == 3
+        assert all(c and c == " ".join(c.split()) for c in record["captions"])
+        assert record["prompt"] == load_prompt("reasoning").digest
+    assert len({c for r in records for c in r.get("captions", ())}) > 10, "sampled answers differ"
+
+
+def test_shards_give_the_same_bytes(inputs, chat_model):
+    whole = run(inputs, chat_model, "whole.jsonl")
+    for count in (3, 8):
+        parts = [run(inputs, chat_model, f"{i}.jsonl", "--shard", f"{i}/{count}") for i in range(count)]
+        assert [record for part in parts for record in part] == whole
+
+
+def test_answers_depend_on_the_seed_and_come_from_the_cache_the_second_time(chat_model, tmp_path):
+    settings, prompt = Reasoning(**SETTINGS), load_prompt("reasoning")
+    items = [(QUERIES[0], ["a cat", "a dog"])]
+    first = open_chat(settings, chat_model, tmp_path / "cache")
+    records = target_captions(items, prompt, first, 1)
+    assert target_captions(items, prompt, first, 2) != records
+    again = open_chat(settings, chat_model, tmp_path / "cache")
+    assert target_captions(items, prompt, again, 1) == records
+    assert again.tokens == 0 and "loaded" not in vars(again)
+
+
+class Scripted:
+    """Answers that no small model can be made to give on demand."""
+
+    width, tokens, digest = 1, 0, "scripted"
+
+    def __init__(self, answers):
+        self.answers, self.groups = answers, []
+
+    def answer(self, groups: list[Group]):
+        self.groups += groups
+        return [self.answers] * len(groups)
+
+
+def test_an_answer_without_text_becomes_source_and_relative_caption():
+    query = Query("q", "r", ("is red", "has a bow"))
+    [record] = target_captions(
+        [(query, ["a hat", "a cap"])], load_prompt("reasoning"), Scripted(["\n..", "a red cap"]), 0
+    )
+    assert record["captions"] == ["a hat, is red and has a bow", "a red cap"]
+
+
+def test_a_failed_answer_is_the_failure_of_its_query_alone():
+    backend = Scripted(StepFailure("server is down"))
+    results = target_captions([(QUERIES[0], None), (QUERIES[1], ["a dog"])], load_prompt("reasoning"), backend, 0)
+    assert [str(r) for r in results] == ["no source captions", "server is down"]
+
+
+@pytest.mark.parametrize("name", ["reasoning", "single"])
+def test_prompts_end_with_the_caption_and_the_rule(name):
+    messages = load_prompt(name).render(caption="a {rule} cat", rule="is {caption}")
+    assert "a {rule} cat" in messages[-1]["content"] and "is {caption}" in messages[-1]["content"]
+    assert [m["role"] for m in messages][0::2][1:] == ["assistant"] * (len(messages) // 2 - 1)
+
+
+def test_the_reasoning_prompt_has_the_divergent_form():
+    assert load_prompt("reasoning").render(caption="a cat", rule="it is black")[-1]["content"] == (
+        "Given an image of a cat, we show it is black."
+    )
+
+
+def test_wrong_prompt_files_are_named(tmp_path):
+    (tmp_path / "p.yaml").write_text("user: Given {picture}")
+    with pytest.raises(InputError, match=r"p\.yaml.*'user'.*\{picture\}"):
+        load_prompt(str(tmp_path / "p.yaml"))
+    with pytest.raises(InputError, match="reasoning"):
+        load_prompt("no_such_prompt")
+
+
+@pytest.mark.parametrize(
+    ("answer", "caption"),
+    [
+        ("a white horse", "a white horse"),
+        ('Target caption: "a white\thorse"\n\nIt keeps …', "a white horse"),
+        ("- **a white horse**", "a white horse"),
+        ("2 horses on a beach", "2 horses on a beach"),
+        ("\n\n ... \n", ""),
+        ("x" * 900, "x" * 300),
+    ],
+)
+def test_clean(answer, caption):
+    assert clean(answer) == caption
