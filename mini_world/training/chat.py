@@ -13,6 +13,7 @@ from ipcir_steps.imagine.llm.prompts import load_prompt
 from mini_world import garments, language, tokenizers, world
 from mini_world.training import lessons, pool
 from mini_world.training.loop import Recipe, train, write_weights
+from mini_world.training.vocabularies import PROMPTS
 
 STEPS = 8000
 BATCH = 32, 8  # conversations per step: captions, layouts
@@ -66,7 +67,7 @@ def _key(pair: pool.Pair) -> tuple:
 def caption_lesson(pair: pool.Pair, template: int) -> tuple[list[dict], list[str]]:
     """(conversation, the right answer in pieces that are tokenised one by one) for the reasoning step."""
     reference, target, captions = pair
-    prompt = _prompt(tokenizers.PROMPTS[0])
+    prompt = _prompt(PROMPTS[0])
     asked = prompt.render(caption=pool.describe(reference, template), rule=" and ".join(captions))
     return asked, [pool.describe(target, template) + "<|im_end|>"]
 
@@ -74,7 +75,7 @@ def caption_lesson(pair: pool.Pair, template: int) -> tuple[list[dict], list[str
 def layout_lesson(pair: pool.Pair, template: int) -> tuple[list[dict], list[str]]:
     """The same for the layouts step."""
     reference, target, captions = pair
-    prompt = _prompt(tokenizers.PROMPTS[1])
+    prompt = _prompt(PROMPTS[1])
     asked = prompt.render(captions=pool.describe(reference, template), rule=" and ".join(captions))
     return asked, lessons.answer(target, reference)
 
