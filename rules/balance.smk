@@ -28,11 +28,11 @@ rule balance:
         mem_mb=growing(4000),
         runtime=240,
     params:
-        protocol=lambda wildcards: dataset_of(wildcards).format,
+        benchmark=lambda wildcards: dataset_of(wildcards).benchmark,
         exclude=exclude_reference,
         settings=section_json(CONFIG, "ranking"),
     shell:
         "IPCIR_RULE=balance ipcir balance --text {input.text} --gallery {input.gallery} --queries {input.queries}"
         " --gallery-images {input.images} --fusion {input.fusion}"
-        " --protocol {params.protocol} {params.exclude} --settings {params.settings:q}"
+        " --benchmark {params.benchmark} {params.exclude} --settings {params.settings:q}"
         " --output {output} 2> {log}"

@@ -28,7 +28,7 @@ rule baseline:
         runtime=720,
         gpu=1,
     params:
-        format=lambda wildcards: dataset_of(wildcards).format,
+        benchmark=lambda wildcards: dataset_of(wildcards).benchmark,
         settings=baseline_settings,
         baseline=baseline_name,
         architecture=lambda wildcards: (
@@ -42,7 +42,7 @@ rule baseline:
         seed=CONFIG.seed,
     shell:
         "IPCIR_RULE=baseline ipcir devices --count {resources.gpu} --"
-        " ipcir baselines {params.baseline:q} --queries {input.queries} --dataset-format {params.format}"
+        " ipcir baselines {params.baseline:q} --queries {input.queries} --benchmark {params.benchmark}"
         " --target-captions {input.target_captions} --source-captions {input.source_captions}"
         " --gallery {input.gallery} --references {input.references} --model {input.model}"
         " {params.architecture} {params.mapping}"

@@ -121,7 +121,7 @@ def baseline_settings(wildcards):
 
 def baseline_name(wildcards):
     """The name of a baseline; of your own, the function or the file of this dataset and backbone."""
-    name = CONFIG.own_baselines.get(wildcards.baseline, wildcards.baseline)
+    name = CONFIG.custom_baselines.get(wildcards.baseline, wildcards.baseline)
     return expand(name, **wildcards)[0]
 
 
@@ -163,7 +163,9 @@ def tuned_balance(wildcards):
 def balance_option(wildcards):
     chosen = tuned_balance(wildcards)
     return (
-        f"--balance {chosen}" if chosen else f"--lambda {dataset_of(wildcards).balance}"
+        f"--balance {chosen}"
+        if chosen
+        else f"--lambda {dataset_of(wildcards).lambda_of(wildcards.backbone)}"
     )
 
 
@@ -252,12 +254,12 @@ def submission_inputs():
     }
 
 
-def chat_model(step):
+def llm(step):
     """The chat model's manifest; nothing where a server answers."""
     return (
         []
         if getattr(CONFIG, step).backend == "openai"
-        else "resources/manifests/chat.json"
+        else "resources/manifests/llm.json"
     )
 
 

@@ -6,7 +6,7 @@ rule layouts:
     input:
         queries="results/{dataset}/{split}/queries.jsonl",
         captions="results/{dataset}/{split}/source_captions.jsonl",
-        model=chat_model("layouts"),
+        model=llm("layouts"),
     output:
         "results/{dataset}/{split}/shards/layouts/{shard}.jsonl",
     log:

@@ -49,11 +49,11 @@ rule metrics:
         mem_mb=growing(1000),
         runtime=30,
     params:
-        protocol=lambda wildcards: dataset_of(wildcards).format,
+        benchmark=lambda wildcards: dataset_of(wildcards).benchmark,
     shell:
         "IPCIR_RULE=metrics ipcir metrics --rankings {input.rankings} --subset {input.subset}"
         " --queries {input.queries} --failures {input.failures}"
-        " --protocol {params.protocol} --output {output} 2> {log}"
+        " --benchmark {params.benchmark} --output {output} 2> {log}"
 
 
 rule results:

@@ -6,7 +6,7 @@ rule reasoning:
     input:
         queries="results/{dataset}/{split}/queries.jsonl",
         captions="results/{dataset}/{split}/source_captions.jsonl",
-        model=chat_model("reasoning"),
+        model=llm("reasoning"),
     output:
         "results/{dataset}/{split}/shards/reasoning/{shard}.jsonl",
     log:

@@ -28,7 +28,7 @@ rule sensitivity:
         mem_mb=growing(4000),
         runtime=240,
     params:
-        protocol=lambda wildcards: dataset_of(wildcards).format,
+        benchmark=lambda wildcards: dataset_of(wildcards).benchmark,
         exclude=exclude_reference,
         weights=CONFIG.fusion.weights,
         scale=CONFIG.fusion.scale,
@@ -39,6 +39,6 @@ rule sensitivity:
         "IPCIR_RULE=sensitivity ipcir sensitivity --text {input.text} --gallery {input.gallery}"
         " --references {input.references} --proxies {input.proxies}"
         " --target-captions {input.target_captions} --source-captions {input.source_captions}"
-        " --queries {input.queries} --gallery-images {input.images} --protocol {params.protocol} {params.exclude}"
+        " --queries {input.queries} --gallery-images {input.images} --benchmark {params.benchmark} {params.exclude}"
         " --weights {params.weights} --scale {params.scale} {params.balance} --seed {params.seed}"
         " --settings {params.settings:q} --output {output} 2> {log}"

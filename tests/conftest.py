@@ -25,7 +25,7 @@ def published() -> Path:
 
 
 @pytest.fixture(scope="session")
-def chat_model(tmp_path_factory) -> Path:
+def llm(tmp_path_factory) -> Path:
     """Directory of the mini world's untrained chat model."""
     import torch
 
@@ -96,11 +96,11 @@ def _every_step(patch) -> None:
     small = {
         "run": ["world"],
         "datasets": {
-            "world": {"format": "circo", "root": "world/mini_circo", "exclude_reference": False, "balance": 0.5}
+            "world": {"benchmark": "circo", "root": "world/mini_circo", "exclude_reference": False, "lambda": 0.5}
         },
         "models": {
             "captioner": {"source": "models/blip2"},
-            "chat": {"source": "models/qwen"},
+            "llm": {"source": "models/qwen"},
             "detector": {"source": "models/grounding_dino"},
             "segmenter": {"source": "models/sam"},
             "generator": {"source": "models/sd"},
@@ -130,7 +130,7 @@ def _every_step(patch) -> None:
     split, one = "results/world/val", "results/world/val/mini"
     step("mini_world", "mini world --seed 2025 --queries 6 --gallery 60 --datasets circo --output world")
     step("mini_models", "mini models --untrained --seed 2025 --output models")
-    roles = {"captioner": "blip2", "chat": "qwen", "detector": "grounding_dino", "segmenter": "sam", "generator": "sd"}
+    roles = {"captioner": "blip2", "llm": "qwen", "detector": "grounding_dino", "segmenter": "sam", "generator": "sd"}
     for role, name in [*roles.items(), ("clip/mini", "clip")]:
         made = f"--output resources/manifests/{role}.json"
         step("model", f"models --name {role.split('/')[-1]} --source models/{name} --directory unused {made}")
@@ -142,12 +142,12 @@ def _every_step(patch) -> None:
         ("captions", f"{root} --model {manifest}/captioner.json", "source_captions"),
         (
             "reasoning",
-            f"{queries} --captions {split}/source_captions.jsonl --model {manifest}/chat.json --cache cache",
+            f"{queries} --captions {split}/source_captions.jsonl --model {manifest}/llm.json --cache cache",
             "target_captions",
         ),
         (
             "layouts",
-            f"{queries} --captions {split}/source_captions.jsonl --model {manifest}/chat.json --cache cache",
+            f"{queries} --captions {split}/source_captions.jsonl --model {manifest}/llm.json --cache cache",
             "layouts",
         ),
         (
@@ -185,7 +185,7 @@ def _every_step(patch) -> None:
     gallery = f"--gallery {one}/gallery.safetensors"
     step(
         "baseline",
-        f"baselines ldre {queries} --dataset-format circo {features} {gallery} {clip} --seed 2025"
+        f"baselines ldre {queries} --benchmark circo {features} {gallery} {clip} --seed 2025"
         f" --output {one}/ldre/text.safetensors",
         "ldre",
     )
@@ -201,14 +201,14 @@ def _every_step(patch) -> None:
     failed = " ".join(f"{split}/{name}.failures.jsonl" for name in names)
     step("failures", f"failures {failed} --output {split}/failures.jsonl")
     for variant in variants:
-        words = f"metrics --rankings {one}/ldre/{variant}.rankings.parquet {queries} --protocol circo"
+        words = f"metrics --rankings {one}/ldre/{variant}.rankings.parquet {queries} --benchmark circo"
         words = f"{words} --failures {split}/failures.jsonl --output {one}/ldre/{variant}.metrics.json"
         step("metrics", words)
     scored = " ".join(f"{one}/ldre/{variant}.metrics.json" for variant in variants)
     words = f"results --dataset world --metrics {scored} {queries} --failures {split}/failures.jsonl"
     settings = json.dumps({"seed": 2025, "resamples": 50})
     step("results", f"{words} --output results/world_metrics.json", settings=settings)
-    words = f"sensitivity {text} {features} --proxies {one}/proxies.safetensors --protocol circo"
+    words = f"sensitivity {text} {features} --proxies {one}/proxies.safetensors --benchmark circo"
     words = f"{words} --weights 1 1 1 --scale dataset --lambda 0.5 --seed 2025 --output {one}/ldre/sensitivity.json"
     step("sensitivity", words, "sensitivity")
     _figures(step, split, one)

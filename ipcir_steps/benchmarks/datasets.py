@@ -32,7 +32,7 @@ class Split:
 
 def load(settings: Dataset, split: str) -> Split:
     """Read annotations only; no image is opened. Raises InputError naming file, record and field."""
-    queries, gallery = READERS[settings.format](settings, split)
+    queries, gallery = READERS[settings.benchmark](settings, split)
     _check(settings, split, queries, gallery)
     names = {image.name: image for image in gallery}
     paths = {q.reference: names.get(q.reference) or Image(q.reference, q.reference) for q in queries}
@@ -40,7 +40,7 @@ def load(settings: Dataset, split: str) -> Split:
 
 
 def _check(settings: Dataset, split: str, queries: Sequence[Query], gallery: Sequence[Image]) -> None:
-    where = {"file": f"{settings.root} ({settings.format} {split})"}
+    where = {"file": f"{settings.root} ({settings.benchmark} {split})"}
     if not gallery:
         raise InputError("the gallery is empty", **where, remedy="Check the dataset's root in config.yaml.")
     if not queries:

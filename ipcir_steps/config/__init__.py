@@ -19,6 +19,15 @@ from ipcir_steps.core.errors import InputError
 
 Field = pydantic.Field
 
+# Keys of earlier versions, by their last part.
+RENAMED = {
+    "format": "benchmark",
+    "balance": "lambda",
+    "own_baselines": "custom_baselines",
+    "precision": "dtype",
+    "chat": "llm",
+}
+
 
 class Config(Section):
     """Settings of the IP-CIR workflow. Every key is optional; the defaults run the embedded mini world."""
@@ -29,7 +38,7 @@ class Config(Section):
     run: list[Name] = Field(["mini_cirr", "mini_circo", "mini_fashioniq"], description="datasets of the target `all`")
     backbones: list[Name] = Field(["mini"], min_length=1, description="CLIP backbones to evaluate, of clip below")
     baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
-    own_baselines: dict[Name, str] = Field(
+    custom_baselines: dict[Name, str] = Field(
         {},
         description="your own by name: package.module:function, or a safetensors file ({dataset}, {split}, {backbone})",
     )
@@ -72,7 +81,7 @@ class Config(Section):
         for key, names, known in (
             ("run", self.run, self.datasets),
             ("backbones", self.backbones, self.clip),
-            ("baselines", self.baselines, [*BASELINES, *self.own_baselines]),
+            ("baselines", self.baselines, [*BASELINES, *self.custom_baselines]),
         ):
             for name in names:
                 if name not in known:
@@ -128,6 +137,8 @@ def plain(value):
 def _explain(error: dict) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
+        if error["loc"][-1] in RENAMED:
+            return f"key '{key}' is now called '{RENAMED[error['loc'][-1]]}'"
         return f"unknown key '{key}' (value {error['input']!r}){_nearest(error['loc'][-1], _keys(error['loc'][:-1]))}"
     if error["type"] == "literal_error":
         known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
@@ -147,7 +158,7 @@ def _keys(path: tuple) -> list[str]:
             section = catalogue[part]
         elif depth == 0:
             section = section.model_fields[part].annotation
-    return list(section.model_fields)
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def section_json(config: Config, name: str, entry: str | None = None) -> str:

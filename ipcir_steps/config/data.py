@@ -5,26 +5,46 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ipcir_steps.config.base import Fraction, Section
+from ipcir_steps.core.errors import InputError
 
-FORMATS = ("cirr", "circo", "fashioniq", "folder")
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class Dataset(Section):
     """One benchmark, or a folder of images with a CSV of queries."""
 
-    format: Literal["cirr", "circo", "fashioniq", "folder"] = Field(description="on-disk layout and scoring protocol")
+    benchmark: Literal["cirr", "circo", "fashioniq", "folder"] = Field(
+        description="whose layout on disk and protocol: cirr, circo, fashioniq, or folder for any other images"
+    )
     root: str = Field(description="directory of the dataset; every image lies below it")
     split: str = Field("val", description="split whose metrics are computed (folder: any name)")
     hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
     queries: str | None = Field(None, description="folder only: CSV with columns reference, caption[, targets, id]")
     exclude_reference: bool = Field(description="remove the reference from its own ranking (published: CIRR only)")
-    balance: Fraction = Field(description="lambda of eq. 2: 1 trusts the text alone, 0 the product with the proxy")
+    lam: Fraction | dict[Name, Fraction] = Field(
+        alias="lambda",
+        description="lambda of eq. 2: 1 is the text alone, 0 the product with the proxy; a number, or one per backbone",
+    )
     tuned_on: str | None = Field(
-        None, description="dataset on whose labelled split each variant's lambda is chosen, in place of balance"
+        None, description="dataset on whose labelled split each variant's lambda is chosen, in place of lambda"
     )
     missing_images: Literal["error", "skip"] = Field(
         "error", description="error: stop; skip: leave out, count as failures, write a coverage report"
     )
+
+    def lambda_of(self, backbone: str) -> float:
+        """Lambda for one backbone. Raises InputError when only those of other backbones are given."""
+        if not isinstance(self.lam, dict):
+            return self.lam
+        if backbone not in self.lam:
+            raise InputError(
+                f"has no value for backbone {backbone!r}",
+                file="config.yaml",
+                record=self.root,
+                field="lambda",
+                remedy=f"Add it beside {', '.join(self.lam)}, or give one value for all.",
+            )
+        return self.lam[backbone]
 
 
 class Model(Section):
@@ -43,6 +63,3 @@ class Backbone(Model):
     """A CLIP model in open_clip's layout, or a weights file plus the name of its architecture."""
 
     architecture: str | None = Field(None, description="open_clip architecture, where source is a weights file")
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

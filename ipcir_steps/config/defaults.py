@@ -8,45 +8,24 @@ BASELINES = (
 )  # fmt: skip
 MAPPED = ("searle", "lincir", "pic2word")  # these need a mapping network
 
+
+def _dataset(benchmark: str, root: str, lam: float, *, exclude_reference: bool = False, **more) -> Dataset:
+    values = {"benchmark": benchmark, "root": root, "split": "val", "exclude_reference": exclude_reference}
+    return Dataset(**values, **{"lambda": lam}, **more)
+
+
 DATASETS = {
-    "mini_cirr": Dataset(
-        format="cirr",
-        root=f"{MINI}/world/mini_cirr",
-        split="val",
-        hidden_split="test1",
-        exclude_reference=True,
-        balance=0.5,
-    ),
-    "mini_circo": Dataset(
-        format="circo",
-        root=f"{MINI}/world/mini_circo",
-        split="val",
-        hidden_split="test",
-        exclude_reference=False,
-        balance=0.5,
-    ),
-    "mini_fashioniq": Dataset(
-        format="fashioniq", root=f"{MINI}/world/mini_fashioniq", split="val", exclude_reference=False, balance=0.8
-    ),
-    "cirr": Dataset(
-        format="cirr", root="data/CIRR", split="val", hidden_split="test1", exclude_reference=True, balance=0.0
-    ),
-    "circo": Dataset(
-        format="circo", root="data/CIRCO", split="val", hidden_split="test", exclude_reference=False, balance=0.3
-    ),
-    "fashioniq": Dataset(
-        format="fashioniq",
-        root="data/FashionIQ",
-        split="val",
-        exclude_reference=False,
-        balance=0.8,
-        missing_images="skip",
-    ),
+    "mini_cirr": _dataset("cirr", f"{MINI}/world/mini_cirr", 0.5, hidden_split="test1", exclude_reference=True),
+    "mini_circo": _dataset("circo", f"{MINI}/world/mini_circo", 0.5, hidden_split="test"),
+    "mini_fashioniq": _dataset("fashioniq", f"{MINI}/world/mini_fashioniq", 0.8),
+    "cirr": _dataset("cirr", "data/CIRR", 0.0, hidden_split="test1", exclude_reference=True),
+    "circo": _dataset("circo", "data/CIRCO", 0.3, hidden_split="test"),
+    "fashioniq": _dataset("fashioniq", "data/FashionIQ", 0.8, missing_images="skip"),
 }
 
 MODELS = {
     "captioner": Model(source=f"{MINI}/models/blip2"),
-    "chat": Model(source=f"{MINI}/models/qwen"),
+    "llm": Model(source=f"{MINI}/models/qwen"),
     "detector": Model(source=f"{MINI}/models/grounding_dino"),
     "segmenter": Model(source=f"{MINI}/models/sam"),
     "generator": Model(source=f"{MINI}/models/sd"),

@@ -23,7 +23,7 @@ class Proxies(Section):
     negative_prompt: str = Field("worst quality, low quality, bad anatomy", description="what not to draw")
     proxies_per_batch: Count = Field(5, description="images drawn together; halved when memory runs out")
     device: str = Field("auto", description="torch device; auto takes a GPU when there is one")
-    precision: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         "auto", description="number format of the weights; auto is float16 on a GPU and float32 elsewhere"
     )
     base_config: str | None = Field(

@@ -7,7 +7,7 @@ from pydantic import Field
 from ipcir_steps.config.base import Count, Section
 
 
-class Chat(Section):
+class LLM(Section):
     """How the chat model is asked, shared by reasoning and layouts."""
 
     backend: Literal["transformers", "openai"] = Field(
@@ -33,7 +33,7 @@ class Chat(Section):
     )
 
 
-class Reasoning(Chat):
+class Reasoning(LLM):
     """Target captions by divergent reasoning: one edit per source caption."""
 
     prompt: str = Field("reasoning", description="prompt file: a name under ipcir_steps/prompts or a path")
@@ -43,7 +43,7 @@ class Reasoning(Chat):
     max_new_tokens: Count = Field(96, description="longest answer, in tokens")
 
 
-class Layouts(Chat):
+class Layouts(LLM):
     """Layouts of the imagined image."""
 
     max_new_tokens: Count = Field(1024, description="longest answer, in tokens; a constrained one is then closed")

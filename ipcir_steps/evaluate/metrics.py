@@ -201,7 +201,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subset", type=Path, help="CIRR: rankings of each image set's members (parquet or JSON)")
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
     parser.add_argument("--gallery", type=Path, help="gallery.jsonl: refuse names that are not in it")
-    parser.add_argument("--protocol", required=True, choices=sorted(PROTOCOLS), help="whose rules to score by")
+    parser.add_argument("--benchmark", required=True, choices=sorted(PROTOCOLS), help="whose rules to score by")
     parser.add_argument("--failures", type=Path, nargs="*", default=[], help="failures files of earlier steps")
     parser.add_argument("--output", required=True, type=Path, help="metrics file to write (JSON)")
 
@@ -216,4 +216,4 @@ def main(args: argparse.Namespace) -> None:
                     raise InputError(f"{image!r} is not in the gallery", file=args.rankings, record=query_id)
     subset = read_rankings(args.subset) if args.subset else None
     failures = [record for path in args.failures for record in read_jsonl(path)]
-    write_json(args.output, score(rankings, read_queries(args.queries), args.protocol, subset, failures))
+    write_json(args.output, score(rankings, read_queries(args.queries), args.benchmark, subset, failures))

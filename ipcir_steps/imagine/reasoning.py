@@ -42,7 +42,9 @@ def target_captions(
     """
     groups = []
     for query, captions in items:
-        conversations = [prompt.render(caption=_plain(c), rule=_plain(query.caption)) for c in captions or ()]
+        conversations = [
+            prompt.render(caption=_plain(c), relative_caption=_plain(query.caption)) for c in captions or ()
+        ]
         groups.append(Group(conversations, seed(run_seed, "reasoning", query.query_id)))
     asked = iter(backend.answer([group for group in groups if group.conversations]))
     results = []
@@ -71,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Reasoning)
     prompt = load_prompt(settings.prompt)
     captions = read_captions(args.captions)
-    backend = llm.open_chat(settings, args.model, args.cache)
+    backend = llm.open_llm(settings, args.model, args.cache)
     items = [(q, captions.get(q.query_id, [])[: settings.captions]) for q in read_queries(args.queries)]
     run_journaled(
         shard(items, args.shard),

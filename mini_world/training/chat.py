@@ -68,7 +68,7 @@ def caption_lesson(pair: pool.Pair, template: int) -> tuple[list[dict], list[str
     """(conversation, the right answer in pieces that are tokenised one by one) for the reasoning step."""
     reference, target, captions = pair
     prompt = _prompt(PROMPTS[0])
-    asked = prompt.render(caption=pool.describe(reference, template), rule=" and ".join(captions))
+    asked = prompt.render(caption=pool.describe(reference, template), relative_caption=" and ".join(captions))
     return asked, [pool.describe(target, template) + "<|im_end|>"]
 
 
@@ -76,7 +76,7 @@ def layout_lesson(pair: pool.Pair, template: int) -> tuple[list[dict], list[str]
     """The same for the layouts step."""
     reference, target, captions = pair
     prompt = _prompt(PROMPTS[1])
-    asked = prompt.render(captions=pool.describe(reference, template), rule=" and ".join(captions))
+    asked = prompt.render(captions=pool.describe(reference, template), relative_caption=" and ".join(captions))
     return asked, lessons.answer(target, reference)
 
 
@@ -114,7 +114,7 @@ def evaluate(models: Path, seed: int, count: int = 400) -> dict[str, float]:
     from ipcir_steps.config import Config
     from ipcir_steps.core.records import Query
     from ipcir_steps.imagine.layouts import plan
-    from ipcir_steps.imagine.llm import open_chat
+    from ipcir_steps.imagine.llm import open_llm
     from ipcir_steps.imagine.reasoning import target_captions
 
     config, pairs = Config(), pool.pairs(seed)[-pool.HELD_OUT :][:count]
@@ -123,8 +123,8 @@ def evaluate(models: Path, seed: int, count: int = 400) -> dict[str, float]:
         shown = [pool.describe(reference, (number + t) % len(world.TEMPLATES)) for t in range(len(world.TEMPLATES))]
         items.append((Query(str(number), "", captions), shown))
     prompts = [load_prompt(section.prompt) for section in (config.reasoning, config.layouts)]
-    answers = target_captions(items, prompts[0], open_chat(config.reasoning, models / "qwen", None), seed)
-    backend = open_chat(config.layouts, models / "qwen", None)
+    answers = target_captions(items, prompts[0], open_llm(config.reasoning, models / "qwen", None), seed)
+    backend = open_llm(config.layouts, models / "qwen", None)
     plans = plan(items, prompts[1], backend, config.layouts, seed)
     for number, ((reference, target, _), answer, layout) in enumerate(zip(pairs, answers, plans, strict=True)):
         kind = "garments" if isinstance(reference, garments.Garment) else "scenes"

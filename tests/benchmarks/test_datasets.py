@@ -12,7 +12,7 @@ from ipcir_steps.core.errors import InputError
 
 
 def dataset(kind, root, **more):
-    return Dataset(format=kind, root=str(root), exclude_reference=False, balance=0.5, **more)
+    return Dataset(benchmark=kind, root=str(root), exclude_reference=False, **{"lambda": 0.5}, **more)
 
 
 def test_published_cirr(published):

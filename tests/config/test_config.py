@@ -14,7 +14,7 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.seek import baselines
 
 ROOT = Path(__file__).parents[2]
-MINE = {"format": "folder", "root": "photos", "exclude_reference": True, "balance": 0.5, "queries": "q.csv"}
+MINE = {"benchmark": "folder", "root": "photos", "exclude_reference": True, "lambda": 0.5, "queries": "q.csv"}
 
 
 def test_generated_files_do_not_drift():
@@ -69,8 +69,8 @@ def test_catalogues_are_extended_not_replaced():
         ),
         ({"run": ["mini_cir"]}, r"did you mean 'mini_cirr'\?"),
         ({"fusion": {"scale": "datset"}}, r"key 'fusion.scale': 'datset' is not allowed \(did you mean 'dataset'\?\)"),
-        ({"datasets": {"x": {**MINE, "balance": 1.1}}}, r"datasets.x.balance.*1\.1"),
-        ({"datasets": {"x": {"root": "x"}}}, r"key 'datasets.x.format' is missing"),
+        ({"datasets": {"x": {**MINE, "lambda": 1.1}}}, r"datasets.x.lambda.*1\.1"),
+        ({"datasets": {"x": {"root": "x"}}}, r"key 'datasets.x.benchmark' is missing"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(values, message):

@@ -159,7 +159,7 @@ def test_command_reads_parquet_in_rank_order_and_does_not_import_torch(tmp_path)
         "import sys; from ipcir_steps.cli import main; "
         "assert main(sys.argv[1:]) == 0; assert not {'torch', 'scipy'} & set(sys.modules)"
     )
-    command = ["metrics", "--rankings", "r.parquet", "--queries", "q.jsonl", "--protocol", "folder"]
+    command = ["metrics", "--rankings", "r.parquet", "--queries", "q.jsonl", "--benchmark", "folder"]
     command += ["--failures", "f.jsonl", "--output", "m.json"]
     subprocess.run([sys.executable, "-c", code, *command], check=True, cwd=tmp_path, env=_env())
     report = json.loads((tmp_path / "m.json").read_text())

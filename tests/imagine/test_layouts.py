@@ -14,7 +14,7 @@ from ipcir_steps.core.files import read_json, read_jsonl, write_jsonl
 from ipcir_steps.core.records import Query, write_records
 from ipcir_steps.imagine.layouts import Layout, LayoutError, decoding_schema, parse_layout, plan
 from ipcir_steps.imagine.layouts.counts import keep_counts
-from ipcir_steps.imagine.llm import Group, open_chat
+from ipcir_steps.imagine.llm import Group, open_llm
 from ipcir_steps.imagine.llm.prompts import load_prompt
 
 DOG = {
@@ -221,20 +221,20 @@ def test_a_group_in_one_box_counts_as_stated():
     assert keep_counts(layout, "shows two dogs") == (layout, [])
 
 
-def test_an_untrained_model_writes_100_valid_layouts_of_100(chat_model):
+def test_an_untrained_model_writes_100_valid_layouts_of_100(llm):
     items = [(Query(f"q{n}", "r", ("is black",)), ["a dog"]) for n in range(100)]
-    backend = open_chat(SMALL, chat_model, None)
+    backend = open_llm(SMALL, llm, None)
     records = plan(items, load_prompt("layouts"), backend, SMALL, 1)
     assert all(isinstance(record, dict) and is_valid(record) for record in records)
     assert len({json.dumps(record) for record in records}) == 100
 
 
-def test_an_answer_is_closed_when_its_tokens_run_out(chat_model):
+def test_an_answer_is_closed_when_its_tokens_run_out(llm):
     items = [(Query(f"q{n}", "r", ("is black",)), ["a dog"]) for n in range(5)]
     lengths = {}
     for budget in (20, 100, 2000):
         few = Layouts(max_new_tokens=budget, max_text=120, max_instances=8, temperature=1.0, top_p=1.0, retries=0)
-        backend = open_chat(few, chat_model, None)
+        backend = open_llm(few, llm, None)
         records = plan(items, load_prompt("layouts"), backend, few, 1)
         assert all(isinstance(record, dict) and is_valid(record) for record in records)
         lengths[budget] = backend.tokens / len(items)
@@ -242,8 +242,8 @@ def test_an_answer_is_closed_when_its_tokens_run_out(chat_model):
     assert lengths[20] < lengths[100] < lengths[2000]
 
 
-def test_coordinates_are_written_in_two_digits(chat_model):
-    backend = open_chat(SMALL, chat_model, None)
+def test_coordinates_are_written_in_two_digits(llm):
+    backend = open_llm(SMALL, llm, None)
     asked = [[{"role": "user", "content": f"plan {n}"}] for n in range(10)]
     [answers] = backend.answer([Group(asked, 1, decoding_schema(2, 12))])
     boxes = re.findall(r'"box": \[([^]]+)\]', "".join(answers))
@@ -282,12 +282,12 @@ def test_invalid_answers_are_asked_again_under_other_seeds_and_then_given_up():
     assert isinstance(failure, LayoutError) and failure.field == "answer" and len(backend.answers) == 1
 
 
-def test_shards_give_the_same_bytes(tmp_path, chat_model):
+def test_shards_give_the_same_bytes(tmp_path, llm):
     queries = [Query(f"q{n}", "r", (f"shows {n} dogs",)) for n in range(9)]
     write_records(tmp_path / "queries.jsonl", queries)
     write_jsonl(tmp_path / "captions.jsonl", [{"query_id": q.query_id, "captions": ["a dog"]} for q in queries[:-1]])
     command = ["layouts", "--queries", str(tmp_path / "queries.jsonl"), "--captions", str(tmp_path / "captions.jsonl")]
-    command += ["--model", str(chat_model), "--settings", SMALL.model_dump_json()]
+    command += ["--model", str(llm), "--settings", SMALL.model_dump_json()]
     joined = {}
     for count in (1, 3, 8):
         for i in range(count):

@@ -9,7 +9,7 @@ from ipcir_steps.config.language import Reasoning
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.files import read_jsonl, write_jsonl
 from ipcir_steps.core.records import Query, write_records
-from ipcir_steps.imagine.llm import Group, open_chat
+from ipcir_steps.imagine.llm import Group, open_llm
 from ipcir_steps.imagine.llm.prompts import load_prompt
 from ipcir_steps.imagine.reasoning import clean, target_captions
 
@@ -35,8 +35,8 @@ def run(inputs, model, name, *extra):
     return read_jsonl(output)
 
 
-def test_every_query_gets_one_target_caption_per_source_caption(inputs, chat_model):
-    records = run(inputs, chat_model, "targets.jsonl")
+def test_every_query_gets_one_target_caption_per_source_caption(inputs, llm):
+    records = run(inputs, llm, "targets.jsonl")
     assert [r["query_id"] for r in records] == [q.query_id for q in QUERIES]
     assert records[5] == {"query_id": "q5", "failure": "no source captions"}
     for record in records[:5] + records[6:]:
@@ -46,20 +46,20 @@ def test_every_query_gets_one_target_caption_per_source_caption(inputs, chat_mod
     assert len({c for r in records for c in r.get("captions", ())}) > 10, "sampled answers differ"
 
 
-def test_shards_give_the_same_bytes(inputs, chat_model):
-    whole = run(inputs, chat_model, "whole.jsonl")
+def test_shards_give_the_same_bytes(inputs, llm):
+    whole = run(inputs, llm, "whole.jsonl")
     for count in (3, 8):
-        parts = [run(inputs, chat_model, f"{i}.jsonl", "--shard", f"{i}/{count}") for i in range(count)]
+        parts = [run(inputs, llm, f"{i}.jsonl", "--shard", f"{i}/{count}") for i in range(count)]
         assert [record for part in parts for record in part] == whole
 
 
-def test_answers_depend_on_the_seed_and_come_from_the_cache_the_second_time(chat_model, tmp_path):
+def test_answers_depend_on_the_seed_and_come_from_the_cache_the_second_time(llm, tmp_path):
     settings, prompt = Reasoning(**SETTINGS), load_prompt("reasoning")
     items = [(QUERIES[0], ["a cat", "a dog"])]
-    first = open_chat(settings, chat_model, tmp_path / "cache")
+    first = open_llm(settings, llm, tmp_path / "cache")
     records = target_captions(items, prompt, first, 1)
     assert target_captions(items, prompt, first, 2) != records
-    again = open_chat(settings, chat_model, tmp_path / "cache")
+    again = open_llm(settings, llm, tmp_path / "cache")
     assert target_captions(items, prompt, again, 1) == records
     assert again.tokens == 0 and "loaded" not in vars(again)
 
@@ -93,13 +93,13 @@ def test_a_failed_answer_is_the_failure_of_its_query_alone():
 
 @pytest.mark.parametrize("name", ["reasoning", "single"])
 def test_prompts_end_with_the_caption_and_the_rule(name):
-    messages = load_prompt(name).render(caption="a {rule} cat", rule="is {caption}")
-    assert "a {rule} cat" in messages[-1]["content"] and "is {caption}" in messages[-1]["content"]
+    messages = load_prompt(name).render(caption="a {relative_caption} cat", relative_caption="is {caption}")
+    assert "a {relative_caption} cat" in messages[-1]["content"] and "is {caption}" in messages[-1]["content"]
     assert [m["role"] for m in messages][0::2][1:] == ["assistant"] * (len(messages) // 2 - 1)
 
 
 def test_the_reasoning_prompt_has_the_divergent_form():
-    assert load_prompt("reasoning").render(caption="a cat", rule="it is black")[-1]["content"] == (
+    assert load_prompt("reasoning").render(caption="a cat", relative_caption="it is black")[-1]["content"] == (
         "Given an image of a cat, we show it is black."
     )
 

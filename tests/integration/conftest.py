@@ -63,8 +63,8 @@ class Workspace:
         return subprocess.run(command, cwd=self.directory, env=self.environment, capture_output=True, text=True, **more)
 
     def configure(self, **changes) -> None:
-        photos = {"format": "folder", "root": "photos", "queries": "queries.csv", "exclude_reference": True}
-        config = {**CONFIG, "datasets": {"photos": {**photos, "balance": 0.5}}, **changes}
+        photos = {"benchmark": "folder", "root": "photos", "queries": "queries.csv", "exclude_reference": True}
+        config = {**CONFIG, "datasets": {"photos": {**photos, "lambda": 0.5}}, **changes}
         (self.directory / "mine.yaml").write_text(yaml.safe_dump(config))
 
     def results(self) -> dict[str, str]:

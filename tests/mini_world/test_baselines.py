@@ -21,7 +21,7 @@ def encoder(mini_models):
 def benchmark_files(request, tmp_path_factory, mini_world, encoder):
     """The files that the baseline rule passes, of one embedded benchmark; captions repeat the relative caption."""
     directory, root = tmp_path_factory.mktemp(request.param), mini_world / f"mini_{request.param}"
-    settings = f'{{"format": "{request.param}", "root": "{root}", "exclude_reference": false, "balance": 0.5}}'
+    settings = f'{{"benchmark": "{request.param}", "root": "{root}", "exclude_reference": false, "lambda": 0.5}}'
     assert main(["datasets", "--settings", settings, "--split", "val", "--output", str(directory)]) == 0
     queries = read_queries(directory / "queries.jsonl")
     ids = tuple(query.query_id for query in queries)
@@ -43,7 +43,7 @@ def benchmark_files(request, tmp_path_factory, mini_world, encoder):
 @pytest.mark.parametrize("baseline", REGISTRY)
 def test_baseline_runs(tmp_path, mini_models, benchmark_files, baseline):
     form, directory = benchmark_files
-    arguments = ["baselines", baseline, "--queries", str(directory / "queries.jsonl"), "--dataset-format", form]
+    arguments = ["baselines", baseline, "--queries", str(directory / "queries.jsonl"), "--benchmark", form]
     for name in ("references", "gallery", "target_captions", "source_captions"):
         arguments += [f"--{name.replace('_', '-')}", str(directory / f"{name}.safetensors")]
     arguments += ["--model", str(mini_models / "clip"), "--output", str(tmp_path / "text.safetensors")]

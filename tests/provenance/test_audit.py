@@ -52,10 +52,10 @@ def test_the_chain_of_a_figure_goes_down_to_annotations_and_weights(tree, capsys
     assert result["status"] == "verified" and result["links"][0]["path"] == FIGURE
     assert "world/mini_circo/annotations/val.json" in paths  # annotations
     assert {"models/clip", "models/qwen", "models/blip2", "models/sd", "models/sam", "models/grounding_dino"} <= paths
-    assert {model["name"] for model in result["models"]} >= {"chat", "captioner", "generator", "mini"}
+    assert {model["name"] for model in result["models"]} >= {"llm", "captioner", "generator", "mini"}
     assert cli.main(["audit", FIGURE]) == 0
     text = capsys.readouterr().out
-    assert f"{FIGURE}: verified" in text and "sensitivity_figure" in text and "model chat: models/qwen" in text
+    assert f"{FIGURE}: verified" in text and "sensitivity_figure" in text and "model llm: models/qwen" in text
 
 
 def test_one_altered_byte_in_thirty_files_is_found_and_named_every_time(tree):
@@ -124,9 +124,9 @@ def test_a_lost_input_and_an_older_input_are_told_apart(tree, monkeypatch):
         ({"sensitivity": {"resamples": 51}}, "sensitivity.resamples was 50, is now 51"),
         ({"proxies": {"steps": 50}}, "proxies.steps was 2, is now 50"),
         ({"seed": 1}, "seed was 2025, is now 1"),
-        ({"datasets": {"world": {"balance": 0.25}}}, "datasets.world.balance was 0.5, is now 0.25"),
+        ({"datasets": {"world": {"lambda": 0.25}}}, "datasets.world.lambda was 0.5, is now 0.25"),
         ({"fusion": {"weights": [1.0, 0.5, 1.0]}}, "fusion.weights was [1.0, 1.0, 1.0], is now (1.0, 0.5, 1.0)"),
-        ({"models": {"chat": {"source": "other"}}}, "models.chat.source was models/qwen, is now other"),
+        ({"models": {"llm": {"source": "other"}}}, "models.llm.source was models/qwen, is now other"),
         ({"ldre": {"k": 5}}, "ldre.k was 50, is now 5"),
         ({"embeddings": {"ratio": 1.5}}, "embeddings.ratio was 1.25, is now 1.5"),
     ],
@@ -170,4 +170,4 @@ def test_every_record_of_the_tree_is_complete(tree):
         assert record["container"]["path"] == "analysis.sif"
         assert record["recording_seconds"] < 5
     layouts = read_json("provenance/results/world/val/shards/layouts/0.jsonl.json")
-    assert layouts["seed"] == 2025 and layouts["models"][0]["name"] == "chat"
+    assert layouts["seed"] == 2025 and layouts["models"][0]["name"] == "llm"

@@ -104,7 +104,7 @@ def test_directories_have_members(workspace):
     (tree,) = read_json("provenance/world.json")["outputs"]
     members = read_json(f"provenance/members/{tree['sha256']}.json")
     assert tree["files"] == len(members) > 100 and digest(members) == tree["sha256"]
-    settings = json.dumps({"format": "circo", "root": "world/mini_circo", "exclude_reference": False, "balance": 0.5})
+    settings = json.dumps({"benchmark": "circo", "root": "world/mini_circo", "exclude_reference": False, "lambda": 0.5})
     assert cli.main(["datasets", "--settings", settings, "--split", "val", "--output", "results/w/val"]) == 0
     record = read_json("provenance/results/w/val/queries.jsonl.json")
     annotations = [entry["path"] for entry in record["inputs"] if entry["argument"] == "read"]
@@ -136,10 +136,10 @@ def test_proxies_and_models_are_recorded_down_to_each_file(workspace):
 
     Path("weights").mkdir()
     Path("weights/model.safetensors").write_bytes(b"w")
-    command = ["models", "--name", "chat", "--source", "weights", "--directory", "unused", "--output", "chat.json"]
+    command = ["models", "--name", "llm", "--source", "weights", "--directory", "unused", "--output", "chat.json"]
     assert cli.main(command) == 0
-    record = read_json("provenance/chat.json.json")
-    assert record["inputs"][0]["path"] == "weights" and record["models"][0]["name"] == "chat"
+    record = read_json("provenance/llm.json.json")
+    assert record["inputs"][0]["path"] == "weights" and record["models"][0]["name"] == "llm"
     assert record["models"][0]["digest"] == digest({"model.safetensors": sha256("weights/model.safetensors")})
 
 

@@ -48,8 +48,8 @@ def tree(tmp_path, monkeypatch):
     write_json(tmp_path / "results/photos_metrics.json", {"entries": []})
     (tmp_path / "models/m").mkdir(parents=True)
     (tmp_path / "models/m/weights").write_bytes(b"12345678")
-    manifest = describe("chat", "models/m", "models/m")
-    write_json(tmp_path / "resources/manifests/chat.json", vars(manifest))
+    manifest = describe("llm", "models/m", "models/m")
+    write_json(tmp_path / "resources/manifests/llm.json", vars(manifest))
     return tmp_path
 
 
@@ -121,7 +121,7 @@ def test_a_changed_model_is_named_with_its_manifest(tree):
     flip(tree / "models/m/weights")
     [finding] = examine(tree)
     assert finding.problem == "model 'chat': has changed since it was recorded"
-    assert finding.rebuild == tree / "resources/manifests/chat.json"
+    assert finding.rebuild == tree / "resources/manifests/llm.json"
 
 
 def test_unfinished_work_is_no_damage(tree, capsys):

@@ -19,7 +19,7 @@ def folder(tmp_path, monkeypatch):
     for name in "abcd":
         Image.new("RGB", (8, 8)).save(tmp_path / f"photos/{name}.png")
     (tmp_path / "q.csv").write_text("reference,caption\na.png,is red\na.png,is blue\nb.png,is large\n")
-    photos = {"format": "folder", "root": "photos", "queries": "q.csv", "exclude_reference": True, "balance": 0.5}
+    photos = {"benchmark": "folder", "root": "photos", "queries": "q.csv", "exclude_reference": True, "lambda": 0.5}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"datasets": {"photos": photos}, "run": ["photos"]}))
     return tmp_path
 

@@ -84,8 +84,8 @@ def pictures(directory, count=10):
 
 def folder(root, queries, **more):
     return {
-        "format": "folder", "root": str(root), "queries": str(queries),
-        "exclude_reference": True, "balance": 0.5, **more,
+        "benchmark": "folder", "root": str(root), "queries": str(queries),
+        "exclude_reference": True, "lambda": 0.5, **more,
     }  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_a_baseline_of_ones_own_is_one_file_and_one_line(workspace, photos):
     ready = target.format("toy").replace("mine/val/mini", "{dataset}/{split}/{backbone}")
     config = {
         "datasets": {"mine": photos},
-        "own_baselines": {"toy": "toy:text_features", "ready": ready},
+        "custom_baselines": {"toy": "toy:text_features", "ready": ready},
         "baselines": ["image_only", "toy", "ready"],
     }
     targets = [target.format(name) for name in config["baselines"]]
@@ -222,7 +222,7 @@ def test_a_typo_stops_before_any_job(workspace):
 def test_a_changed_model_is_refused(workspace, photos):
     config = {"datasets": {"mine": photos}}
     snakemake(workspace, "results/mine/val/target_captions.jsonl", config=config)
-    manifest = workspace / "resources/manifests/chat.json"
+    manifest = workspace / "resources/manifests/llm.json"
     weights = next((workspace / "resources/mini/models/qwen").glob("*.safetensors"))
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1

@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl, with targets")
     parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
     parser.add_argument("--fusion", nargs="+", type=Path, metavar="FILE", help="fused proxies, VARIANT.safetensors")
-    parser.add_argument("--protocol", required=True, choices=sorted(KEYS), help="whose metric decides")
+    parser.add_argument("--benchmark", required=True, choices=sorted(KEYS), help="whose metric decides")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     add_settings(parser, Tune)
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     )
     # The image sets of CIRR have rankings of their own, which are not made here.
     queries = [dataclasses.replace(query, group=None) for query in queries]
-    values = curves(rankings, queries, args.protocol, settings.lambdas)
+    values = curves(rankings, queries, args.benchmark, settings.lambdas)
     chosen = {"base": {"lambda": 1.0}} | {name: choose(curve, settings.lambdas) for name, curve in values.items()}
-    result = {"key": KEYS[args.protocol], "queries": len(queries), "chosen": chosen}
+    result = {"key": KEYS[args.benchmark], "queries": len(queries), "chosen": chosen}
     write_json(args.output, result | {"lambdas": list(settings.lambdas), "curves": values})

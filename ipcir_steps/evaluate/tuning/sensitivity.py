@@ -69,11 +69,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, required=True, type=Path, help=f"{name.replace('_', ' ')} features")
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl, with targets")
     parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
-    parser.add_argument("--protocol", required=True, choices=sorted(HEADLINE), help="whose rules to score by")
+    parser.add_argument("--benchmark", required=True, choices=sorted(HEADLINE), help="whose rules to score by")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--weights", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="proxy, query, perturbation")
     parser.add_argument("--scale", choices=["dataset", "query"], default="dataset", help="as in fusion")
-    parser.add_argument("--lambda", dest="weight", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
+    parser.add_argument("--lambda", dest="lam", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
     parser.add_argument("--balance", type=Path, metavar="FILE", help="lambda of rp_bm, from ipcir balance")
     parser.add_argument("--seed", type=int, default=0, help="run seed (intervals)")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
@@ -84,11 +84,11 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.seek.ranking.command import read_balance
 
     settings = read_settings(args.settings, Sensitivity)
-    if not 0 <= args.weight <= 1:
-        raise InputError(f"is {args.weight}, not within [0, 1]", field="--lambda")
-    weight = read_balance(args.balance)["rp_bm"] if args.balance else args.weight
+    if not 0 <= args.lam <= 1:
+        raise InputError(f"is {args.lam}, not within [0, 1]", field="--lambda")
+    weight = read_balance(args.balance)["rp_bm"] if args.balance else args.lam
     world, queries = read_world(args)
-    parts = measure(world, queries, args.protocol, args.weights, weight, args.scale, args.seed, settings)
+    parts = measure(world, queries, args.benchmark, args.weights, weight, args.scale, args.seed, settings)
     chosen = {"weights": args.weights, "lambda": weight, "scale": args.scale}
-    head = {"protocol": args.protocol, "key": HEADLINE[args.protocol][0], "queries": len(queries), "chosen": chosen}
+    head = {"protocol": args.benchmark, "key": HEADLINE[args.benchmark][0], "queries": len(queries), "chosen": chosen}
     write_json(args.output, head | parts)

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl, with targets for a labelled choice")
     parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
     parser.add_argument(
-        "--protocol", choices=["circo", "cirr", "fashioniq", "folder"], help="left out: label-free rules only"
+        "--benchmark", choices=["circo", "cirr", "fashioniq", "folder"], help="left out: label-free rules only"
     )
     parser.add_argument("--key", help="the metric that decides, e.g. mAP@10 (default: the first one)")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     world, queries = read_world(args)
     limits = {"block": settings.block, "memory_mb": settings.memory_mb}
     result = {"queries": len(queries), "label_free": label_free(world, settings, limits)}
-    if args.protocol:
+    if args.benchmark:
         from ipcir_steps.evaluate.metrics import PROTOCOLS
 
         # The image sets of CIRR have rankings of their own, which a sweep over the gallery does not make.
@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
             for count in settings.proxies or [None]
             for value in settings.lambdas
         ]
-        result["labelled"] = labelled(world, queries, grid, PROTOCOLS[args.protocol], args.key, settings, limits)
+        result["labelled"] = labelled(world, queries, grid, PROTOCOLS[args.benchmark], args.key, settings, limits)
     write_json(args.output, result)
 
 

@@ -31,7 +31,7 @@ def plan(
         groups = []
         for query, captions in (items[position] for position in waiting):
             shown = "; ".join(list(dict.fromkeys(captions))[: settings.captions])
-            conversation = prompt.render(caption=captions[0], captions=shown, rule=query.caption)
+            conversation = prompt.render(caption=captions[0], captions=shown, relative_caption=query.caption)
             groups.append(Group([conversation], seed(run_seed, "layouts", query.query_id, attempt), schema))
         for position, answers in zip(waiting, backend.answer(groups), strict=True):
             results[position] = _result(answers, items[position][0], prompt, settings)
@@ -71,13 +71,13 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.config.settings import read_settings
     from ipcir_steps.core.journal import run_journaled, shard
     from ipcir_steps.core.records import as_dict, read_captions, read_queries
-    from ipcir_steps.imagine.llm import open_chat, speed
+    from ipcir_steps.imagine.llm import open_llm, speed
     from ipcir_steps.imagine.llm.prompts import load_prompt
 
     settings = read_settings(args.settings, Layouts)
     prompt = load_prompt(settings.prompt)
     captions = read_captions(args.captions)
-    backend = open_chat(settings, args.model, args.cache)
+    backend = open_llm(settings, args.model, args.cache)
     asked = settings.model_dump(
         include={"captions", "retries", "constrained", "max_instances", "max_text", "keep_counts"}
     )

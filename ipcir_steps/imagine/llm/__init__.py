@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ipcir_steps.config.language import Chat
+from ipcir_steps.config.language import LLM
 from ipcir_steps.config.settings import add_settings
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
@@ -36,7 +36,7 @@ class Backend(Protocol):
     def answer(self, groups: Sequence[Group]) -> list[list[str] | StepFailure]: ...
 
 
-def open_chat(settings: Chat, model: str | Path | None, cache: str | Path | None) -> Backend:
+def open_llm(settings: LLM, model: str | Path | None, cache: str | Path | None) -> Backend:
     """The configured backend. model: manifest or directory (transformers); cache: directory, None for no cache.
 
     Raises InputError when a setting of the backend is missing, ModelError when the model cannot be loaded.
@@ -53,7 +53,7 @@ def open_chat(settings: Chat, model: str | Path | None, cache: str | Path | None
     return Local(settings, store, model)
 
 
-def servers(settings: Chat) -> list[str]:
+def servers(settings: LLM) -> list[str]:
     """Addresses of the servers that this step may reach; none but the configured one."""
     return [settings.base_url] if settings.backend == "openai" and settings.base_url else []
 
@@ -64,7 +64,7 @@ def speed(backend: Backend) -> Callable[[], dict]:
     return lambda: {"tokens/s": round(backend.tokens / max(time.monotonic() - start, 1e-3))}
 
 
-def arguments(parser: argparse.ArgumentParser, section: type[Chat]) -> None:
+def arguments(parser: argparse.ArgumentParser, section: type[LLM]) -> None:
     """What reasoning and layouts have in common on the command line."""
     parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl")
     parser.add_argument("--captions", type=Path, required=True, help="source_captions.jsonl: query_id, captions")

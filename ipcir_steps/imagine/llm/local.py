@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessorList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
-from ipcir_steps.config.language import Chat
+from ipcir_steps.config.language import LLM
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.devices import placement, quiet
 from ipcir_steps.core.errors import ModelError, StepFailure
@@ -31,7 +31,7 @@ class Local:
 
     width = 1
 
-    def __init__(self, settings: Chat, cache: Cache, model: str | Path):
+    def __init__(self, settings: LLM, cache: Cache, model: str | Path):
         manifest = load_manifest(model)
         self.settings, self.cache, self.tokens = settings, cache, 0
         sampling = [settings.temperature, settings.top_p, settings.max_new_tokens, settings.dtype]
@@ -155,7 +155,7 @@ def shortest_numbers(grammar: str) -> str:
     return re.sub(r'\("(-?\d+\.\d{15,})"\)', lambda match: f'("{float(match[1])!r}")', grammar)
 
 
-def _load(path: Path, settings: Chat):
+def _load(path: Path, settings: LLM):
     """Raises ModelError naming the path when it holds no causal language model with a chat template."""
     quiet()
     device, dtype = placement(settings.device, settings.dtype)

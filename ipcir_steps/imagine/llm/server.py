@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from ipcir_steps.config.language import Chat
+from ipcir_steps.config.language import LLM
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.files import digest, seed
@@ -39,7 +39,7 @@ class Server:
     The key is read from the environment variable ``settings.key_variable`` and is only ever sent, never stored.
     """
 
-    def __init__(self, settings: Chat, cache: Cache):
+    def __init__(self, settings: LLM, cache: Cache):
         for field in ("base_url", "served_model"):
             if not getattr(settings, field):
                 raise InputError("is needed by the openai backend", file="--settings", field=field)

@@ -58,7 +58,7 @@ class MIGCGenerator:
             )
         elite = None
         if given:
-            device, dtype = placement(settings.device, settings.precision)
+            device, dtype = placement(settings.device, settings.dtype)
             vision = CLIPVisionModel.from_pretrained(
                 models["vision"].path, torch_dtype=dtype, local_files_only=True, use_safetensors=True
             )

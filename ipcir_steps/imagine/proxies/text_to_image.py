@@ -54,7 +54,7 @@ def load_pipeline(kind, model: Manifest, settings: Proxies):
     kind: pipeline class; None takes the one that the directory names. A single file needs ``settings.base_config``.
     Raises ModelError when the model is neither. Only safetensors weights are read.
     """
-    device, dtype = placement(settings.device, settings.precision)
+    device, dtype = placement(settings.device, settings.dtype)
     logging.disable_progress_bar()
     single = model.path.endswith(".safetensors")
     directory = Path(settings.base_config or "") if single else Path(model.path)

@@ -100,7 +100,7 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
         chosen = [Path(source["path"]).parts[1] for source in record["inputs"] if source["argument"] == "balance"]
         yield f"datasets.{dataset}.tuned_on", chosen[0] if chosen else None, entry.tuned_on
         if not chosen:
-            yield f"datasets.{dataset}.balance", given["weight"], entry.balance
+            yield f"datasets.{dataset}.lambda", given["lam"], entry.lambda_of(parts[3])
     if step in ("ranking", "sensitivity", "balance"):
         yield f"datasets.{dataset}.exclude_reference", given["exclude_reference"], entry.exclude_reference
     if step == "balance":

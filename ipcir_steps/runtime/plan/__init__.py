@@ -80,8 +80,8 @@ def steps(config: Config, counts: Counts, directory: Path) -> Iterator[Step]:
     generator = config.proxies.generator.replace(":", ".")
     sharded = [
         ("captions", counts.references, "images", ["captioner"]),
-        ("reasoning", counts.queries, "queries", ["chat"]),
-        ("layouts", counts.queries, "queries", ["chat"]),
+        ("reasoning", counts.queries, "queries", ["llm"]),
+        ("layouts", counts.queries, "queries", ["llm"]),
         ("masks", counts.queries, "queries", ["detector", "segmenter"]),
         ("proxies", counts.queries * config.proxies.count, "images", ["generator"]),
     ]
@@ -137,7 +137,7 @@ def _backbone(config: Config, counts: Counts, directory: Path, backbone: str) ->
         yield Step(f"{backbone}: {name}", items, unit, found, stored * width * 4 if width else None)
     for baseline in config.baselines:
         own = getattr(config, baseline, None)
-        settings = own.model_dump(mode="json") if own is not None and baseline not in config.own_baselines else None
+        settings = own.model_dump(mode="json") if own is not None and baseline not in config.custom_baselines else None
         found = speed(directory, _baselines(directory, backbone, baseline), settings, [source])
         disk = counts.queries * width * 4 if width else None
         yield Step(f"{backbone}: {baseline}", counts.queries, "queries", found, disk)

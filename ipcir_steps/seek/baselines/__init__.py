@@ -53,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
     parser.add_argument(
-        "--dataset-format", required=True, choices=["cirr", "circo", "fashioniq", "folder"], help="whose templates"
+        "--benchmark", required=True, choices=["cirr", "circo", "fashioniq", "folder"], help="whose templates"
     )
     parser.add_argument("--target-captions", type=Path, help="features [Q, K, D] (ldre, cirevl)")
     parser.add_argument("--source-captions", type=Path, help="features [Q, K, D] (ldre)")

@@ -23,7 +23,7 @@ class Inputs:
     """
 
     queries: list[Query]
-    dataset_format: str
+    benchmark: str
     files: dict[str, Path | None]
     output: Path
     seed: int = 0
@@ -34,7 +34,7 @@ class Inputs:
         names = ("target_captions", "source_captions", "references", "gallery", "model", "weights")
         files = {name: getattr(args, name) for name in names}
         queries = read_queries(args.queries)
-        return cls(queries, args.dataset_format, files, args.output, args.seed, args.architecture)
+        return cls(queries, args.benchmark, files, args.output, args.seed, args.architecture)
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def text_features(inputs: Inputs, settings: LDRE) -> tuple[np.ndarray, set[str]]
     target, missing = inputs.features("target_captions")
     method = settings.method
     if method == "published":
-        method = "ensemble" if inputs.dataset_format == "circo" else "mean"
+        method = "ensemble" if inputs.benchmark == "circo" else "mean"
     target = torch.from_numpy(np.array(target)).transpose(0, 1)
     source = None
     if method == "ensemble" or settings.increment:

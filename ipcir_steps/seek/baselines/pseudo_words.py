@@ -149,7 +149,7 @@ def encode_with_pseudo_words(
 
 def sentences(inputs: Inputs, template: str) -> list[list[str]]:
     """The sentences of each query: ``template`` with ``{}`` for the caption; FashionIQ: one per order of its two."""
-    if inputs.dataset_format != "fashioniq":
+    if inputs.benchmark != "fashioniq":
         return [[template.format(query.caption)] for query in inputs.queries]
     both = []
     for query in inputs.queries:

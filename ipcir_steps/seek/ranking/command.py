@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants", nargs="+", default=["base"], choices=VARIANTS, metavar="V", help=", ".join(VARIANTS)
     )
-    parser.add_argument("--lambda", dest="weight", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
+    parser.add_argument("--lambda", dest="lam", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
     parser.add_argument("--balance", type=Path, metavar="FILE", help="each variant's own lambda, from ipcir balance")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--output-dir", required=True, type=Path, help="gets VARIANT.{rankings,subset}.parquet")
@@ -42,9 +42,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Ranking)
-    if not 0 <= args.weight <= 1:
-        raise InputError(f"is {args.weight}, not within [0, 1]", field="--lambda")
-    weights = dict.fromkeys(args.variants, args.weight) | (read_balance(args.balance) if args.balance else {})
+    if not 0 <= args.lam <= 1:
+        raise InputError(f"is {args.lam}, not within [0, 1]", field="--lambda")
+    weights = dict.fromkeys(args.variants, args.lam) | (read_balance(args.balance) if args.balance else {})
     fused = fusion_files(args.variants, args.fusion)
     lists = rank_files(
         args.text, args.gallery, args.queries, args.gallery_images, fused,

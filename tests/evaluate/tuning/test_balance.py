@@ -41,7 +41,7 @@ def _arguments(world):
 def test_each_variant_gets_its_own_lambda_and_ranking_uses_it(world):
     grid = [0.0, 0.25, 0.5, 0.75, 1.0]
     settings = ["--settings", json.dumps({"lambdas": grid})]
-    output = ["--protocol", "circo", "--output", str(world / "balance.json")]
+    output = ["--benchmark", "circo", "--output", str(world / "balance.json")]
     assert main(["balance", *_arguments(world), *output, *settings]) == 0
     found = read_json(world / "balance.json")
     assert found["key"] == "mAP@10" and found["queries"] == 60
@@ -57,7 +57,7 @@ def test_each_variant_gets_its_own_lambda_and_ranking_uses_it(world):
     for variant in ("rp_bm", "pi"):
         rankings, scored = (str(world / "lists" / f"{variant}.{end}") for end in ("rankings.parquet", "metrics.json"))
         queries = ["--queries", str(world / "queries.jsonl")]
-        assert main(["metrics", "--rankings", rankings, *queries, "--protocol", "circo", "--output", scored]) == 0
+        assert main(["metrics", "--rankings", rankings, *queries, "--benchmark", "circo", "--output", scored]) == 0
         assert read_json(scored)["metrics"]["mAP@10"] == pytest.approx(found["chosen"][variant]["value"], abs=1e-12)
 
 
@@ -67,6 +67,6 @@ def test_hidden_targets_and_a_wrong_file_are_refused(world, capsys):
     assert main([*ranking, "--balance", str(world / "wrong.json")]) == 2
     assert "wrong.json: field 'chosen': is missing" in capsys.readouterr().err
     write_records(world / "queries.jsonl", [Query(f"q{i}", f"im{i + 100}", ("c",)) for i in range(60)])
-    output = ["--protocol", "circo", "--output", str(world / "balance.json")]
+    output = ["--benchmark", "circo", "--output", str(world / "balance.json")]
     assert main(["balance", *_arguments(world), *output]) == 2
     assert "queries without targets" in capsys.readouterr().err and not (world / "balance.json").exists()

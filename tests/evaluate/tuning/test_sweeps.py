@@ -145,7 +145,7 @@ def test_tune_follows_the_better_side(tmp_path):
     for side, noise in {"text": (0.3, 4.0), "proxy": (3.0, 0.3)}.items():
         _noisy_world(tmp_path, *noise)
         settings = json.dumps({"weights": [[1, 1, 1], [1, 0, 0]], "proxies": [1, 3]})
-        result = _tune(tmp_path, "--protocol", "circo", "--key", "recall@5", "--settings", settings)
+        result = _tune(tmp_path, "--benchmark", "circo", "--key", "recall@5", "--settings", settings)
         assert len(result["labelled"]["settings"]) == 2 * 2 * 11
         best = result["labelled"]["chosen"]
         assert best["metrics"]["recall@5"] == max(row["metrics"]["recall@5"] for row in result["labelled"]["settings"])
@@ -164,4 +164,4 @@ def test_tune_without_labels_needs_no_metrics(tmp_path):
 def test_tune_names_an_unknown_metric(tmp_path):
     _noisy_world(tmp_path, 1.0, 1.0)
     with pytest.raises(InputError, match="field '--key': is 'recall@7', not one of mAP@5"):
-        _tune(tmp_path, "--protocol", "circo", "--key", "recall@7")
+        _tune(tmp_path, "--benchmark", "circo", "--key", "recall@7")

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from ipcir_steps.cli import main
-from ipcir_steps.config.language import Chat
+from ipcir_steps.config.language import LLM
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.files import read_jsonl, write_jsonl
 from ipcir_steps.core.records import Query, write_records
-from ipcir_steps.imagine.llm import Group, open_chat, speed
+from ipcir_steps.imagine.llm import Group, open_llm, speed
 
 KEY = "sk-a-key-of-this-test"
 
@@ -78,9 +78,9 @@ def echo(handler, body, number):
     handler.complete("echo " + body["messages"][-1]["content"])
 
 
-def settings(url, **changes) -> Chat:
+def settings(url, **changes) -> LLM:
     values = {"backend": "openai", "base_url": url, "served_model": "tiny", "timeout": 5.0, "attempts": 3}
-    return Chat(**{**values, "longest_wait": 0.02, **changes})
+    return LLM(**{**values, "longest_wait": 0.02, **changes})
 
 
 def group(*texts, seed=1, schema=None) -> Group:
@@ -93,7 +93,7 @@ def test_answers_come_back_in_order_with_bounded_concurrency():
         echo(handler, body, number)
 
     with serve(slowly) as server:
-        backend = open_chat(settings(server.url, concurrency=3), None, None)
+        backend = open_llm(settings(server.url, concurrency=3), None, None)
         groups = [group(*(f"{g}-{i}" for i in range(4))) for g in range(5)]
         assert backend.answer(groups) == [[f"echo {g}-{i}" for i in range(4)] for g in range(5)]
         assert 1 < server.most_under_way <= 3
@@ -112,7 +112,7 @@ def test_answers_come_back_in_order_with_bounded_concurrency():
 )
 def test_the_schema_is_sent(form, sent):
     with serve(echo) as server:
-        open_chat(settings(server.url, response_format=form), None, None).answer([group("x", schema={"a": 1})])
+        open_llm(settings(server.url, response_format=form), None, None).answer([group("x", schema={"a": 1})])
         assert server.requests[0][1].get("response_format") == sent
 
 
@@ -142,7 +142,7 @@ FAULTS = {
 def test_a_lasting_fault_is_tried_a_bounded_number_of_times_and_recorded(problem):
     with serve(FAULTS[problem]) as server:
         start = time.monotonic()
-        [failure] = open_chat(settings(server.url, timeout=0.3), None, None).answer([group("x")])
+        [failure] = open_llm(settings(server.url, timeout=0.3), None, None).answer([group("x")])
         assert isinstance(failure, StepFailure) and problem in str(failure) and "3 attempts" in str(failure)
         assert len(server.requests) == 3 and time.monotonic() - start < 4
 
@@ -153,7 +153,7 @@ def test_a_passing_fault_is_survived(problem):
         (FAULTS[problem] if number == 1 else echo)(handler, body, number)
 
     with serve(once) as server:
-        assert open_chat(settings(server.url, timeout=0.3), None, None).answer([group("x")]) == [["echo x"]]
+        assert open_llm(settings(server.url, timeout=0.3), None, None).answer([group("x")]) == [["echo x"]]
         assert len(server.requests) == 2
 
 
@@ -161,7 +161,7 @@ def test_a_refused_connection_is_recorded():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        [failure] = open_chat(settings(url), None, None).answer([group("x")])
+        [failure] = open_llm(settings(url), None, None).answer([group("x")])
     assert isinstance(failure, StepFailure) and "ConnectError" in str(failure)
 
 
@@ -171,7 +171,7 @@ def test_retry_after_is_obeyed_up_to_the_longest_wait():
 
     with serve(once) as server:
         start = time.monotonic()
-        answers = open_chat(settings(server.url, longest_wait=0.7), None, None).answer([group("x")])
+        answers = open_llm(settings(server.url, longest_wait=0.7), None, None).answer([group("x")])
         assert answers == [["echo x"]] and 1.1 <= time.monotonic() - start < 3
 
 
@@ -181,7 +181,7 @@ def test_one_failing_request_fails_its_group_alone():
         handler.reply(500) if bad else echo(handler, body, number)
 
     with serve(picky) as server:
-        results = open_chat(settings(server.url), None, None).answer([group("a", "bad"), group("b")])
+        results = open_llm(settings(server.url), None, None).answer([group("a", "bad"), group("b")])
     assert isinstance(results[0], StepFailure) and results[1] == ["echo b"]
 
 
@@ -189,15 +189,15 @@ def test_a_refusal_stops_the_step_at_once_and_never_shows_the_key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serve(lambda handler, body, number: handler.reply(401, b"wrong key")) as server:
         with pytest.raises(ModelError, match="401: wrong key") as caught:
-            open_chat(settings(server.url), None, None).answer([group("x")])
+            open_llm(settings(server.url), None, None).answer([group("x")])
         assert len(server.requests) == 1 and KEY not in str(caught.value)
 
 
 def test_settings_that_are_needed_are_named():
     with pytest.raises(InputError, match="base_url"):
-        open_chat(settings(None), None, None)
+        open_llm(settings(None), None, None)
     with pytest.raises(InputError, match="--model"):
-        open_chat(Chat(), None, None)
+        open_llm(LLM(), None, None)
 
 
 def test_a_damaged_cache_entry_is_asked_again(tmp_path):

@@ -73,7 +73,7 @@ def test_reference_changes_the_image(run, world):
 def test_half_precision(run, world):
     """bfloat16 draws nearly the float32 image: no number format is fixed anywhere on the way."""
     _, exact = run()
-    run("rounded", precision="bfloat16")
+    run("rounded", dtype="bfloat16")
     for name in exact[0]["images"]:
         pair = [np.asarray(Image.open(world / directory / name), int) for directory in ("proxies", "rounded")]
         assert 0 < np.abs(pair[0] - pair[1]).mean() < 12

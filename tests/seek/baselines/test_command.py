@@ -41,8 +41,8 @@ def world(tmp_path, monkeypatch, encoder):
     return queries
 
 
-def run(name, model, *options, dataset_format="circo"):
-    command = ["baselines", name, "--queries", "queries.jsonl", "--dataset-format", dataset_format]
+def run(name, model, *options, benchmark="circo"):
+    command = ["baselines", name, "--queries", "queries.jsonl", "--benchmark", benchmark]
     command += ["--target-captions", "target.safetensors", "--source-captions", "source.safetensors"]
     command += ["--references", "references.safetensors", "--gallery", "gallery.safetensors", "--model", str(model)]
     code = main([*command, "--output", "text.safetensors", *options])
@@ -53,17 +53,17 @@ SETTINGS = {"searle_oti": '{"steps": 3, "phrase_weight": 0.0}'}
 WEIGHTS = {"searle": "phi", "lincir": "phi", "pic2word": "im2text"}
 
 
-@pytest.mark.parametrize("dataset_format", ["cirr", "circo", "fashioniq"])
+@pytest.mark.parametrize("benchmark", ["cirr", "circo", "fashioniq"])
 @pytest.mark.parametrize("name", REGISTRY)
-def test_every_baseline_on_every_format(name, dataset_format, world, clip_directory):
+def test_every_baseline_on_every_format(name, benchmark, world, clip_directory):
     options = ["--weights", f"{WEIGHTS[name]}.safetensors"] if name in WEIGHTS else []
     options += ["--settings", SETTINGS.get(name, "{}")]
-    found = run(name, clip_directory, *options, dataset_format=dataset_format)
+    found = run(name, clip_directory, *options, benchmark=benchmark)
     assert found.names == IDS and found.values.shape == (4, 24)
     assert found.missing == (() if name == "text_only" else ("4",))
     assert found.model["baseline"] == name
     again = np.array(found.values)
-    assert np.array_equal(run(name, clip_directory, *options, dataset_format=dataset_format).values, again)
+    assert np.array_equal(run(name, clip_directory, *options, benchmark=benchmark).values, again)
 
 
 def test_pseudo_word_features_depend_on_image_and_caption(world, clip_directory):
@@ -76,9 +76,7 @@ def test_pseudo_word_features_depend_on_image_and_caption(world, clip_directory)
 def test_ldre_follows_the_published_choice_per_dataset(world, clip_directory):
     found = {
         (data, method): np.array(
-            run(
-                "ldre", clip_directory, "--settings", json.dumps({"method": method, "k": 5}), dataset_format=data
-            ).values
+            run("ldre", clip_directory, "--settings", json.dumps({"method": method, "k": 5}), benchmark=data).values
         )
         for data in ("cirr", "circo")
         for method in ("published", "ensemble", "mean")

@@ -10,12 +10,12 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, used
 
 HERE = Path(__file__).parent
-FIELDS = {"caption", "captions", "rule"}
+FIELDS = {"caption", "captions", "relative_caption"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """A conversation with the placeholders {caption}, {captions} and {rule} in its last message."""
+    """A conversation with the placeholders {caption}, {captions} and {relative_caption} in its last message."""
 
     messages: tuple[tuple[str, str], ...]  # (role, content)
     version: int
