@@ -1,42 +1,19 @@
 """Read the published MIGC and MIGC++ checkpoints into attention processors of a diffusers U-Net."""
 
-import pickle
 import re
 from collections import defaultdict
 from pathlib import Path
 
-import torch
 from diffusers import UNet2DConditionModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ipcir_steps.core.checkpoints import read_checkpoint
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.imagine.proxies.migc import MIGC, MIGCPlus
 from ipcir_steps.imagine.proxies.processors import MIGCProcessor, Stage, TwinProcessor
 
 BLOCKS = ("mid_block.attentions.0", *(f"up_blocks.1.attentions.{n}" for n in range(3)))
 LAYER = ".transformer_blocks.0.attn2"
-
-
-def read_checkpoint(path: str | Path) -> dict:
-    """Tensors of a .ckpt, .pt, .bin or .safetensors file. Anything but plain tensors is refused with ModelError."""
-    path = Path(path)
-    remedy = "Fetch the published file again."
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist.") from None
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"{path} is not a file of plain tensors ({reason}). {remedy}") from error
-    except (OSError, RuntimeError, EOFError, SafetensorError) as error:
-        raise ModelError(f"{path} is damaged ({str(error).splitlines()[0]}). {remedy}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} holds {type(values).__name__}, not named tensors. {remedy}")
-    return values
 
 
 def install(unet: UNet2DConditionModel) -> Stage:
@@ -87,10 +64,10 @@ def load_migc(unet: UNet2DConditionModel, checkpoint: str | Path) -> Stage:
 def group(values: dict, checkpoint: str | Path) -> dict[str, dict[str, Tensor]]:
     """{diffusers block: {key of the MIGC block: tensor}} of either published key layout."""
     grouped: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    for key, tensor in values.get("state_dict", values).items():
+    for key, tensor in values.items():
         head, separator, subkey = str(key).partition(".migc.")
         block = diffusers_block(head)
-        if not separator or block is None or not isinstance(tensor, Tensor):
+        if not separator or block is None:
             raise ModelError(f"{checkpoint}: unexpected key {key!r}; this is not a MIGC or MIGC++ checkpoint.")
         grouped[block][subkey] = tensor
     return grouped

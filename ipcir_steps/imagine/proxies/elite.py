@@ -11,8 +11,9 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 
+from ipcir_steps.core.checkpoints import read_checkpoint
 from ipcir_steps.core.errors import ModelError, StepFailure
-from ipcir_steps.imagine.proxies.checkpoints import check_fit, read_checkpoint
+from ipcir_steps.imagine.proxies.checkpoints import check_fit
 from ipcir_steps.imagine.proxies.processors import MIGCProcessor
 
 LAYERS = (4, 8, 12, 16)  # hidden states read besides the last one

@@ -7,6 +7,7 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPVisionModel
 
 from ipcir_steps.config.generation import Proxies
+from ipcir_steps.core.checkpoints import weights_file
 from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.manifests import Manifest
@@ -46,7 +47,7 @@ class MIGCGenerator:
                 model_of(models, role, "ELITE")
         self.identity = {role: models[role].digest for role in ("model", "migc", *given)}
         parts = load_pipeline(StableDiffusionPipeline, base, settings)
-        stage = load_migc(parts.unet, file_of(migc))
+        stage = load_migc(parts.unet, weights_file(migc))
         blocks = (getattr(processor, "migc", None) for processor in parts.unet.attn_processors.values())
         self.takes_regions = any(isinstance(block, MIGCPlus) for block in blocks)
         if settings.regions != "box" and not self.takes_regions:
@@ -62,7 +63,7 @@ class MIGCGenerator:
             vision = CLIPVisionModel.from_pretrained(
                 models["vision"].path, torch_dtype=dtype, local_files_only=True, use_safetensors=True
             )
-            paths = (file_of(models["elite-global"]), file_of(models["elite-local"]))
+            paths = (weights_file(models["elite-global"]), weights_file(models["elite-local"]))
             elite = load_elite(parts.unet, *paths, vision.to(device).eval())
         prediction = parts.scheduler.config.get("prediction_type", "epsilon")
         self.pipeline = LayoutPipeline(
@@ -114,11 +115,3 @@ class MIGCGenerator:
             notes[str(number)] = "reference mask"
             return into_box(mask, instance.box, *size)
         return None
-
-
-def file_of(model: Manifest) -> str:
-    """The single file of a model, also when it lies in a directory."""
-    if len(model.files) != 1:
-        raise InputError(f"holds {len(model.files)} files instead of one checkpoint", file=model.path)
-    name = next(iter(model.files))
-    return model.path if model.path.endswith(name) else f"{model.path}/{name}"

@@ -6,18 +6,19 @@ google-research/composed_image_retrieval, whose checkpoints load unchanged.
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import normalize
 
+from ipcir_steps.core.checkpoints import read_checkpoint, weights_file
 from ipcir_steps.core.errors import InputError, ModelError
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.seek.baselines.inputs import Inputs
 
+# Keys that hold the network in published files. Pic2Word's "state_dict" is CLIP, so its own key comes first.
+WRAPPERS = ("Phi", "MLP", "state_dict_img2text", "state_dict")
 SLOT = "\0"  # stands for the pseudo-word in a template; no caption can hold it
 
 
@@ -57,11 +58,11 @@ class IM2TEXT(nn.Module):
 def load_mapping(path, kind: type[nn.Module]) -> nn.Module:
     """Load a published checkpoint; the sizes are read from its tensors.
 
-    Takes a safetensors or a torch file (read with weights_only), bare or wrapped as published ("Phi", "MLP",
-    "state_dict_img2text", "module." prefixes). Raises ModelError when the keys are not this network's.
+    Takes what ``read_checkpoint`` reads, bare or wrapped as published. Raises ModelError when the keys are not this
+    network's.
     """
     manifest = load_manifest(path)
-    state = read_state(manifest)
+    state = read_checkpoint(weights_file(manifest), WRAPPERS)
     try:
         if kind is Phi:
             hidden, dim = state["layers.0.weight"].shape
@@ -74,33 +75,6 @@ def load_mapping(path, kind: type[nn.Module]) -> nn.Module:
     except (KeyError, RuntimeError) as error:
         raise ModelError(f"{manifest.path} is not a {kind.__name__} checkpoint: {error}") from error
     return network.float().eval().requires_grad_(False)
-
-
-def read_state(manifest) -> dict[str, torch.Tensor]:
-    path = Path(manifest.path)
-    if path.is_dir():
-        found = [
-            path / name for name in sorted(manifest.files) if name.endswith((".safetensors", ".pt", ".pth", ".bin"))
-        ]
-        if len(found) != 1:
-            raise ModelError(f"{path} holds {len(found)} weights files, not one: name the file itself.")
-        path = found[0]
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        try:
-            state = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{path} is not a safetensors file: {error}") from error
-    else:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds, depending on the damage
-            remedy = "Re-save its state dict with safetensors where you trust its source."
-            raise ModelError(f"{path} cannot be read without running code from it ({error}). {remedy}") from error
-    for wrapper in ("Phi", "MLP", "state_dict_img2text", "state_dict"):
-        state = state.get(wrapper, state)
-    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def tokenize_with_slots(tokenize, texts: Sequence[str], placeholder: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,14 +1,18 @@
 """Published key layouts load; damaged or foreign files are refused with a message that names what is wrong."""
 
+import argparse
+import collections
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from transformers import CLIPVisionModel
 
+from ipcir_steps.core.checkpoints import read_checkpoint
 from ipcir_steps.core.errors import ModelError
-from ipcir_steps.imagine.proxies.checkpoints import install, load_migc, read_checkpoint
+from ipcir_steps.imagine.proxies.checkpoints import install, load_migc
 from ipcir_steps.imagine.proxies.elite import load_elite
 
 KEY = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.migc."
@@ -23,13 +27,40 @@ def unet(stable_diffusion):
 def test_every_tensor_arrives(unet, checkpoints, kind):
     load_migc(unet, checkpoints / f"{kind}.ckpt")
     values = read_checkpoint(checkpoints / f"{kind}.ckpt")
-    values = values.get("state_dict", values)
     processors = [p for p in unet.attn_processors.values() if getattr(p, "migc", None) is not None]
     assert len(processors) == 4
     assert sum(len(p.migc.state_dict()) for p in processors) == len(values)
     middle = unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2").processor.migc
     key = next(key for key in values if "mid" in key and key.endswith("ea.to_q.weight"))
     assert torch.equal(middle.ea.to_q.weight, values[key])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_migc_as_its_training_saves_it(unet, checkpoints, tmp_path, dtype):
+    """A latent-diffusion training: counters, optimizer, learning rate of a cosine schedule, options."""
+    values = {key: value.to(dtype) for key, value in read_checkpoint(checkpoints / "migc.ckpt").items()}
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))], lr=1e-4)
+    optimizer.param_groups[0]["lr"] = np.float64(5e-5)
+    extras = {"epoch": np.int64(200), "global_step": 10**6, "optimizer_states": [optimizer.state_dict()]}
+    extras |= {"lr_schedulers": [], "hyper_parameters": argparse.Namespace(base_learning_rate=1e-4)}
+    torch.save({**extras, "state_dict": values}, tmp_path / "migc.ckpt")
+    load_migc(unet, tmp_path / "migc.ckpt")
+    loaded = unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2").processor.migc
+    assert torch.equal(loaded.ea.to_q.weight, values[KEY + "ea.to_q.weight"].float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_elite_as_its_training_saves_it(unet, checkpoints, tmp_path, dtype):
+    """The bare state of a module, an ordered dictionary with versions; from several devices with a prefix."""
+    install(unet)
+    vision = CLIPVisionModel.from_pretrained(checkpoints / "vision")
+    for name, prefix in (("global", "module."), ("local", "")):
+        values = read_checkpoint(checkpoints / f"{name}.pt")
+        state = collections.OrderedDict((prefix + key, value.to(dtype)) for key, value in values.items())
+        state._metadata = collections.OrderedDict({"": {"version": 1}})
+        torch.save(state, tmp_path / f"{name}.pt")
+    elite = load_elite(unet, tmp_path / "global.pt", tmp_path / "local.pt", vision)
+    assert torch.equal(elite.patches.mapping_4[6].weight, values["mapping_4.6.weight"].to(dtype).float())
 
 
 def damage(values, kind):
@@ -58,8 +89,8 @@ def damage(values, kind):
 )
 def test_damaged_checkpoints(unet, checkpoints, tmp_path, kind, message):
     values = read_checkpoint(checkpoints / "migc.ckpt")
-    damage(values["state_dict"], kind)
-    torch.save(values, tmp_path / "migc.ckpt")
+    damage(values, kind)
+    torch.save({"state_dict": values}, tmp_path / "migc.ckpt")
     with pytest.raises(ModelError, match=message):
         load_migc(unet, tmp_path / "migc.ckpt")
 
@@ -71,7 +102,7 @@ class Bomb:
 
 def test_pickled_objects_are_refused_unexecuted(unet, tmp_path):
     torch.save({"state_dict": {KEY + "norm.bias": Bomb()}}, tmp_path / "bomb.ckpt")
-    with pytest.raises(ModelError, match=r"bomb.ckpt is not a file of plain tensors"):
+    with pytest.raises(ModelError, match=r"bomb.ckpt holds an object that could run code"):
         load_migc(unet, tmp_path / "bomb.ckpt")
     (tmp_path / "plain.ckpt").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(ModelError, match=r"plain.ckpt"):

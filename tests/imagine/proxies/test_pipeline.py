@@ -14,10 +14,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPVisionModel
 
+from ipcir_steps.core.checkpoints import read_checkpoint
 from ipcir_steps.core.devices import in_batches
 from ipcir_steps.core.errors import ModelError, StepFailure
 from ipcir_steps.imagine.proxies import regions
-from ipcir_steps.imagine.proxies.checkpoints import LAYER, group, load_migc, read_checkpoint
+from ipcir_steps.imagine.proxies.checkpoints import LAYER, group, load_migc
 from ipcir_steps.imagine.proxies.elite import load_elite
 from ipcir_steps.imagine.proxies.pipeline import Item, LayoutPipeline
 from ipcir_steps.imagine.proxies.processors import TwinProcessor

@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -87,11 +90,37 @@ def test_checkpoints_as_published(tmp_path, kind, network, wrapper, prefix, suff
         load_mapping(path, Phi if kind is IM2TEXT else IM2TEXT)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("script", ["searle", "lincir", "pic2word"])
+def test_files_of_the_published_trainings(tmp_path, script, dtype):
+    """What train_phi.py (SEARLE, LinCIR) and main.py (Pic2Word, on several GPUs) put into their files."""
+    network = IM2TEXT(8, 16, 6, 2) if script == "pic2word" else Phi(8, 32, 6)
+    fill(network, script)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(1, 8)).sum().backward()
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = 0.5 * (1 + np.cos(np.pi * 0.3)) * 1e-4  # a schedule's learning rate
+    state = {key: value.to(dtype) for key, value in network.state_dict().items()}
+    several = {f"module.{key}": value for key, value in state.items()}
+    content = {
+        "searle": {"epoch": 20, "Phi": state, "optimizer": optimizer.state_dict(), "training_path": Path("/phi")},
+        "lincir": {"epoch": np.int64(20000), "Phi": state},
+        "pic2word": {
+            "epoch": 30, "name": "cc", "state_dict": {"module.logit_scale": torch.ones(())},
+            "state_dict_img2text": several, "optimizer": optimizer.state_dict(),
+        },
+    }  # fmt: skip
+    torch.save(content[script], tmp_path / "x.pt")
+    loaded = load_mapping(tmp_path / "x.pt", type(network))
+    for key, value in loaded.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, state[key].float())
+
+
 def test_a_checkpoint_with_code_in_it_is_refused(tmp_path):
     class Evil:
         def __reduce__(self):
             return (print, ("ran",))
 
     torch.save({"Phi": Evil()}, tmp_path / "phi.pt")
-    with pytest.raises(ModelError, match="without running code"):
+    with pytest.raises(ModelError, match="could run code"):
         load_mapping(tmp_path / "phi.pt", Phi)
