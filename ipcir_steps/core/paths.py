@@ -1,0 +1,122 @@
+"""Where every artefact lies, below the directory that the workflow runs in.
+
+Templates with the wildcards of the rules: ``LAYOUTS.format(dataset="cirr", split="val")`` is a path, ``fields`` goes
+the other way. The rules, ``ipcir doctor``, ``ipcir plan``, ``ipcir audit`` and the figures all take them from here.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+RESULTS = "results"
+SPLIT = f"{RESULTS}/{{dataset}}/{{split}}"
+
+# What a benchmark's annotations become.
+QUERIES = f"{SPLIT}/queries.jsonl"
+GALLERY = f"{SPLIT}/gallery.jsonl"
+REFERENCES = f"{SPLIT}/references.jsonl"
+COVERAGE = f"{SPLIT}/coverage.json"
+
+# What is imagined: shards of each step, joined in query order.
+SHARD = f"{SPLIT}/shards/{{step}}/{{shard}}.jsonl"
+SOURCE_CAPTIONS = f"{SPLIT}/source_captions.jsonl"
+TARGET_CAPTIONS = f"{SPLIT}/target_captions.jsonl"
+LAYOUTS = f"{SPLIT}/layouts.jsonl"
+REFERENCE_MASKS = f"{SPLIT}/reference_masks.jsonl"
+PROXY_IMAGES = f"{SPLIT}/proxies/{{generator}}"
+PROXY_INDEX = f"{PROXY_IMAGES}/index.jsonl"
+STEP_FAILURES = f"{SPLIT}/{{step}}.failures.jsonl"
+FAILURES = f"{SPLIT}/failures.jsonl"
+
+# What is sought with: features of one backbone.
+BACKBONE = f"{SPLIT}/{{backbone}}"
+FEATURES = f"{BACKBONE}/{{features}}.safetensors"
+GALLERY_FEATURES = f"{BACKBONE}/gallery.safetensors"
+REFERENCE_FEATURES = f"{BACKBONE}/references.safetensors"
+SOURCE_CAPTION_FEATURES = f"{BACKBONE}/source_captions.safetensors"
+TARGET_CAPTION_FEATURES = f"{BACKBONE}/target_captions.safetensors"
+PROXY_FEATURES = f"{BACKBONE}/proxies.safetensors"
+FUSED = f"{BACKBONE}/fusion/{{proxy}}.safetensors"
+
+# What is found: everything of one backbone and baseline.
+BASELINE = f"{BACKBONE}/{{baseline}}"
+TEXT = f"{BASELINE}/text.safetensors"
+LAMBDA = f"{BASELINE}/lambda.json"
+RANKINGS = f"{BASELINE}/{{variant}}.rankings.parquet"
+SUBSET = f"{BASELINE}/{{variant}}.subset.parquet"
+METRICS = f"{BASELINE}/{{variant}}.metrics.json"
+SENSITIVITY = f"{BASELINE}/sensitivity.json"
+
+# What is reported.
+RESULT = f"{RESULTS}/{{dataset}}_metrics.json"
+FIGURE = f"{RESULTS}/figures/{{figure}}.{{suffix}}"
+QUERY_FIGURE = f"{RESULTS}/figures/{{dataset}}/{{figure}}.{{suffix}}"
+TABLE = f"{RESULTS}/tables/table{{number}}.{{suffix}}"
+BROWSER = f"{RESULTS}/gallery/{{dataset}}"
+SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.json"
+RECALL_SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.recall.json"
+SUBSET_SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.recall_subset.json"
+
+# What the steps need.
+MANIFESTS = "resources/manifests"
+MANIFEST = f"{MANIFESTS}/{{role}}.json"
+CLIP_MANIFEST = f"{MANIFESTS}/clip/{{backbone}}.json"
+MAPPING_MANIFEST = f"{MANIFESTS}/mappings/{{baseline}}/{{backbone}}.json"
+MODEL = "resources/models/{role}"
+CLIP_MODEL = "resources/models/clip/{backbone}"
+MAPPING_MODEL = "resources/models/mappings/{baseline}/{backbone}"
+CACHE = "resources/cache"
+
+# What the run leaves beside the artefacts: records, and Snakemake's times and logs of each job.
+RECORDS = "provenance"
+TIMES = "benchmarks/results"
+LOGS = "logs"
+SHARD_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{step}}/{{shard}}.tsv"
+FEATURES_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{features}}.tsv"
+FUSED_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/fusion/{{proxy}}.tsv"
+BASELINE_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{baseline}}/baseline.tsv"
+RANKING_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{baseline}}/ranking.tsv"
+
+
+def fill(template: str, **known: object) -> str:
+    """The template with some of its wildcards filled in; the others stay.
+
+    >>> fill(PROXY_INDEX, generator="migc")
+    'results/{dataset}/{split}/proxies/migc/index.jsonl'
+    """
+    return re.sub(r"\{(\w+)\}", lambda found: str(known.get(found[1], found[0])), template)
+
+
+def fields(template: str, path: str | Path) -> dict[str, str] | None:
+    """The values of the wildcards in a path that ends like ``template``; None when it does not. No value has a "/".
+
+    >>> fields(SENSITIVITY, "/runs/a/results/cirr/val/ViT-L-14/ldre/sensitivity.json")
+    {'dataset': 'cirr', 'split': 'val', 'backbone': 'ViT-L-14', 'baseline': 'ldre'}
+    >>> fields(SENSITIVITY, "results/cirr/val/layouts.jsonl")
+    """
+    found = _pattern(template).fullmatch(Path(path).as_posix())
+    return found and found.groupdict()
+
+
+def found(template: str, directory: str | Path = ".", **known: str) -> Iterator[tuple[Path, dict[str, str]]]:
+    """(path, values of the wildcards) of the files below ``directory`` that a template names, sorted by path.
+
+    known: wildcards whose value is given.
+    """
+    template = fill(template, **known)
+    for path in sorted(Path(directory).glob(re.sub(r"\{\w+\}", "*", template))):
+        values = fields(template, path.relative_to(directory))
+        if values is not None:
+            yield path, {**known, **values}
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern:
+    parts = re.split(r"\{(\w+)\}", template)
+    seen: set[str] = set()
+    text = re.escape(parts[0])
+    for name, after in zip(parts[1::2], parts[2::2], strict=True):
+        text += (rf"(?P={name})" if name in seen else rf"(?P<{name}>[^/]+?)") + re.escape(after)
+        seen.add(name)
+    return re.compile(rf"(?:.*/)?{text}")
