@@ -6,12 +6,13 @@ from pathlib import Path
 
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.config.vision import Captions
-from ipcir_steps.core.devices import placement, quiet
-from ipcir_steps.core.errors import ModelError, StepFailure
+from ipcir_steps.core.devices import placement
+from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import seed, stamp
 from ipcir_steps.core.images import load_image
 from ipcir_steps.core.journal import run_journaled, shard
 from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.core.records import Image, as_dict, read_images
 
 
@@ -24,13 +25,10 @@ def captioner(model_path: str | Path, settings: Captions) -> Callable:
     import torch
     from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
-    quiet()
     device, dtype = placement(settings.device, settings.dtype)
-    try:
-        processor = Blip2Processor.from_pretrained(model_path, local_files_only=True)
-        model = Blip2ForConditionalGeneration.from_pretrained(model_path, local_files_only=True, dtype=dtype)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{model_path}: no BLIP-2 model could be loaded ({error})") from error
+    model = load_pretrained(Blip2ForConditionalGeneration, model_path, "BLIP-2 model", dtype=dtype)
+    processor = load_processor(Blip2Processor, model_path, "BLIP-2 model")
+    unwritten = add_image_token(model, processor)
     model = model.to(device).eval()
     how = {"num_beams": max(settings.beams, settings.count), "do_sample": False}
     if settings.nucleus:
@@ -48,10 +46,31 @@ def captioner(model_path: str | Path, settings: Captions) -> Callable:
                 num_return_sequences=settings.count,
                 max_new_tokens=settings.max_new_tokens,
                 repetition_penalty=settings.repetition_penalty,
+                suppress_tokens=unwritten or None,
             )
         return processor.batch_decode(output, skip_special_tokens=True)
 
     return caption
+
+
+def add_image_token(model, processor) -> list[int]:
+    """Give a BLIP-2 copy from before transformers 4.46 the image token, in memory; others stay as they are.
+
+    Such a copy's configurations name neither the token that stands for the image in a prompt nor how many of it there
+    are. As in its makers' conversion, the token goes behind the vocabulary and the embeddings grow to the next multiple
+    of 64, so that captions are sampled as from a converted copy. The new rows are never read, because the image takes
+    their place. Returns the tokens that must not be written: those of the new rows.
+    """
+    if processor.num_query_tokens is None:
+        processor.num_query_tokens = model.config.num_query_tokens
+    if model.config.image_token_index is not None:
+        return []
+    rows = model.get_input_embeddings().num_embeddings
+    wanted = -(-len(processor.tokenizer) // 64) * 64
+    if wanted > rows:
+        model.resize_token_embeddings(wanted, mean_resizing=False)
+    model.config.image_token_index = processor.tokenizer.convert_tokens_to_ids(str(processor.image_token))
+    return list(range(rows, wanted))
 
 
 def clean(captions: list[str], prompt: str = "") -> list[str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.config.vision import Masks
 from ipcir_steps.core.cache import Cache
-from ipcir_steps.core.devices import placement, quiet
-from ipcir_steps.core.errors import ModelError, StepFailure
+from ipcir_steps.core.devices import placement
+from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import read_jsonl, sha256, stamp
 from ipcir_steps.core.images import load_image
 from ipcir_steps.core.journal import run_journaled, shard
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.core.masks import encode_rle
+from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.core.records import Image, Query, as_dict, read_images, read_queries
 
 
@@ -25,16 +26,11 @@ def segmenter(detector_path: str | Path, segmenter_path: str | Path, settings: M
     import torch
     from transformers import AutoProcessor, GroundingDinoForObjectDetection, SamModel, SamProcessor
 
-    quiet()
     device, _ = placement(settings.device)
-    local = {"local_files_only": True}
-    try:
-        find_processor = AutoProcessor.from_pretrained(detector_path, **local)
-        find = GroundingDinoForObjectDetection.from_pretrained(detector_path, **local).to(device).eval()
-        cut_processor = SamProcessor.from_pretrained(segmenter_path, **local)
-        cut = SamModel.from_pretrained(segmenter_path, **local).to(device).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{detector_path}, {segmenter_path}: no detector and segmenter ({error})") from error
+    find = load_pretrained(GroundingDinoForObjectDetection, detector_path, "Grounding DINO model").to(device).eval()
+    cut = load_pretrained(SamModel, segmenter_path, "SAM model").to(device).eval()
+    find_processor = load_processor(AutoProcessor, detector_path, "Grounding DINO model")
+    cut_processor = load_processor(SamProcessor, segmenter_path, "SAM model")
 
     @torch.inference_mode()
     def detect(image, category: str):

@@ -1,15 +1,17 @@
 """Source captions from a tiny untrained BLIP-2."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image as PILImage
+from safetensors.torch import load_file, save_file
 
 from ipcir_steps.cli import main
 from ipcir_steps.config.vision import Captions
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
-from ipcir_steps.core.files import read_jsonl
+from ipcir_steps.core.files import read_json, read_jsonl, write_json
 from ipcir_steps.core.images import load_image
 from ipcir_steps.core.records import Image, write_records
 from ipcir_steps.imagine.captions import captioner, clean
@@ -97,3 +99,78 @@ def test_greyscale_and_rotated_images_are_rgb_and_upright(tmp_path):
 def test_a_directory_without_a_model_is_named(tmp_path):
     with pytest.raises(ModelError, match=str(tmp_path)):
         captioner(tmp_path, Captions())
+
+
+def old_copy(model, directory, rows=None, processor_config=True):
+    """The model as copies from before transformers 4.46 are: no image token anywhere, fewer rows of embeddings."""
+    shutil.copytree(model, directory)
+    config = read_json(directory / "config.json")
+    del config["image_token_index"]
+    tokenizer = read_json(directory / "tokenizer.json")
+    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["content"] != "<image>"]
+    if rows is not None:
+        config["text_config"]["vocab_size"] = rows
+        weights = load_file(directory / "model.safetensors")
+        key = "language_model.model.decoder.embed_tokens.weight"
+        weights[key] = weights[key][:rows].clone()
+        save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    write_json(directory / "config.json", config)
+    write_json(directory / "tokenizer.json", tokenizer)
+    if processor_config:
+        write_json(directory / "processor_config.json", {"processor_class": "Blip2Processor"})
+    else:
+        (directory / "processor_config.json").unlink()
+    return directory
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """A trained new-style copy, made as its makers convert old ones: rows of embeddings up to a multiple of 64."""
+    from transformers import Blip2ForConditionalGeneration, Blip2Processor
+
+    directory = tmp_path_factory.mktemp("converted") / "model"
+    models.blip2(directory, models.SHIPPED)
+    model = Blip2ForConditionalGeneration.from_pretrained(directory)
+    model.resize_token_embeddings(len(Blip2Processor.from_pretrained(directory).tokenizer), pad_to_multiple_of=64)
+    model.save_pretrained(directory)
+    return directory
+
+
+@pytest.mark.parametrize("prompt", ["", "a photo of"])
+@pytest.mark.parametrize("processor_config", [True, False])
+def test_a_copy_without_the_image_token_writes_the_same_captions(converted, tmp_path, prompt, processor_config):
+    """Same number of rows, so the very same captions, sampled or searched."""
+    old = old_copy(converted, tmp_path / "old", processor_config=processor_config)
+    image = PILImage.linear_gradient("L").convert("RGB")
+    for nucleus in (True, False):
+        settings = Captions(count=15, nucleus=nucleus, prompt=prompt)
+        assert captioner(old, settings)(image, 1) == captioner(converted, settings)(image, 1)
+
+
+@pytest.mark.parametrize("prompt", ["", "a photo of"])
+def test_a_copy_without_the_rows_of_the_image_token(converted, tmp_path, prompt):
+    """As the published copies were: the vocabulary ends before the image token. The rows are made and never written."""
+    old = old_copy(converted, tmp_path / "old", rows=483)
+    image = PILImage.linear_gradient("L").convert("RGB")
+    for nucleus in (True, False):
+        settings = Captions(count=15, nucleus=nucleus, prompt=prompt)
+        captions = captioner(old, settings)(image, 1)
+        assert captions == captioner(converted, settings)(image, 1)
+        assert len(set(captions)) > 3
+
+
+def test_another_number_of_queries_than_the_configuration_says_is_told(converted, tmp_path):
+    old = old_copy(converted, tmp_path / "old")
+    config = read_json(old / "config.json")
+    del config["num_query_tokens"]  # 32 where nothing is said; this model has 8
+    write_json(old / "config.json", config)
+    with pytest.raises(ModelError, match="no BLIP-2 model could be loaded"):
+        captioner(old, Captions())
+
+
+def test_missing_weights_are_an_error(blip2, tmp_path):
+    shutil.copytree(blip2, tmp_path / "part")
+    weights = load_file(blip2 / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if "language_projection" not in k}, tmp_path / "part/model.safetensors")
+    with pytest.raises(ModelError, match=r"2 of the weights of a BLIP-2 model are not in it \(language_projection"):
+        captioner(tmp_path / "part", Captions())

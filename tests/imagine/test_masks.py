@@ -1,6 +1,7 @@
 """Reference-instance masks from a tiny untrained Grounding DINO and SAM."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -131,3 +132,42 @@ def test_released_masks_can_be_decoded(published):
 def test_a_directory_without_a_model_is_named(tmp_path):
     with pytest.raises(ModelError, match=str(tmp_path)):
         masks.segmenter(tmp_path, tmp_path, Masks())
+
+
+def old_copy(kind, directory, target):
+    """A copy as earlier releases wrote it: no processor_config.json, position ids and shared weights in the file."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(directory, target)
+    (target / "processor_config.json").unlink()
+    model = kind.from_pretrained(directory)
+    values = {key: value.clone() for key, value in model.state_dict().items()}  # every shared weight for itself
+    if kind.__name__ == "GroundingDinoForObjectDetection":
+        values["model.text_backbone.embeddings.position_ids"] = torch.arange(512)[None]
+    assert len(values) > len(load_file(directory / "model.safetensors"))
+    save_file(values, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+def test_copies_of_earlier_releases_give_the_same_masks(inputs, models, tmp_path):
+    from transformers import GroundingDinoForObjectDetection, SamModel
+
+    old = (
+        old_copy(GroundingDinoForObjectDetection, models[0], tmp_path / "detector"),
+        old_copy(SamModel, models[1], tmp_path / "segmenter"),
+    )
+    assert run(inputs, old, "old.jsonl", **FOUND) == run(inputs, models, "new.jsonl", **FOUND)
+
+
+@pytest.mark.parametrize(("which", "what"), [(0, "Grounding DINO"), (1, "SAM")])
+def test_missing_weights_are_an_error(models, tmp_path, which, what):
+    from safetensors.torch import load_file, save_file
+
+    part = list(models)
+    part[which] = shutil.copytree(models[which], tmp_path / "part")
+    values = load_file(part[which] / "model.safetensors")
+    del values[min(key for key in values if key.endswith("weight"))]
+    save_file(values, part[which] / "model.safetensors")
+    with pytest.raises(ModelError, match=f"weights of a {what} model are not in it"):
+        masks.segmenter(*part, Masks())

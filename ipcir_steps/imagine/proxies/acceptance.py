@@ -9,6 +9,7 @@ from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core.boxes import Box, iou
 from ipcir_steps.core.files import seed
 from ipcir_steps.core.manifests import Manifest
+from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.imagine.proxies.generator import Generator, Task, model_of
 
 
@@ -22,11 +23,10 @@ class Check:
 
         self.settings, self.identity = settings, model.digest
         self.device, _ = placement(settings.device)
-        self.processor = AutoProcessor.from_pretrained(model.path, local_files_only=True)
-        self.detector = GroundingDinoForObjectDetection.from_pretrained(
-            model.path, local_files_only=True, use_safetensors=True
-        )
-        self.detector.to(self.device).eval()
+        what = "Grounding DINO model"
+        self.processor = load_processor(AutoProcessor, model.path, what)
+        detector = load_pretrained(GroundingDinoForObjectDetection, model.path, what)
+        self.detector = detector.to(self.device).eval()
 
     def __call__(self, image: Image.Image, task: Task) -> bool:
         """Whether every instance has a detection of its category, not used by another, with enough IoU."""

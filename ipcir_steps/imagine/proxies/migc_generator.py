@@ -12,6 +12,7 @@ from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.masks import decode_rle, into_box, resized
+from ipcir_steps.core.pretrained import load_pretrained
 from ipcir_steps.imagine.proxies.checkpoints import load_migc
 from ipcir_steps.imagine.proxies.elite import load_elite
 from ipcir_steps.imagine.proxies.generator import Instance, Task, model_of
@@ -60,9 +61,7 @@ class MIGCGenerator:
         elite = None
         if given:
             device, dtype = placement(settings.device, settings.dtype)
-            vision = CLIPVisionModel.from_pretrained(
-                models["vision"].path, torch_dtype=dtype, local_files_only=True, use_safetensors=True
-            )
+            vision = load_pretrained(CLIPVisionModel, models["vision"].path, "CLIP vision model", dtype=dtype)
             paths = (weights_file(models["elite-global"]), weights_file(models["elite-local"]))
             elite = load_elite(parts.unet, *paths, vision.to(device).eval())
         prediction = parts.scheduler.config.get("prediction_type", "epsilon")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from transformers import CLIPVisionModel
+from safetensors.torch import load_file, save_file
+from transformers import CLIPConfig, CLIPModel, CLIPVisionModel
 
 from ipcir_steps.core.checkpoints import read_checkpoint
 from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.pretrained import load_pretrained
 from ipcir_steps.imagine.proxies.checkpoints import install, load_migc
 from ipcir_steps.imagine.proxies.elite import load_elite
 
@@ -150,6 +152,25 @@ def test_elite_needs_every_projection(unet, checkpoints, tmp_path):
         load_elite(unet, checkpoints / "global.pt", tmp_path / "local.pt", vision)
     with pytest.raises(ModelError, match="is not an ELITE mapper"):
         load_elite(unet, checkpoints / "migc.ckpt", checkpoints / "local.pt", vision)
+
+
+def test_the_vision_half_of_an_early_clip_file(tmp_path):
+    """openai/clip-vit-large-patch14 holds both halves, with position ids, and is read as its vision half."""
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPConfig(text_config=sizes, vision_config={**sizes, "image_size": 32, "patch_size": 8})
+    whole = CLIPModel(config)
+    whole.save_pretrained(tmp_path)
+    values = load_file(tmp_path / "model.safetensors")
+    positions = {"vision_model": 17, "text_model": 77}
+    values |= {f"{half}.embeddings.position_ids": torch.arange(count)[None] for half, count in positions.items()}
+    save_file(values, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    vision = load_pretrained(CLIPVisionModel, tmp_path, "CLIP vision model")
+    pixels = torch.ones(1, 3, 32, 32)
+    assert torch.equal(vision(pixels).last_hidden_state, whole.vision_model(pixels).last_hidden_state)
+    del values["vision_model.encoder.layers.1.mlp.fc1.weight"]
+    save_file(values, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="1 of the weights of a CLIP vision model are not in it"):
+        load_pretrained(CLIPVisionModel, tmp_path, "CLIP vision model")
 
 
 def test_the_building_blocks_are_importable_from_the_room():
