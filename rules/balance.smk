@@ -10,7 +10,7 @@ rule balance:
         images="results/{dataset}/{split}/gallery.jsonl",
         fusion=expand(
             "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
-            variant=FUSED,
+            variant=PROXIES,
             allow_missing=True,
         ),
     output:

@@ -11,12 +11,10 @@ from ipcir_steps.runtime import containers
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import alone
 from ipcir_steps.provenance import environment
+from ipcir_steps.variants import LADDER, PROXIES, VARIANTS
 from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
-
-VARIANTS = ["base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy"]
-FUSED = ["pi", "rp", "no_proxy", "other_proxy"]
 
 try:
     CONFIG = load_config(config)
@@ -334,7 +332,7 @@ def example_inputs():
     }
     shown = of_metrics_split(
         f"{ranked}/{{variant}}.rankings.parquet",
-        variant=["base", "pi", "rp", "rp_bm"],
+        variant=LADDER,
     )
     return files | {"rankings": shown}
 

@@ -10,7 +10,7 @@ rule ranking:
         images="results/{dataset}/{split}/gallery.jsonl",
         fusion=expand(
             "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
-            variant=FUSED,
+            variant=PROXIES,
             allow_missing=True,
         ),
         balance=tuned_balance,

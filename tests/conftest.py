@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ipcir_steps.variants import LADDER, PROXIES, VARIANTS
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["IPCIR_PROVENANCE"] = ""  # tests of records switch them on
@@ -189,22 +191,21 @@ def _every_step(patch) -> None:
         f" --output {one}/ldre/text.safetensors",
         "ldre",
     )
-    for variant in ("pi", "rp", "no_proxy", "other_proxy"):
+    for variant in PROXIES:
         words = f"fusion --proxies {one}/proxies.safetensors {features} --variant {variant} --seed 2025"
         step("fusion", f"{words} --output {one}/fusion/{variant}.safetensors", "fusion")
-    variants = ("base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy")
     text = f"--text {one}/ldre/text.safetensors {gallery} {queries} --gallery-images {split}/gallery.jsonl"
-    fused = " ".join(f"{one}/fusion/{variant}.safetensors" for variant in ("pi", "rp", "no_proxy", "other_proxy"))
-    words = f"ranking {text} --fusion {fused} --variants {' '.join(variants)} --lambda 0.5 --output-dir {one}/ldre"
+    fused = " ".join(f"{one}/fusion/{variant}.safetensors" for variant in PROXIES)
+    words = f"ranking {text} --fusion {fused} --variants {' '.join(VARIANTS)} --lambda 0.5 --output-dir {one}/ldre"
     step("ranking", words, "ranking")
     names = ("datasets", "captions", "reasoning", "layouts", "masks", "proxies")
     failed = " ".join(f"{split}/{name}.failures.jsonl" for name in names)
     step("failures", f"failures {failed} --output {split}/failures.jsonl")
-    for variant in variants:
+    for variant in VARIANTS:
         words = f"metrics --rankings {one}/ldre/{variant}.rankings.parquet {queries} --benchmark circo"
         words = f"{words} --failures {split}/failures.jsonl --output {one}/ldre/{variant}.metrics.json"
         step("metrics", words)
-    scored = " ".join(f"{one}/ldre/{variant}.metrics.json" for variant in variants)
+    scored = " ".join(f"{one}/ldre/{variant}.metrics.json" for variant in VARIANTS)
     words = f"results --dataset world --metrics {scored} {queries} --failures {split}/failures.jsonl"
     settings = json.dumps({"seed": 2025, "resamples": 50})
     step("results", f"{words} --output results/world_metrics.json", settings=settings)
@@ -227,7 +228,7 @@ def _figures(step, split, one) -> None:
     files = {"gallery_images": "gallery", "index": "proxies/text_to_image/index"}
     names = ("queries", "gallery_images", "references", "source_captions", "target_captions", "layouts", "index")
     options = [f"--{name.replace('_', '-')} {split}/{files.get(name, name)}.jsonl" for name in (*names, "failures")]
-    lists = " ".join(f"{one}/ldre/{variant}.rankings.parquet" for variant in ("base", "pi", "rp", "rp_bm"))
+    lists = " ".join(f"{one}/ldre/{variant}.rankings.parquet" for variant in LADDER)
     options.append(f"--root world/mini_circo --proxy-images {split}/proxies/text_to_image --rankings {lists}")
     for name in ("fig3", "fig4", "fig6", "layouts", "failures"):
         words = f"figures {name} --dataset world {' '.join(options)} {pictures(f'world/{name}')}"

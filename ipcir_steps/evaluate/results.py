@@ -15,20 +15,13 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.core.statistics import paired_interval
+from ipcir_steps.variants import BASE, VARIANTS
 
 HEADLINE = {
     "cirr": ("recall@1", "recall@5", "recall@10", "recall_subset@1"),
     "circo": ("mAP@5", "mAP@10", "mAP@25", "mAP@50"),
     "fashioniq": ("recall@10", "recall@50"),
     "folder": ("recall@1", "recall@5", "recall@10", "mAP@10"),
-}
-VARIANTS = {
-    "base": "text baseline alone",
-    "pi": "weighted sum with the plain proxies",
-    "rp": "weighted sum with the robust proxy",
-    "rp_bm": "IP-CIR: robust proxy, balanced (eq. 2)",
-    "no_proxy": "control: fusion without any proxy",
-    "other_proxy": "control: fusion with other queries' proxies",
 }
 
 
@@ -52,9 +45,9 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
     published = read_published()
     entries = []
     for (backbone, baseline, variant), scored in loaded.items():
-        base = loaded.get((backbone, baseline, "base"))
+        base = loaded.get((backbone, baseline, BASE))
         if base is None:
-            raise InputError(f"there is no base.metrics.json for {backbone}/{baseline}", file=metrics[0])
+            raise InputError(f"there is no {BASE}.metrics.json for {backbone}/{baseline}", file=metrics[0])
         if base["queries"] != scored["queries"]:
             raise InputError("scores other queries than its base", file=f"{backbone}/{baseline}/{variant}.metrics.json")
         entries.append(
@@ -62,11 +55,11 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
                 "backbone": backbone,
                 "baseline": baseline,
                 "variant": variant,
-                "description": VARIANTS[variant],
+                "description": VARIANTS[variant].description,
                 "queries": scored["query_count"],
                 "failures": scored["failure_count"],
                 "metrics": scored["metrics"],
-                "difference": {} if variant == "base" else _differences(base, scored, strata, settings),
+                "difference": {} if variant == BASE else _differences(base, scored, strata, settings),
                 "published": {
                     metric: {**number, "delta": scored["metrics"][metric] - number["value"]}
                     for metric, number in published.get((dataset, backbone, baseline, variant), {}).items()

@@ -43,12 +43,12 @@ def clusters(gallery):
     return build(gallery, 100)
 
 
-@pytest.mark.parametrize("balance", ["product", "sum"])
+@pytest.mark.parametrize("combine", ["product", "sum"])
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_clustered_lists_equal_the_scan_with_few_products(gallery, clusters, balance, weight):
+def test_clustered_lists_equal_the_scan_with_few_products(gallery, clusters, combine, weight):
     text, proxy = _near(gallery, 30, 0.05)
-    got = search(text, clusters, 20, proxy, weight, balance)
-    _assert_same(got, rank(text, gallery, 20, proxy, (weight,), balance=balance))
+    got = search(text, clusters, 20, proxy, weight, combine)
+    _assert_same(got, rank(text, gallery, 20, proxy, (weight,), combine=combine))
     assert got[2].closed == 30 and got[2].scan_products > 10 * got[2].products
 
 
@@ -73,17 +73,17 @@ def test_uniform_data_is_scanned_and_says_so():
     assert got[2].closed == 0 and "8 scanned" in str(got[2]) and got[2].products >= got[2].scan_products
 
 
-@pytest.mark.parametrize("balance", ["product", "sum"])
-def test_bounds_hold_for_every_image(balance):
+@pytest.mark.parametrize("combine", ["product", "sum"])
+def test_bounds_hold_for_every_image(combine):
     draw = torch.Generator().manual_seed(0)
     gallery = _clustered(3000, 12, 8, 0.3)
     clusters = build(gallery, 20)
     text, proxy = torch.randn(40, 8, generator=draw), 3 * torch.randn(40, 8, generator=draw)
     text[:5] = clusters.centres[:5]  # angle 0 to a centre
     for weight in (0.0, 0.5, 1.0):
-        upper = _upper([text, proxy], clusters, weight, balance).double()
+        upper = _upper([text, proxy], clusters, weight, combine).double()
         s_t, s_p = text.double() @ clusters.rows.double().T, proxy.double() @ clusters.rows.double().T
-        scores = weight * s_t + (1 - weight) * (s_t * s_p if balance == "product" else s_p)
+        scores = weight * s_t + (1 - weight) * (s_t * s_p if combine == "product" else s_p)
         for number in range(20):
             low, high = clusters.bounds[number : number + 2].tolist()
             if high > low:

@@ -10,6 +10,7 @@ import torch
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.features import Features, load_features, save_features
 from ipcir_steps.seek import fusion
+from ipcir_steps.seek.fusion import recipes
 
 Q, N, K, D = 7, 3, 4, 12
 
@@ -69,13 +70,13 @@ def test_unchanged_captions_add_nothing(parts):
 
 def test_other_queries_has_no_fixed_point_and_ignores_row_order():
     ids = [f"query-{n}" for n in range(50)]
-    partner = {ids[row]: ids[other] for row, other in enumerate(fusion.other_queries(ids, 3))}
+    partner = {ids[row]: ids[other] for row, other in enumerate(recipes.other_queries(ids, 3))}
     assert sorted(partner.values()) == sorted(ids) and all(a != b for a, b in partner.items())
     turned = ids[::-1]
-    assert partner == {turned[row]: turned[other] for row, other in enumerate(fusion.other_queries(turned, 3))}
-    assert fusion.other_queries(ids, 3) != fusion.other_queries(ids, 4)
+    assert partner == {turned[row]: turned[other] for row, other in enumerate(recipes.other_queries(turned, 3))}
+    assert recipes.other_queries(ids, 3) != recipes.other_queries(ids, 4)
     with pytest.raises(InputError, match="two queries"):
-        fusion.other_queries(["one"], 0)
+        recipes.other_queries(["one"], 0)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_variants_with_missing_rows(parts, tmp_path):
 
     other = _run(paths, "other_proxy", tmp_path / "other.safetensors")
     rows, some = kept(1, 4)
-    some["proxies"] = some["proxies"][fusion.other_queries([f"q{n}" for n in rows], 0)]
+    some["proxies"] = some["proxies"][recipes.other_queries([f"q{n}" for n in rows], 0)]
     np.testing.assert_allclose(other.values[rows], _formula(some), atol=1e-6)
 
 

@@ -27,9 +27,9 @@ def _similar(rows, gallery):
     return rows.double() @ (gallery / gallery.norm(dim=1, keepdim=True)).T
 
 
-def _scores(text, proxy, gallery, weight, balance):
+def _scores(text, proxy, gallery, weight, combine):
     s_t, s_p = _similar(text, gallery), _similar(proxy, gallery)
-    return weight * s_t + (1 - weight) * (s_t * s_p if balance == "product" else s_p)
+    return weight * s_t + (1 - weight) * (s_t * s_p if combine == "product" else s_p)
 
 
 def _assert_lists(scores, indices, got, k, gap=1e-5):
@@ -46,21 +46,21 @@ def _assert_lists(scores, indices, got, k, gap=1e-5):
         assert torch.equal(indices[row, :n][clear[:n]], order[row, :n][clear[:n]])
 
 
-@pytest.mark.parametrize("balance", ["product", "sum"])
+@pytest.mark.parametrize("combine", ["product", "sum"])
 @pytest.mark.parametrize(
     "queries, images, dims, k, block",
     [(7, 1000, 32, 50, 128), (1, 333, 16, 10, 64), (5, 1, 8, 50, 8192), (3, 40, 8, 50, 64), (520, 2500, 8, 5, 1024)],
 )
-def test_rank_is_equation_two(queries, images, dims, k, block, balance):
+def test_rank_is_equation_two(queries, images, dims, k, block, combine):
     draw = torch.Generator().manual_seed(queries)
     text, proxy = (torch.randn(queries, dims, generator=draw) for _ in range(2))
     gallery = torch.randn(images, dims, generator=draw)
     exclude = torch.randint(-1, images, (queries,), generator=draw)
     for hidden in (None, exclude):
-        indices, scores = rank(text, gallery, k, proxy, LAMBDAS, hidden, balance=balance, block=block)
+        indices, scores = rank(text, gallery, k, proxy, LAMBDAS, hidden, combine=combine, block=block)
         assert indices.shape == scores.shape == (3, queries, min(k, images))
         for number, weight in enumerate(LAMBDAS):
-            whole = _scores(text, proxy, gallery, weight, balance)
+            whole = _scores(text, proxy, gallery, weight, combine)
             if hidden is not None:
                 rows = (hidden >= 0).nonzero().flatten()
                 whole[rows, hidden[rows]] = -torch.inf
@@ -228,8 +228,8 @@ def test_command_writes_every_variant(world):
     directory, values, names = world
     lists = _run(directory, "--lambda", "0.4", "--settings", '{"k": 8}')
     tensors = {name: torch.from_numpy(rows) for name, rows in values.items()}
-    for variant, (part, balance) in {"pi": ("pi", "sum"), "rp": ("rp", "sum"), "rp_bm": ("rp", "product")}.items():
-        scores = _scores(tensors["text"], tensors[part], tensors["gallery"], 0.4, balance)
+    for variant, (part, combine) in {"pi": ("pi", "sum"), "rp": ("rp", "sum"), "rp_bm": ("rp", "product")}.items():
+        scores = _scores(tensors["text"], tensors[part], tensors["gallery"], 0.4, combine)
         expected = [[names[i] for i in row] for row in scores.topk(8).indices.tolist()]
         assert list(lists[variant]) == ["q0", "q1", "q2", "q3"]  # q4 has no text feature
         for n, query in enumerate(lists[variant]):

@@ -8,6 +8,7 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import inside, read_jsonl
 from ipcir_steps.core.records import Query, read_images, read_queries
 from ipcir_steps.evaluate.metrics import read_rankings
+from ipcir_steps.variants import BASE, METHOD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Example:
         targets = set(self.query.targets or ())
         return next((n for n, name in enumerate(self.lists.get(variant, ()), 1) if name in targets), None)
 
-    def gain(self, better: str = "rp_bm", than: str = "base") -> float:
+    def gain(self, better: str = METHOD, than: str = BASE) -> float:
         """How much higher ``better`` puts the target: difference of reciprocal ranks, in [-1, 1]."""
         ranks = self.rank(better), self.rank(than)
         return (1 / ranks[0] if ranks[0] else 0) - (1 / ranks[1] if ranks[1] else 0)
@@ -68,7 +69,7 @@ def read(args) -> Collection:
         for name in ("source_captions", "target_captions", "layouts", "index", "failures")
     }
     lists = {path.name.partition(".")[0]: read_rankings(path) for path in args.rankings}
-    for variant in ("base", "rp_bm"):
+    for variant in (BASE, METHOD):
         if variant not in lists:
             raise InputError(f"lacks {variant}.rankings.parquet", field="--rankings")
     examples = []
@@ -102,8 +103,8 @@ def won(examples: Sequence[Example], count: int) -> list[Example]:
 
 def lost(examples: Sequence[Example], count: int) -> list[Example]:
     """Of the queries without a target in IP-CIR's first place, those it lowers most, then those both miss longest."""
-    missed = [e for e in examples if e.rank("rp_bm") != 1]
-    return sorted(missed, key=lambda e: (e.gain(), -(e.rank("rp_bm") or 1 << 30), e.query.query_id))[:count]
+    missed = [e for e in examples if e.rank(METHOD) != 1]
+    return sorted(missed, key=lambda e: (e.gain(), -(e.rank(METHOD) or 1 << 30), e.query.query_id))[:count]
 
 
 def told(examples: Sequence[Example], count: int) -> list[Example]:
@@ -112,5 +113,5 @@ def told(examples: Sequence[Example], count: int) -> list[Example]:
     def distinct(example):
         return len({tuple(names[:1]) for names in example.lists.values()})
 
-    turned = [e for e in examples if e.rank("rp_bm") == 1 and e.rank("base") != 1]
+    turned = [e for e in examples if e.rank(METHOD) == 1 and e.rank(BASE) != 1]
     return sorted(turned, key=lambda e: (-distinct(e), -e.gain(), e.query.query_id))[:count]

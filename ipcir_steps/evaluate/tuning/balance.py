@@ -8,6 +8,7 @@ from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import write_json
 from ipcir_steps.core.records import read_queries
+from ipcir_steps.variants import BASE, VARIANTS
 
 KEYS = {"circo": "mAP@10", "cirr": "recall@5", "fashioniq": "recall@10", "folder": "mAP@10"}
 
@@ -53,13 +54,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     import dataclasses
 
-    from ipcir_steps.seek.ranking.command import VARIANTS, fusion_files, rank_files
+    from ipcir_steps.seek.ranking.command import fusion_files, rank_files
 
     settings = read_settings(args.settings, Tune)
     queries = read_queries(args.queries)
     if not all(query.targets for query in queries):
         raise InputError("has queries without targets", file=args.queries, remedy="Choose lambda on a labelled split.")
-    variants = [variant for variant in VARIANTS if variant != "base"]
+    variants = [variant for variant in VARIANTS if variant != BASE]
     fused = fusion_files(variants, args.fusion)
     weights = dict.fromkeys(variants, settings.lambdas)
     rankings = rank_files(
@@ -68,6 +69,6 @@ def main(args: argparse.Namespace) -> None:
     # The image sets of CIRR have rankings of their own, which are not made here.
     queries = [dataclasses.replace(query, group=None) for query in queries]
     values = curves(rankings, queries, args.benchmark, settings.lambdas)
-    chosen = {"base": {"lambda": 1.0}} | {name: choose(curve, settings.lambdas) for name, curve in values.items()}
+    chosen = {BASE: {"lambda": 1.0}} | {name: choose(curve, settings.lambdas) for name, curve in values.items()}
     result = {"key": KEYS[args.benchmark], "queries": len(queries), "chosen": chosen}
     write_json(args.output, result | {"lambdas": list(settings.lambdas), "curves": values})

@@ -10,6 +10,7 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import seed, write_json
 from ipcir_steps.evaluate.results import HEADLINE
 from ipcir_steps.evaluate.tuning.tune import FILES, read_world
+from ipcir_steps.variants import METHOD
 
 
 def grids(count: int, weights, weight: float, settings: Sensitivity) -> dict[str, list]:
@@ -74,7 +75,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="proxy, query, perturbation")
     parser.add_argument("--scale", choices=["dataset", "query"], default="dataset", help="as in fusion")
     parser.add_argument("--lambda", dest="lam", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
-    parser.add_argument("--balance", type=Path, metavar="FILE", help="lambda of rp_bm, from ipcir balance")
+    parser.add_argument("--balance", type=Path, metavar="FILE", help=f"lambda of {METHOD}, from ipcir balance")
     parser.add_argument("--seed", type=int, default=0, help="run seed (intervals)")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     add_settings(parser, Sensitivity)
@@ -86,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Sensitivity)
     if not 0 <= args.lam <= 1:
         raise InputError(f"is {args.lam}, not within [0, 1]", field="--lambda")
-    weight = read_balance(args.balance)["rp_bm"] if args.balance else args.lam
+    weight = read_balance(args.balance)[METHOD] if args.balance else args.lam
     world, queries = read_world(args)
     parts = measure(world, queries, args.benchmark, args.weights, weight, args.scale, args.seed, settings)
     chosen = {"weights": args.weights, "lambda": weight, "scale": args.scale}

@@ -10,16 +10,7 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.features import Features, align, load_features
 from ipcir_steps.core.files import atomic, read_json
 from ipcir_steps.core.records import read_images, read_queries
-
-# variant: (the fusion file it ranks with, how the similarities are balanced)
-VARIANTS = {
-    "base": (None, "product"),
-    "pi": ("pi", "sum"),
-    "rp": ("rp", "sum"),
-    "rp_bm": ("rp", "product"),
-    "no_proxy": ("no_proxy", "product"),
-    "other_proxy": ("other_proxy", "product"),
-}
+from ipcir_steps.variants import BASE, VARIANTS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +42,9 @@ def main(args: argparse.Namespace) -> None:
         {variant: (weights[variant],) for variant in args.variants}, args.exclude_reference, settings,
     )  # fmt: skip
     for variant, (rows,) in lists.items():
-        balance = {"variant": variant, "lambda": 1.0 if variant == "base" else weights[variant]}
-        balance |= {"balance": VARIANTS[variant][1], "excluded_reference": args.exclude_reference}
-        write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, balance)
+        about = {"variant": variant, "lambda": 1.0 if variant == BASE else weights[variant]}
+        about |= {"combine": VARIANTS[variant].combine, "excluded_reference": args.exclude_reference}
+        write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, about)
     sets = rank_members(args.text, args.gallery, args.queries, fused, args.variants, weights)
     for variant, rows in sets.items():
         write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, {"variant": variant})
@@ -70,7 +61,7 @@ def read_balance(path: Path) -> dict[str, float]:
 def fusion_files(variants, paths) -> dict[str, Path]:
     """The fusion file of each name that the variants need, found by its file name."""
     found = {path.name.removesuffix(".safetensors"): path for path in paths}
-    needed = {VARIANTS[variant][0] for variant in variants} - {None}
+    needed = {VARIANTS[variant].proxy for variant in variants} - {None}
     for name in sorted(needed - found.keys()):
         raise InputError(f"lacks {name}.safetensors", field="--fusion", remedy="Make it with ipcir fusion.")
     return {name: found[name] for name in sorted(needed)}
@@ -95,8 +86,9 @@ def rank_files(text, gallery, queries, gallery_images, fused, weights, exclude_r
     absent = set(inputs["text"].missing)
     asked = [query for query in asked if query.query_id not in absent]
     row_of = {name: row for row, name in enumerate(pool.names)}
-    names = ["base", *(variant for variant in weights if variant != "base")]
-    balances = [Balance()] + [Balance(VARIANTS[v][0], tuple(weights[v]), VARIANTS[v][1]) for v in names[1:]]
+    names = [BASE, *(variant for variant in weights if variant != BASE)]
+    cards = [VARIANTS[name] for name in names[1:]]
+    balances = [Balance()] + [Balance(card.proxy, tuple(weights[card.name]), card.combine) for card in cards]
     lists = {variant: [{} for _ in values] for variant, values in weights.items()}
     for category in dict.fromkeys(query.category for query in asked):
         group = [query for query in asked if query.category == category]
@@ -118,8 +110,8 @@ def rank_files(text, gallery, queries, gallery_images, fused, weights, exclude_r
         for variant, of_weights in lists.items():
             for number, filled in enumerate(of_weights):
                 for row, query in enumerate(group):
-                    base = variant == "base" or row in without.get(VARIANTS[variant][0], ())
-                    indices, scores = found["base" if base else variant]
+                    base = variant == BASE or row in without.get(VARIANTS[variant].proxy, ())
+                    indices, scores = found[BASE if base else variant]
                     indices, scores = (part[0 if base else number, row].tolist() for part in (indices, scores))
                     pairs = zip(indices, scores, strict=True)
                     filled[query.query_id] = [(pool.names[i], score) for i, score in pairs if i >= 0]
@@ -150,10 +142,9 @@ def rank_members(text, gallery, queries, fused, variants, weights):
         members = torch.tensor(pool.values[[row_of[name] for name in names]])
         similar = {name: torch.nn.functional.normalize(members, dim=1) @ rows[row] for name, rows in tensors.items()}
         for variant in variants:
-            proxy, balance = VARIANTS[variant]
-            scores = similar["text"]
+            proxy, scores = VARIANTS[variant].proxy, similar["text"]
             if proxy and row not in without[proxy]:
-                other = similar[proxy] * scores if balance == "product" else similar[proxy]
+                other = similar[proxy] * scores if VARIANTS[variant].combine == "product" else similar[proxy]
                 scores = torch.lerp(other, scores, weights[variant])
             order = scores.argsort(descending=True, stable=True).tolist()
             lists[variant].append((query.query_id, [(names[i], scores[i].item()) for i in order]))
@@ -188,15 +179,15 @@ def _same_names(features: Features, names, path, other):
         raise InputError(f"is not in {other}", file=path, record=extra, remedy=remedy)
 
 
-def write_rankings(path: str | Path, rows, balance: dict) -> None:
-    """Columns query_id, rank (1…), image, score (float32); the balance as metadata. Same rows, same bytes."""
+def write_rankings(path: str | Path, rows, about: dict) -> None:
+    """Columns query_id, rank (1…), image, score (float32); ``about`` as metadata. Same rows, same bytes."""
     import pyarrow as pa
     from pyarrow import parquet
 
     flat = [(query, rank, image, score) for query, filled in rows for rank, (image, score) in enumerate(filled, 1)]
     columns = list(zip(*flat, strict=True)) or [(), (), (), ()]
     types = {"query_id": pa.string(), "rank": pa.int32(), "image": pa.string(), "score": pa.float32()}
-    schema = pa.schema(list(types.items()), metadata={"ipcir": json.dumps(balance, sort_keys=True)})
+    schema = pa.schema(list(types.items()), metadata={"ipcir": json.dumps(about, sort_keys=True)})
     arrays = [pa.array(column, kind) for column, kind in zip(columns, types.values(), strict=True)]
     with atomic(path) as temporary:
         parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")

@@ -21,13 +21,13 @@ class Balance:
 
     proxy: the name of a part, whose similarity is S_p; or what each of several parts counts, as a number or a tensor
     [Q, 1] (similarities are linear, so a sweep over the weights of eq. 1 needs one product per part);
-    None: S_t alone. kind: "product" is eq. 2, lambda S_t + (1 - lambda) S_t S_p; "sum" is
+    None: S_t alone. combine: "product" is eq. 2, lambda S_t + (1 - lambda) S_t S_p; "sum" is
     lambda S_t + (1 - lambda) S_p.
     """
 
     proxy: str | Mapping[str, object] | None = None
     lambdas: tuple[float, ...] = (1.0,)
-    kind: Literal["product", "sum"] = "product"
+    combine: Literal["product", "sum"] = "product"
 
 
 def scan(text, gallery, balances: Sequence[Balance], parts=None, k=50, exclude=None, subset=None, **limits):
@@ -93,7 +93,7 @@ def _balance(text, parts, balances, best, place, barred):
         proxy = None
         if balance.proxy is not None:
             proxy = parts[balance.proxy] if isinstance(balance.proxy, str) else _mix(balance.proxy, parts, low)
-            proxy = text * proxy if balance.kind == "product" else proxy
+            proxy = text * proxy if balance.combine == "product" else proxy
         for value in balance.lambdas:
             scores = buffer.copy_(text) if proxy is None else torch.lerp(proxy, text, value, out=buffer)
             scores[:, count:] = -torch.inf

@@ -14,10 +14,11 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, sha256
 from ipcir_steps.core.records import Query
 from ipcir_steps.evaluate.reporting.examples import Example, lost, told, won
-from ipcir_steps.evaluate.reporting.figures import costs, curves, style
+from ipcir_steps.evaluate.reporting.figures import costs, curves
 from ipcir_steps.evaluate.reporting.figures.queries import place
 from ipcir_steps.evaluate.reporting.tables import Cell, Part, Row, parts, text
 from ipcir_steps.provenance.audit.pictures import carried
+from ipcir_steps.variants import VARIANTS
 
 FIGURES = [
     "world", "controls", "fig5", "fig7", "fig8", "heatmap", *(f"world/{n}" for n in ("fig3", "fig4", "fig6")),
@@ -105,7 +106,8 @@ def test_colours_are_told_apart_in_grey():
     from matplotlib.colors import to_rgb
 
     grey = sorted(
-        sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), to_rgb(v), strict=True)) for v in style.VARIANT.values()
+        sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), to_rgb(v), strict=True))
+        for v in (variant.colour for variant in VARIANTS.values())
     )
     assert all(high - low > 0.005 for low, high in itertools.pairwise(grey))
 

@@ -2,7 +2,6 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const FILTERS = [["all", "all"], ["won", "won"], ["lost", "lost"], ["same", "same"], ["failed", "failed"]];
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"];
-const TITLES = { base: "base", rp_bm: "IP-CIR" };
 const at = id => document.getElementById(id);
 let filter = "all", boxes = true, shown = [], current = 0;
 
@@ -76,8 +75,8 @@ function show() {
       if (image) image.complete && image.naturalWidth ? place(image, query.layout) : image.addEventListener("load", () => place(image, query.layout), { once: true });
     }
   }
-  for (const variant of ["base", "rp_bm"])
-    box.append(...section(`${TITLES[variant]}: ${where(query, variant)}`, "ten",
+  for (const [variant, title] of data.lists)
+    box.append(...section(`${title}: ${where(query, variant)}`, "ten",
       ...query.lists[variant].map(([source, name, hit], n) => picture(source, `${n + 1}  ${name}`, hit))));
   const texts = [];
   if (query.source.length) texts.push(lines("captions of the reference", query.source));
@@ -95,7 +94,7 @@ function list() {
     words.every(w => (q.id + " " + q.caption).toLowerCase().includes(w)));
   current = Math.max(0, shown.findIndex(q => q.id === kept));
   const rows = shown.map(q => {
-    const moved = q.state === "failed" ? "failed" : `${q.ranks.base ?? "–"} → ${q.ranks.rp_bm ?? "–"}`;
+    const moved = q.state === "failed" ? "failed" : data.lists.map(([variant]) => q.ranks[variant] ?? "–").join(" → ");
     const meta = make("div", null, { class: "meta" }, make("span", q.id), make("span", moved, { class: q.state }));
     const row = make("li", null, { role: "option" }, make("div", q.caption), meta);
     row.dataset.id = q.id;

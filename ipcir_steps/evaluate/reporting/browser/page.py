@@ -10,10 +10,11 @@ from ipcir_steps.core import record_id
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import atomic, used, write_text
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
+from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
 HERE = Path(__file__).parent
 SHOWN = 10  # places of each list
-LISTS = ("base", "rp_bm")
+LISTS = (BASE, METHOD)
 
 
 def write_page(directory: Path, collection: Collection, dataset: str, most: int, pixels: int) -> None:
@@ -31,6 +32,7 @@ def write_page(directory: Path, collection: Collection, dataset: str, most: int,
         "total": len(collection.examples),
         "key": record_id.KEY,
         "record": record_id.current(),
+        "lists": [[variant, VARIANTS[variant].label] for variant in LISTS],
         "queries": queries,
     }
     write_text(directory / "index.html", html(data))

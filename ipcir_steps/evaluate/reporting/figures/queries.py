@@ -4,8 +4,7 @@ from ipcir_steps.evaluate.reporting import examples
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
 from ipcir_steps.evaluate.reporting.figures import style
 from ipcir_steps.evaluate.reporting.figures.pictures import boxes, grid, picture, words
-
-STEPS = ("base", "pi", "rp", "rp_bm")
+from ipcir_steps.variants import BASE, LADDER, METHOD, VARIANTS
 
 
 def place(example: Example, variant: str, length: int = 50) -> str:
@@ -33,7 +32,7 @@ def _one_place(collection: Collection, chosen: list[Example], title: str, remark
     plt = style.start()
     ratios = [1, 1.5, 1, 1, 1, 1]
     figure, axes = grid(plt, max(1, len(chosen)), 6, ratios)
-    heads = ("reference", "", "a proxy", "base", "IP-CIR", "target")
+    heads = ("reference", "", "a proxy", VARIANTS[BASE].label, VARIANTS[METHOD].label, "target")
     if not chosen:
         _nothing(axes, "no such query")
     for row, (line, example) in enumerate(zip(axes, chosen, strict=False)):
@@ -41,7 +40,7 @@ def _one_place(collection: Collection, chosen: list[Example], title: str, remark
         picture(line[0], collection.paths.get(example.query.reference), head[0])
         words(line[1], example.query.caption)
         picture(line[2], example.proxies[0] if example.proxies else None, head[2])
-        for cell, variant, name in ((line[3], "base", head[3]), (line[4], "rp_bm", head[4])):
+        for cell, variant, name in ((line[3], BASE, head[3]), (line[4], METHOD, head[4])):
             path, hit = _first(collection, example, variant)
             picture(cell, path, "\n".join(filter(None, (name, place(example, variant)))), hit)
         picture(line[5], _target(collection, example), head[5])
@@ -96,12 +95,12 @@ def top_five(collection: Collection, count: int, dataset: str, top: int = 5):
         picture(upper[1], _target(collection, example), "target" if number == 0 else "")
         words(lower[0], example.query.caption, width=16, size=7, lines=6)
         picture(lower[1], example.proxies[0] if example.proxies else None, "a proxy" if number == 0 else "")
-        for line, variant in ((upper, "base"), (lower, "rp_bm")):
-            words(line[2], style.METHOD[variant], width=8)
+        for line, variant in ((upper, BASE), (lower, METHOD)):
+            words(line[2], VARIANTS[variant].label, width=8)
             names = example.lists.get(variant, ())[:top]
             for place_, cell in enumerate(line[3:], 1):
                 found = names[place_ - 1] if place_ <= len(names) else None
-                title = str(place_) if number == 0 and variant == "base" else ""
+                title = str(place_) if number == 0 and variant == BASE else ""
                 picture(cell, collection.paths.get(found), title, _hit(example, found) if found else None)
     figure.suptitle(f"{dataset}: first {top} places")
     style.note(figure, _selected(len(collection.examples)))
@@ -112,7 +111,7 @@ def ablation(collection: Collection, count: int, dataset: str, top: int = 1):
     """Fig. 6: the first place as the parts are added: base, plain proxies, robust proxy, balanced."""
     plt = style.start()
     chosen = examples.told(collection.examples, count)
-    steps = [variant for variant in STEPS if any(variant in example.lists for example in collection.examples)]
+    steps = [variant for variant in LADDER if any(variant in example.lists for example in collection.examples)]
     figure, axes = grid(plt, max(1, len(chosen)), 4 + len(steps), [1, 1.5, 1, *[1] * len(steps), 1])
     if not chosen:
         _nothing(axes, "no such query")
@@ -122,7 +121,7 @@ def ablation(collection: Collection, count: int, dataset: str, top: int = 1):
         picture(line[2], example.proxies[0] if example.proxies else None, "a proxy" if row == 0 else "")
         for cell, variant in zip(line[3:-1], steps, strict=True):
             path, hit = _first(collection, example, variant)
-            head = style.METHOD[variant] if row == 0 else ""
+            head = VARIANTS[variant].label if row == 0 else ""
             picture(cell, path, "\n".join(filter(None, (head, place(example, variant)))), hit)
         picture(line[-1], _target(collection, example), "target" if row == 0 else "")
     figure.suptitle(f"{dataset}: first place as parts are added")

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from ipcir_steps.evaluate.reporting.figures import style
-from ipcir_steps.evaluate.results import HEADLINE, VARIANTS
+from ipcir_steps.evaluate.results import HEADLINE
+from ipcir_steps.variants import CONTROLS, METHOD, VARIANTS
 
 
 def scores(result: dict):
@@ -12,7 +13,7 @@ def scores(result: dict):
     result: a dataset's result file. The whisker is the 95 % paired bootstrap interval of the difference to base,
     drawn around the variant's value.
     """
-    plt = style.start()
+    plt, many = style.start(), len(VARIANTS)
     metrics = [name for name in HEADLINE[result["protocol"]] if name in result["entries"][0]["metrics"]]
     groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
     size = (1.2 + 2.2 * len(metrics), 1.3 + 0.75 * len(groups))
@@ -26,8 +27,8 @@ def scores(result: dict):
                 whisker = [[100 * (change["value"] - change["low"])], [100 * (change["high"] - change["value"])]]
             label = f"{entry['variant']}: {entry['description']}" if metric == metrics[0] and group == 0 else None
             axis.barh(
-                group + 0.13 * (order - 2.5), value, 0.12, xerr=whisker, label=label,
-                color=style.VARIANT[entry["variant"]], error_kw={"elinewidth": 0.7, "capsize": 1.5},
+                group + 0.78 / many * (order - (many - 1) / 2), value, 0.72 / many, xerr=whisker, label=label,
+                color=VARIANTS[entry["variant"]].colour, error_kw={"elinewidth": 0.7, "capsize": 1.5},
             )  # fmt: skip
         axis.set_title(metric)
         axis.set_xlabel("percent")
@@ -46,7 +47,7 @@ def controls(results: Sequence[dict]):
     A gain that the controls show too is not a gain of imagination.
     """
     plt = style.start()
-    shown = ("rp_bm", "no_proxy", "other_proxy")
+    shown = (METHOD, *CONTROLS)
     most = max(len({(e["backbone"], e["baseline"]) for e in result["entries"]}) for result in results)
     figure, axes = style.panels(plt, len(results), height=0.8 + 0.45 * most)
     handles = {}
@@ -63,12 +64,12 @@ def controls(results: Sequence[dict]):
             whisker = [[change["value"] - change["low"]], [change["high"] - change["value"]]]
             handles[entry["variant"]] = axis.errorbar(
                 change["value"], y, xerr=whisker, fmt=style.MARKERS[order], capsize=2, elinewidth=1,
-                color=style.VARIANT[entry["variant"]], markeredgecolor=style.BLACK, markeredgewidth=0.4,
+                color=VARIANTS[entry["variant"]].colour, markeredgecolor=style.BLACK, markeredgewidth=0.4,
             )  # fmt: skip
         axis.set_yticks(range(len(groups)), [f"{style.name_of(b)}\n{backbone}" for backbone, b in groups])
         axis.set_ylim(len(groups) - 0.5, -0.5)
         axis.grid(axis="x", linewidth=0.3)
         axis.set_title(f"{result['dataset']} (n = {result['queries']})")
         axis.set_xlabel(f"{metric}: difference to base, points")
-    style.legend(figure, list(handles.values()), [style.METHOD[variant] for variant in handles])
+    style.legend(figure, list(handles.values()), [VARIANTS[variant].label for variant in handles])
     return figure

@@ -10,17 +10,12 @@ from ipcir_steps.core.files import atomic
 # Okabe and Ito's palette. Every difference is also told by a marker, a line style, a hatch or a label.
 BLACK, GREY, SKY, BLUE = "#000000", "#999999", "#56B4E9", "#0072B2"
 GREEN, ORANGE, RED, YELLOW, PURPLE = "#009E73", "#E69F00", "#D55E00", "#F0E442", "#CC79A7"
-VARIANT = {"base": GREY, "pi": SKY, "rp": BLUE, "rp_bm": RED, "no_proxy": GREEN, "other_proxy": PURPLE}
 SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY, YELLOW)
 MARKERS = "osD^vP*Xd"
 LINES = ("-", "--", "-.", ":")
 NAMES = {
     "ldre": "LDRE", "cirevl": "CIReVL", "searle": "SEARLE", "searle_oti": "SEARLE-OTI", "lincir": "LinCIR",
     "pic2word": "Pic2Word", "image_only": "image only", "text_only": "text only", "image_text": "image + text",
-}  # fmt: skip
-METHOD = {
-    "base": "base", "pi": "+ proxies", "rp": "+ robust proxy", "rp_bm": "IP-CIR", "no_proxy": "no proxy",
-    "other_proxy": "other queries' proxies",
 }  # fmt: skip
 SETTINGS = {
     "svg.hashsalt": "ipcir",

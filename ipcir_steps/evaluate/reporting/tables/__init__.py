@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.core.files import read_json, write_text
+from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
 TITLES = {
     1: "Table 1. Text baselines and IP-CIR",
@@ -13,7 +14,7 @@ TITLES = {
     3: "Table 3. Ablation: plain proxies, robust proxy, balance, and the controls",
 }
 PROTOCOLS = {1: ("circo", "cirr", "folder"), 2: ("fashioniq",), 3: ("circo", "cirr", "fashioniq", "folder")}
-VARIANTS = {1: ("base", "rp_bm"), 2: ("base", "rp_bm"), 3: ("base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy")}
+SHOWN = {1: (BASE, METHOD), 2: (BASE, METHOD), 3: tuple(VARIANTS)}
 COLUMNS = {
     "circo": ("mAP@5", "mAP@10", "mAP@25", "mAP@50"),
     "cirr": (
@@ -72,7 +73,7 @@ def parts(results: Sequence[dict], number: int) -> list[Part]:
         rows = [
             Row(e["backbone"], e["baseline"], e["variant"], tuple(cell(e, name) for name in names))
             for e in result["entries"]
-            if e["variant"] in VARIANTS[number]
+            if e["variant"] in SHOWN[number]
         ]
         lost = result["failures"]["queries"]
         found.append(Part(result["dataset"], result["protocol"], result["queries"], lost, names, tuple(rows)))

@@ -4,8 +4,9 @@ import csv as csv_module
 import io
 from collections.abc import Sequence
 
-from ipcir_steps.evaluate.reporting.figures.style import METHOD, name_of
+from ipcir_steps.evaluate.reporting.figures.style import name_of
 from ipcir_steps.evaluate.reporting.tables import Cell, Part, Row
+from ipcir_steps.variants import BASE, VARIANTS
 
 NOTE = (
     "Percent. In brackets: difference to the base of the same backbone and method, points, with its 95 % paired "
@@ -48,7 +49,7 @@ def heading(part: Part) -> str:
 
 def method(row: Row) -> str:
     name = name_of(row.baseline)
-    return name if row.variant == "base" else f"{name}, {METHOD[row.variant]}"
+    return name if row.variant == BASE else f"{name}, {VARIANTS[row.variant].label}"
 
 
 def difference(cell: Cell) -> str:

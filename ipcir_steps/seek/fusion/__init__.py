@@ -3,20 +3,10 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from ipcir_steps.config.retrieval import Fusion
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.features import Features, align, load_features, save_features
-from ipcir_steps.core.files import seed
-
-VARIANTS = {
-    "pi": "mean of the normalised proxies, f_p",
-    "rp": "robust proxy, eq. 1",
-    "no_proxy": "control: query and perturbation only",
-    "other_proxy": "control: eq. 1 with the proxies of another query",
-}
+from ipcir_steps.core.features import align, load_features, save_features
 
 
 def semantic_perturbation(target, source):
@@ -27,12 +17,12 @@ def semantic_perturbation(target, source):
     """
     target, source = _checked(target, "target", 3), _checked(source, "source", 3)
     _same("source", source.shape, "target", target.shape)
-    return (_unit(target) - _unit(source)).mean(0)
+    return (unit(target) - unit(source)).mean(0)
 
 
 def proxy_mean(proxies):
     """f_p: the mean of the normalised proxies, not normalised again. proxies: [Q, N, D]. Returns [Q, D]."""
-    return _unit(_checked(proxies, "proxies", 3)).mean(1)
+    return unit(_checked(proxies, "proxies", 3)).mean(1)
 
 
 def robust_proxy(proxies, references, perturbation, weights=(1, 1, 1), scale="dataset"):
@@ -44,14 +34,14 @@ def robust_proxy(proxies, references, perturbation, weights=(1, 1, 1), scale="da
     Returns [Q, D]. Raises InputError on wrong shapes, values that are not finite and zero vectors, naming the row.
     """
     references = _checked(references, "references", 2)
-    return combine((proxy_mean(proxies), _unit(references), perturbation), weights, scale)
+    return scaled_sum((proxy_mean(proxies), unit(references), perturbation), weights, scale)
 
 
-def combine(parts, weights, scale="dataset"):
+def scaled_sum(parts, weights, scale="dataset"):
     """Weighted sum of ``parts``, each scaled to the maximum of the first. parts: tensors [Q, D]; returns [Q, D].
 
     >>> import torch
-    >>> combine([torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 0.0]])], (1, 0.5))
+    >>> scaled_sum([torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 0.0]])], (1, 0.5))
     tensor([[2., 2.]])
     """
     return sum(factor * part for factor, part in zip(factors(parts, weights, scale), parts, strict=True))
@@ -75,58 +65,8 @@ def factors(parts, weights, scale="dataset"):
     return out
 
 
-def other_queries(query_ids, run_seed: int) -> list[int]:
-    """A fixed-point-free permutation: whose proxies each query gets in the control ``other_proxy``.
-
-    All queries form one cycle in the order of a hash of their ids, so the row order does not matter.
-
-    >>> other_queries(["a", "b", "c"], 0)
-    [2, 0, 1]
-    """
-    if len(query_ids) < 2:
-        raise InputError("other_proxy needs two queries with proxies", remedy="Leave this control out.")
-    cycle = sorted(range(len(query_ids)), key=lambda row: seed(run_seed, "other_proxy", query_ids[row]))
-    partner = dict(zip(cycle, cycle[1:] + cycle[:1], strict=True))
-    return [partner[row] for row in range(len(query_ids))]
-
-
-def fuse(variant, references, proxies=None, target=None, source=None, weights=(1, 1, 1), scale="dataset", run_seed=0):
-    """One variant as Features [Q, D]; inputs as stored ([Q, D], [Q, N, D], [Q, K, D], [Q, K, D]).
-
-    Queries missing in an input that the variant needs are zero rows, listed in ``missing``, and have no part in the
-    dataset maximum.
-    """
-    import torch
-
-    needs = {"pi": (proxies,), "no_proxy": (target, source)}.get(variant, (proxies, target, source))
-    if any(part is None for part in needs):
-        raise InputError(f"{variant} needs {'target and source captions' if variant == 'no_proxy' else 'more inputs'}")
-    absent = {name for part in (references, *needs) for name in part.missing}
-    rows = [row for row, name in enumerate(references.names) if name not in absent]
-    kept = [references.names[row] for row in rows]
-
-    def read(features):
-        return torch.from_numpy(np.array(features.values[align(features, kept)]))
-
-    out = np.zeros((len(references.names), references.values.shape[-1]), np.float32)
-    if rows:
-        drawn = None if variant == "no_proxy" else read(proxies)
-        if variant == "other_proxy":
-            drawn = drawn[other_queries(kept, run_seed)]
-        if variant == "pi":
-            fused = proxy_mean(drawn)
-        else:
-            change = semantic_perturbation(read(target).transpose(0, 1), read(source).transpose(0, 1))
-            if variant == "no_proxy":
-                fused = combine((_unit(read(references)), change), weights[1:], scale)
-            else:
-                fused = robust_proxy(drawn, read(references), change, weights, scale)
-        out[rows] = fused.numpy()
-    missing = tuple(name for name in references.names if name in absent)
-    return Features(out, references.names, missing, references.model)
-
-
-def _unit(values):
+def unit(values):
+    """Rows divided by their L2 norm."""
     import torch.nn.functional
 
     return torch.nn.functional.normalize(values, dim=-1)
@@ -152,27 +92,32 @@ def _same(name, shape, other, expected):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    from ipcir_steps.seek.fusion.recipes import FUSIONS
+
     parser.add_argument("--references", required=True, type=Path, help="reference features, one row per query")
     parser.add_argument("--proxies", type=Path, help="proxy features [Q, N, D] (not needed by no_proxy)")
     parser.add_argument("--target-captions", type=Path, help="target caption features [Q, K, D] (not needed by pi)")
     parser.add_argument("--source-captions", type=Path, help="source caption features [Q, K, D] (not needed by pi)")
-    variants = "; ".join(f"{name}: {text}" for name, text in VARIANTS.items())
-    parser.add_argument("--variant", required=True, choices=VARIANTS, help=variants)
+    names = "; ".join(f"{name}: {fusion.help}" for name, fusion in FUSIONS.items())
+    parser.add_argument("--variant", required=True, choices=FUSIONS, help=names)
     parser.add_argument("--seed", type=int, default=0, help="run seed (other_proxy: whose proxies a query gets)")
     parser.add_argument("--output", required=True, type=Path, help="feature file to write")
     add_settings(parser, Fusion)
 
 
 def main(args: argparse.Namespace) -> None:
+    from ipcir_steps.seek.fusion.recipes import FUSIONS, fuse
+
     settings = read_settings(args.settings, Fusion)
-    paths = {"references": args.references}
-    if args.variant != "no_proxy":
-        paths["proxies"] = args.proxies
-    if args.variant != "pi":
-        paths |= {"target": args.target_captions, "source": args.source_captions}
+    given = {
+        "references": args.references, "proxies": args.proxies, "target": args.target_captions,
+        "source": args.source_captions,
+    }  # fmt: skip
+    paths = {name: given[name] for name in ("references", *FUSIONS[args.variant].needs)}
     for name, path in paths.items():
         if path is None:
-            raise InputError(f"{args.variant} needs it", field={"target": "--target-captions"}.get(name, f"--{name}"))
+            flag = f"--{name}" if name in ("references", "proxies") else f"--{name}-captions"
+            raise InputError(f"{args.variant} needs it", field=flag)
     inputs = {name: load_features(path) for name, path in paths.items()}
     first = inputs["references"]
     for name, features in inputs.items():
@@ -183,5 +128,4 @@ def main(args: argparse.Namespace) -> None:
         axes = 2 if name == "references" else 3
         if features.values.ndim != axes:
             raise InputError(f"has shape {features.values.shape}, not {axes} axes", file=paths[name])
-    fused = fuse(args.variant, **inputs, weights=settings.weights, scale=settings.scale, run_seed=args.seed)
-    save_features(args.output, fused)
+    save_features(args.output, fuse(args.variant, inputs, settings.weights, settings.scale, args.seed))
