@@ -158,7 +158,8 @@ def test_the_released_reading_rates_sizes_as_the_released_enrichment(published):
         stated = [item["size"] for item in layout["layout"] if not item["is_scene"]]
         careful, released = (parse_layout(layout, reading).instances for reading in ("careful", "released"))
         for text, ours, theirs in zip(stated, careful, released, strict=True):
-            assert theirs.size == (float(text) if text.replace(".", "").isdigit() else float(min(text.split("-"))))
+            digits = [digit for digit in "12345" if digit in text]
+            assert theirs.size == (float(text) if re.fullmatch(r"[\d.]+", text) else float(digits[0]))
             differ += ours.size != theirs.size
     assert differ == 59
 
