@@ -15,16 +15,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
-
-
-# Compute steps never use the network; only the rules in models.smk switch it on again. IPCIR_RUN goes into the
-# record that each step leaves.
-shell.prefix(
-    "set -euo pipefail; export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false"
-    f" IPCIR_RUN={braced(shlex.quote(run_description()))}; "
-)
-
-
+include: "rules/run.smk"
 include: "rules/models.smk"
 include: "rules/datasets.smk"
 include: "rules/captions.smk"
@@ -32,22 +23,17 @@ include: "rules/reasoning.smk"
 include: "rules/layouts.smk"
 include: "rules/masks.smk"
 include: "rules/proxies.smk"
+include: "rules/gather.smk"
 include: "rules/embeddings.smk"
 include: "rules/baselines.smk"
 include: "rules/fusion.smk"
-include: "rules/balance.smk"
 include: "rules/ranking.smk"
-include: "rules/metrics.smk"
-include: "rules/submission.smk"
-include: "rules/sensitivity.smk"
+include: "rules/tuning.smk"
+include: "rules/evaluation.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
-include: "rules/gallery.smk"
+include: "rules/browser.smk"
 include: "rules/mini_world.smk"
-
-
-onstart:
-    begin()
 
 
 rule all:
@@ -67,7 +53,7 @@ rule figures:
         ),
         expand("results/figures/{figure}.svg", figure=[*SWEEPS, "controls", "costs"]),
         expand("results/tables/table{number}.md", number=[1, 2, 3]),
-        expand("results/gallery/{dataset}", dataset=CONFIG.run),
+        expand("results/browser/{dataset}", dataset=CONFIG.run),
 
 
 # Everything that a cluster without a network needs: models fetched and verified, every image of the datasets opened once.

@@ -1,7 +1,7 @@
 """Draw the sample pictures of docs/figures.md anew, from a finished tree of the mini test world.
 
     snakemake --cores 2 figures --configfile configs/mini_evaluation.yaml
-    python docs/samples.py [DIRECTORY]   # needs playwright and Chromium for the page of queries
+    python docs/samples.py [DIRECTORY]   # needs playwright and Chromium for the query browser
 
 Pictures are made smaller until each has less than 300 kB; they keep the id of their record.
 """
@@ -43,7 +43,7 @@ def screenshots(page: Path) -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(page.absolute().as_uri())
-        for key, name in (("2", "gallery.png"), ("3", "gallery_lost.png")):
+        for key, name in (("2", "browser.png"), ("3", "browser_lost.png")):
             tab.keyboard.press(key)
             tab.wait_for_timeout(800)
             tab.screenshot(path=IMAGES / name)
@@ -54,4 +54,4 @@ if __name__ == "__main__":
     results = Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "results"
     for source, name in SAMPLES.items():
         shrink(results / "figures" / source, IMAGES / name)
-    screenshots(results / "gallery" / DATASET / "index.html")
+    screenshots(results / "browser" / DATASET / "index.html")

@@ -12,8 +12,8 @@ class Step:
     module: where ``arguments(parser)`` and ``main(args)`` are; imported only when the command is called.
     group: the heading under which ``ipcir --help`` lists it.
     network: it may use the network; every other command is refused it.
-    listens: it answers requests: its module's ``listen(args)`` opens the sockets before the network is refused.
     recorded: it leaves a provenance record.
+    sharded: it works on a part of the queries; its shards are gathered, and so are its failures.
     """
 
     name: str
@@ -21,8 +21,8 @@ class Step:
     module: str
     group: str
     network: bool = False
-    listens: bool = False
     recorded: bool = True
+    sharded: bool = False
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -36,7 +36,6 @@ def _step(group: str, name: str, module: str, text: str, **more) -> Step:
 
 
 _ALL = (
-    _step("Everyday", "index", "photos.index", "read a folder of photos, so that it can be searched", recorded=False),
     _step("Everyday", "results", "evaluate.results", "collect metrics, intervals and published numbers; --show prints"),
     _step("Everyday", "plan", "runtime.plan", "what a configuration will cost, before anything runs", recorded=False),
     _step("Everyday", "doctor", "runtime.doctor", "verify a results tree; say how to rebuild what is damaged",
@@ -46,11 +45,13 @@ _ALL = (
     _step("Everyday", "config", "config.command", "check a configuration; write its schema and defaults",
           recorded=False),
     _step("Imagine", "datasets", "benchmarks.datasets", "read annotations and images into queries and gallery"),
-    _step("Imagine", "captions", "imagine.captions", "caption reference images with BLIP-2"),
-    _step("Imagine", "reasoning", "imagine.reasoning", "write target captions with a language model"),
-    _step("Imagine", "layouts", "imagine.layouts", "plan the imagined image: scene and instances with boxes"),
-    _step("Imagine", "masks", "imagine.masks", "segment the reference instances with Grounding DINO and SAM"),
-    _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts"),
+    _step("Imagine", "captions", "imagine.captions", "caption reference images with BLIP-2", sharded=True),
+    _step("Imagine", "reasoning", "imagine.reasoning", "write target captions with a language model", sharded=True),
+    _step("Imagine", "layouts", "imagine.layouts", "plan the imagined image: scene and instances with boxes",
+          sharded=True),
+    _step("Imagine", "masks", "imagine.masks", "segment the reference instances with Grounding DINO and SAM",
+          sharded=True),
+    _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts", sharded=True),
     _step("Imagine", "gather", "imagine.gather", "join the shards of a step in query order"),
     _step("Seek", "embeddings", "seek.embeddings", "encode images and captions with CLIP"),
     _step("Seek", "baselines", "seek.baselines", "compute the text features (S_t): LDRE, SEARLE, LinCIR, …"),
@@ -63,7 +64,7 @@ _ALL = (
     _step("Evaluate", "sensitivity", "evaluate.tuning.sensitivity", "vary lambda, weights and proxies of eq. 1"),
     _step("Evaluate", "figures", "evaluate.reporting.figures", "draw the paper's figures and ours"),
     _step("Evaluate", "tables", "evaluate.reporting.tables", "write the paper's tables as Markdown, CSV and LaTeX"),
-    _step("Evaluate", "gallery", "evaluate.reporting.browser", "write a page that shows every query"),
+    _step("Evaluate", "browser", "evaluate.reporting.browser", "write a page that shows every query"),
     _step("Evaluate", "failures", "evaluate.failures", "collect the failures of all steps"),
     _step("Provenance", "crate", "provenance.crate", "export a run as a Workflow Run RO-Crate", recorded=False),
     _step("Running", "models", "runtime.models", "fetch models and record their digests", network=True),
@@ -74,3 +75,4 @@ _ALL = (
     _step("Mini world", "mini", "mini_world.cli", "render the mini world and build its models"),
 )  # fmt: skip
 STEPS = {step.name: step for step in _ALL}
+SHARDED = [step.name for step in _ALL if step.sharded]

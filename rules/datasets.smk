@@ -1,6 +1,9 @@
 """Annotations and images become queries and gallery."""
 
 
+include: "inputs/datasets.smk"
+
+
 rule dataset:
     """Read the annotations, open every image once, apply the missing-image policy."""
     input:

@@ -1,6 +1,9 @@
 """CLIP features of images and captions."""
 
 
+include: "inputs/embeddings.smk"
+
+
 rule gallery_features:
     """Encode the gallery."""
     input:
@@ -22,15 +25,16 @@ rule gallery_features:
         runtime=720,
         gpu=1,
     params:
+        rule="gallery_features",
+        kind="images",
+        options=lambda wildcards, input: options(input, root=dataset_root(wildcards)),
         settings=embedding_settings,
-        root=dataset_root,
     shell:
-        "IPCIR_RULE=gallery_features ipcir devices --count {resources.gpu} --"
-        " ipcir embeddings images --images {input.images} --root {params.root:q}"
-        " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
+        "IPCIR_RULE={params.rule} ipcir devices --count {resources.gpu} -- ipcir embeddings {params.kind}"
+        " {params.options} --settings {params.settings:q} --output {output} 2> {log}"
 
 
-rule references_features:
+use rule gallery_features as references_features with:
     """Encode each unique reference image; one row per query."""
     input:
         images="results/{dataset}/{split}/references.jsonl",
@@ -42,25 +46,11 @@ rule references_features:
         "logs/{dataset}/{split}/{backbone}/references.log",
     benchmark:
         "benchmarks/results/{dataset}/{split}/{backbone}/references.tsv"
-    conda:
-        "../envs/vision.yaml"
-    container:
-        container("vision")
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=720,
-        gpu=1,
     params:
-        settings=embedding_settings,
-        root=dataset_root,
-    shell:
-        "IPCIR_RULE=references_features ipcir devices --count {resources.gpu} --"
-        " ipcir embeddings images --images {input.images} --root {params.root:q} --queries {input.queries}"
-        " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
+        rule="references_features",
 
 
-rule source_captions_features:
+use rule gallery_features as source_captions_features with:
     """Encode the source captions."""
     input:
         captions="results/{dataset}/{split}/source_captions.jsonl",
@@ -72,24 +62,13 @@ rule source_captions_features:
         "logs/{dataset}/{split}/{backbone}/source_captions.log",
     benchmark:
         "benchmarks/results/{dataset}/{split}/{backbone}/source_captions.tsv"
-    conda:
-        "../envs/vision.yaml"
-    container:
-        container("vision")
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=720,
-        gpu=1,
     params:
-        settings=embedding_settings,
-    shell:
-        "IPCIR_RULE=source_captions_features ipcir devices --count {resources.gpu} --"
-        " ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
-        " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
+        rule="source_captions_features",
+        kind="captions",
+        options=lambda wildcards, input: options(input),
 
 
-rule target_captions_features:
+use rule source_captions_features as target_captions_features with:
     """Encode the target captions."""
     input:
         captions="results/{dataset}/{split}/target_captions.jsonl",
@@ -101,24 +80,11 @@ rule target_captions_features:
         "logs/{dataset}/{split}/{backbone}/target_captions.log",
     benchmark:
         "benchmarks/results/{dataset}/{split}/{backbone}/target_captions.tsv"
-    conda:
-        "../envs/vision.yaml"
-    container:
-        container("vision")
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=720,
-        gpu=1,
     params:
-        settings=embedding_settings,
-    shell:
-        "IPCIR_RULE=target_captions_features ipcir devices --count {resources.gpu} --"
-        " ipcir embeddings captions --captions {input.captions} --queries {input.queries}"
-        " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
+        rule="target_captions_features",
 
 
-rule proxies_features:
+use rule gallery_features as proxies_features with:
     """Encode the proxy images."""
     input:
         index=f"results/{{dataset}}/{{split}}/proxies/{GENERATOR}/index.jsonl",
@@ -130,20 +96,7 @@ rule proxies_features:
         "logs/{dataset}/{split}/{backbone}/proxies.log",
     benchmark:
         "benchmarks/results/{dataset}/{split}/{backbone}/proxies.tsv"
-    conda:
-        "../envs/vision.yaml"
-    container:
-        container("vision")
-    threads: 1
-    resources:
-        mem_mb=growing(4000),
-        runtime=720,
-        gpu=1,
     params:
-        settings=embedding_settings,
-        generator=GENERATOR,
-    shell:
-        "IPCIR_RULE=proxies_features ipcir devices --count {resources.gpu} --"
-        " ipcir embeddings proxies --index {input.index} --queries {input.queries}"
-        " --images results/{wildcards.dataset}/{wildcards.split}/proxies/{params.generator}"
-        " --model {input.model} --settings {params.settings:q} --output {output} 2> {log}"
+        rule="proxies_features",
+        kind="proxies",
+        options=lambda wildcards, input: options(input, images=Path(input.index).parent),

@@ -1,13 +1,15 @@
-"""Figures: scores and controls, sensitivity, queries, costs."""
+"""Figures of whole datasets: scores and controls, sensitivity, costs."""
+
+SWEEPS = ["fig5", "fig7", "fig8", "heatmap"]
 
 
 ruleorder: sensitivity_figure > controls_figure > costs_figure > scores_figure
 
 
 rule scores_figure:
-    """Draw the metrics of every variant with their intervals."""
+    """Draw the metrics of every variant with their intervals. The other figures inherit from this rule."""
     input:
-        "results/{dataset}_metrics.json",
+        results="results/{dataset}_metrics.json",
     output:
         svg=report(
             "results/figures/{dataset}.svg",
@@ -29,15 +31,19 @@ rule scores_figure:
         mem_mb=growing(1000),
         runtime=30,
     params:
+        rule="scores_figure",
+        figure="scores",
+        options=lambda wildcards, input: options(input),
         quoted=quoted,
     shell:
-        "IPCIR_RULE=scores_figure ipcir figures scores --results {input} --svg {output.svg} --png {output.png} 2> {log}"
+        "IPCIR_RULE={params.rule} ipcir figures {params.figure} {params.options}"
+        " --svg {output.svg} --png {output.png} 2> {log}"
 
 
-rule controls_figure:
+use rule scores_figure as controls_figure with:
     """Draw the gains of the method beside those of the controls."""
     input:
-        expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
+        results=expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
     output:
         svg=report(
             "results/figures/controls.svg",
@@ -50,24 +56,15 @@ rule controls_figure:
         "logs/figures/controls.log",
     benchmark:
         "benchmarks/results/figures/controls.tsv"
-    conda:
-        "../envs/analysis.yaml"
-    container:
-        container("analysis")
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=30,
     params:
-        quoted=quoted,
-    shell:
-        "IPCIR_RULE=controls_figure ipcir figures controls --results {input} --svg {output.svg} --png {output.png} 2> {log}"
+        rule="controls_figure",
+        figure="controls",
 
 
-rule sensitivity_figure:
+use rule scores_figure as sensitivity_figure with:
     """Draw what lambda (fig. 7), the number of proxies (fig. 8), the parts of eq. 1 (fig. 5) and weights change."""
     input:
-        of_run(
+        sensitivity=of_run(
             "results/{dataset}/{split}/{backbone}/{baseline}/sensitivity.json",
             backbone=CONFIG.backbones,
             baseline=CONFIG.baselines,
@@ -86,60 +83,15 @@ rule sensitivity_figure:
         "benchmarks/results/figures/{sweep}.tsv"
     wildcard_constraints:
         sweep="|".join(SWEEPS),
-    conda:
-        "../envs/analysis.yaml"
-    container:
-        container("analysis")
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=30,
     params:
-        quoted=quoted,
-    shell:
-        "IPCIR_RULE=sensitivity_figure ipcir figures {wildcards.sweep} --sensitivity {input}"
-        " --svg {output.svg} --png {output.png} 2> {log}"
+        rule="sensitivity_figure",
+        figure="{sweep}",
 
 
-rule queries_figure:
-    """Draw queries: first places (figs. 3, 4), ablation (fig. 6), layouts on their proxies, failures."""
-    input:
-        **example_inputs(),
-    output:
-        svg=report(
-            "results/figures/{dataset}/{figure}.svg",
-            caption="../report/queries.rst",
-            category="Queries",
-            labels={"dataset": "{dataset}", "figure": "{figure}"},
-        ),
-        png="results/figures/{dataset}/{figure}.png",
-    log:
-        "logs/{dataset}/figures/{figure}.log",
-    benchmark:
-        "benchmarks/results/{dataset}/figures/{figure}.tsv"
-    wildcard_constraints:
-        figure="|".join(QUERY_FIGURES),
-    conda:
-        "../envs/analysis.yaml"
-    container:
-        container("analysis")
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=30,
-    params:
-        options=example_options,
-        settings=section_json(CONFIG, "figures"),
-        quoted=quoted,
-    shell:
-        "IPCIR_RULE=queries_figure ipcir figures {wildcards.figure} --dataset {wildcards.dataset} {params.options}"
-        " --settings {params.settings:q} --svg {output.svg} --png {output.png} 2> {log}"
-
-
-rule costs_figure:
+use rule scores_figure as costs_figure with:
     """Draw time, memory and GPU cost of each step. It shows times, so it is not the same in every run."""
     input:
-        expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
+        results=expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
     output:
         svg=report(
             "results/figures/costs.svg",
@@ -152,20 +104,12 @@ rule costs_figure:
         "logs/figures/costs.log",
     benchmark:
         "benchmarks/results/figures/costs.tsv"
-    conda:
-        "../envs/analysis.yaml"
-    container:
-        container("analysis")
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=30,
     params:
-        splits=[CONFIG.datasets[name].split for name in CONFIG.run],
-        records=lambda wildcards: (
-            "--records provenance" if Path("provenance").is_dir() else ""
+        rule="costs_figure",
+        figure="costs",
+        options=lambda wildcards, input: options(
+            input,
+            splits=[CONFIG.datasets[name].split for name in CONFIG.run],
+            benchmarks="benchmarks/results",
+            records="provenance" if Path("provenance").is_dir() else None,
         ),
-        quoted=quoted,
-    shell:
-        "IPCIR_RULE=costs_figure ipcir figures costs --results {input} --splits {params.splits}"
-        " --benchmarks benchmarks/results {params.records} --svg {output.svg} --png {output.png} 2> {log}"

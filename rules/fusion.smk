@@ -23,10 +23,9 @@ rule fusion:
         mem_mb=growing(4000),
         runtime=30,
     params:
+        options=lambda wildcards, input: options(input, variant=wildcards.variant),
         seed=CONFIG.seed,
         settings=section_json(CONFIG, "fusion"),
     shell:
-        "IPCIR_RULE=fusion ipcir fusion --proxies {input.proxies} --references {input.references}"
-        " --target-captions {input.target_captions} --source-captions {input.source_captions}"
-        " --variant {wildcards.variant} --seed {params.seed} --settings {params.settings:q}"
+        "IPCIR_RULE=fusion ipcir fusion {params.options} --seed {params.seed} --settings {params.settings:q}"
         " --output {output} 2> {log}"

@@ -2,37 +2,29 @@
 
 from mini_world.training import NEEDS, TRAININGS
 
-# Worlds of the mini dataset: seed, queries and gallery of each val part, datasets. The last two choose lambda and test.
+# The rendered worlds: queries and gallery of each val part, benchmarks. The last two choose lambda and test.
 WORLDS = {
-    "world": (CONFIG.seed, 40, 300, ["cirr", "circo", "fashioniq"]),
-    "val_world": (CONFIG.seed + 1, 200, 2000, ["circo"]),
-    "test_world": (CONFIG.seed + 2, 400, 4000, ["circo"]),
+    "world": {
+        "seed": CONFIG.seed,
+        "queries": 40,
+        "gallery": 300,
+        "datasets": ["cirr", "circo", "fashioniq"],
+    },
+    "val_world": {
+        "seed": CONFIG.seed + 1,
+        "queries": 200,
+        "gallery": 2000,
+        "datasets": ["circo"],
+    },
+    "test_world": {
+        "seed": CONFIG.seed + 2,
+        "queries": 400,
+        "gallery": 4000,
+        "datasets": ["circo"],
+    },
 }
-
-
-def world_options(wildcards):
-    seed, queries, gallery, datasets = WORLDS[wildcards.world]
-    return f"--seed {seed} --queries {queries} --gallery {gallery} --datasets {' '.join(datasets)}"
-
-
-def trained_curves():
-    """The learning curve, written last, of every model that is trained anew; nothing where weights are given."""
-    if CONFIG.mini_weights != f"{MINI}/weights":
-        return []
-    return expand(f"{MINI}/weights/{{training}}.curve.jsonl", training=TRAININGS)
-
-
-def training_needs(wildcards):
-    needs = NEEDS.get(wildcards.training, ())
-    return expand(f"{MINI}/weights/{{training}}.curve.jsonl", training=needs)
-
-
-def parent_of_input(wildcards, input):
-    return Path(input[0]).parent
-
-
-def parent_of_output(wildcards, output):
-    return Path(output[0]).parent
+CURVE = f"{MINI}/weights/{{training}}.curve.jsonl"  # written last by a training
+TRAINED = CONFIG.mini_weights == f"{MINI}/weights"
 
 
 rule mini_world:
@@ -54,37 +46,33 @@ rule mini_world:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        options=world_options,
+        rule="mini_world",
+        command="world",
+        options=lambda wildcards: options(WORLDS[wildcards.world]),
     shell:
-        "IPCIR_RULE=mini_world ipcir mini world {params.options} --output {output} 2> {log}"
+        "IPCIR_RULE={params.rule} ipcir mini {params.command} {params.options} --output {output} 2> {log}"
 
 
-rule mini_models:
+use rule mini_world as mini_models with:
     """Build the tiny checkpoints of the real model classes from the shipped weights or from newly trained ones."""
     input:
-        trained_curves(),
+        expand(CURVE, training=TRAININGS) if TRAINED else [],
     output:
         directory(f"{MINI}/models"),
     log:
         "logs/mini/models.log",
     benchmark:
         "benchmarks/results/mini/models.tsv"
-    conda:
-        "../envs/diffusion.yaml"
-    container:
-        container("diffusion")
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=30,
     params:
-        seed=CONFIG.seed,
-        weights=f"--weights {CONFIG.mini_weights}" if CONFIG.mini_weights else "",
-    shell:
-        "IPCIR_RULE=mini_models ipcir mini models --seed {params.seed} {params.weights} --output {output} 2> {log}"
+        rule="mini_models",
+        command="models",
+        options=options({}, seed=CONFIG.seed, weights=CONFIG.mini_weights),
 
 
-rule mini_pool:
+use rule mini_world as mini_pool with:
     """Render the pictures that all trainings share."""
     output:
         f"{MINI}/training/pool.npy",
@@ -92,27 +80,21 @@ rule mini_pool:
         "logs/mini/pool.log",
     benchmark:
         "benchmarks/results/mini/pool.tsv"
-    conda:
-        "../envs/diffusion.yaml"
-    container:
-        container("diffusion")
-    threads: 1
-    resources:
-        mem_mb=growing(2000),
-        runtime=30,
     params:
-        seed=CONFIG.seed,
-    shell:
-        "IPCIR_RULE=mini_pool ipcir mini pool --seed {params.seed} --output {output} 2> {log}"
+        rule="mini_pool",
+        command="pool",
+        options=lambda wildcards, input: options(input, seed=CONFIG.seed),
 
 
 rule mini_training:
     """Train one model of the mini world from scratch; a killed training goes on where it was."""
     input:
         pool=f"{MINI}/training/pool.npy",
-        needs=training_needs,
+        needs=lambda wildcards: expand(
+            CURVE, training=NEEDS.get(wildcards.training, ())
+        ),
     output:
-        f"{MINI}/weights/{{training}}.curve.jsonl",
+        CURVE,
     log:
         "logs/mini/training/{training}.log",
     benchmark:
@@ -129,32 +111,27 @@ rule mini_training:
         runtime=240,
     params:
         seed=CONFIG.seed,
-        work=parent_of_input,
-        weights=parent_of_output,
+        work=lambda wildcards, input: Path(input.pool).parent,
+        weights=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "IPCIR_RULE=mini_training OMP_NUM_THREADS={threads} ipcir mini train {wildcards.training} --seed {params.seed}"
         " --work {params.work} --weights {params.weights} 2> {log}"
 
 
-rule mini_held_out:
+use rule mini_world as mini_held_out with:
     """Measure every model of the mini world on pictures that no training has seen."""
     input:
-        f"{MINI}/models",
+        models=f"{MINI}/models",
     output:
         "results/mini_held_out.json",
     log:
         "logs/mini/held_out.log",
     benchmark:
         "benchmarks/results/mini/held_out.tsv"
-    conda:
-        "../envs/diffusion.yaml"
-    container:
-        container("diffusion")
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=60,
     params:
-        seed=CONFIG.seed,
-    shell:
-        "IPCIR_RULE=mini_held_out ipcir mini evaluate --models {input} --seed {params.seed} --output {output} 2> {log}"
+        rule="mini_held_out",
+        command="evaluate",
+        options=lambda wildcards, input: options(input, seed=CONFIG.seed),

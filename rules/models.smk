@@ -1,10 +1,13 @@
 """Models on disk, with the digest of every file."""
 
 
+include: "inputs/models.smk"
+
+
 rule model:
     """Fetch a model where it is not local; record the digest of its files."""
     input:
-        lambda wildcards: model_source(CONFIG.models[wildcards.role].source),
+        made_by_rule(lambda wildcards: CONFIG.models[wildcards.role]),
     output:
         "resources/manifests/{role}.json",
     log:
@@ -20,60 +23,48 @@ rule model:
         mem_mb=growing(1000),
         runtime=30,
     params:
-        source=lambda wildcards: CONFIG.models[wildcards.role].source,
-        pins=lambda wildcards: pins_of(CONFIG.models[wildcards.role]),
+        rule="model",
+        name="{role}",
+        options=model_options(lambda wildcards: CONFIG.models[wildcards.role]),
+        directory="resources/models/{role}",
     shell:
-        "IPCIR_RULE=model HF_HUB_OFFLINE=0 ipcir models --name {wildcards.role} --source {params.source:q} {params.pins}"
-        " --directory resources/models/{wildcards.role} --output {output} 2> {log}"
+        "IPCIR_RULE={params.rule} HF_HUB_OFFLINE=0 ipcir models --name {params.name} {params.options}"
+        " --directory {params.directory} --output {output} 2> {log}"
 
 
-rule clip_model:
-    """The same for a CLIP backbone."""
+use rule model as clip_model with:
+    """Fetch a CLIP backbone in the same way."""
     input:
-        lambda wildcards: model_source(CONFIG.clip[wildcards.backbone].source),
+        made_by_rule(lambda wildcards: CONFIG.clip[wildcards.backbone]),
     output:
         "resources/manifests/clip/{backbone}.json",
     log:
         "logs/models/clip/{backbone}.log",
     benchmark:
         "benchmarks/results/models/clip/{backbone}.tsv"
-    conda:
-        "../envs/vision.yaml"
-    container:
-        container("vision")
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=30,
     params:
-        source=lambda wildcards: CONFIG.clip[wildcards.backbone].source,
-        pins=lambda wildcards: pins_of(CONFIG.clip[wildcards.backbone]),
-    shell:
-        "IPCIR_RULE=clip_model HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
-        " --directory resources/models/clip/{wildcards.backbone} --output {output} 2> {log}"
+        rule="clip_model",
+        name="{backbone}",
+        options=model_options(lambda wildcards: CONFIG.clip[wildcards.backbone]),
+        directory="resources/models/clip/{backbone}",
 
 
-rule mapping:
-    """The same for the mapping network of a pseudo-word baseline."""
+use rule model as mapping with:
+    """Fetch the mapping network of a pseudo-word baseline in the same way."""
     input:
-        lambda wildcards: model_source(mapping_model(wildcards).source),
+        made_by_rule(
+            lambda wildcards: CONFIG.mappings[wildcards.baseline][wildcards.backbone]
+        ),
     output:
         "resources/manifests/mappings/{baseline}/{backbone}.json",
     log:
         "logs/models/mappings/{baseline}/{backbone}.log",
     benchmark:
         "benchmarks/results/models/mappings/{baseline}/{backbone}.tsv"
-    conda:
-        "../envs/vision.yaml"
-    container:
-        container("vision")
-    threads: 1
-    resources:
-        mem_mb=growing(1000),
-        runtime=30,
     params:
-        source=lambda wildcards: mapping_model(wildcards).source,
-        pins=lambda wildcards: pins_of(mapping_model(wildcards)),
-    shell:
-        "IPCIR_RULE=mapping HF_HUB_OFFLINE=0 ipcir models --name {wildcards.backbone} --source {params.source:q} {params.pins}"
-        " --directory resources/models/mappings/{wildcards.baseline}/{wildcards.backbone} --output {output} 2> {log}"
+        rule="mapping",
+        name="{backbone}",
+        options=model_options(
+            lambda wildcards: CONFIG.mappings[wildcards.baseline][wildcards.backbone]
+        ),
+        directory="resources/models/mappings/{baseline}/{backbone}",

@@ -1,13 +1,16 @@
 """Similarity balance and top-k lists (eq. 2)."""
 
 
+include: "inputs/ranking.smk"
+
+
 rule ranking:
     """Balance the similarities (eq. 2) and rank the gallery, all variants in one pass."""
     input:
         text="results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
         gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
         queries="results/{dataset}/{split}/queries.jsonl",
-        images="results/{dataset}/{split}/gallery.jsonl",
+        gallery_images="results/{dataset}/{split}/gallery.jsonl",
         fusion=expand(
             "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
             variant=PROXIES,
@@ -34,13 +37,11 @@ rule ranking:
         mem_mb=growing(4000),
         runtime=240,
     params:
-        variants=VARIANTS,
-        balance=balance_option,
-        exclude=exclude_reference,
+        options=lambda wildcards, input: options(
+            input, variants=VARIANTS, **balance_options(wildcards)
+        ),
         settings=section_json(CONFIG, "ranking"),
     shell:
-        "IPCIR_RULE=ranking ipcir ranking --text {input.text} --gallery {input.gallery} --queries {input.queries}"
-        " --gallery-images {input.images} --fusion {input.fusion}"
-        " --variants {params.variants} {params.balance} {params.exclude}"
-        " --settings {params.settings:q} --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"
+        "IPCIR_RULE=ranking ipcir ranking {params.options} --settings {params.settings:q}"
+        " --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"
         " 2> {log}"

@@ -1,10 +1,13 @@
 """The paper's tables."""
 
 
+include: "inputs/reporting.smk"
+
+
 rule tables:
     """Write method x backbone with differences, intervals and published values as Markdown, CSV and LaTeX."""
     input:
-        expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
+        results=expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
     output:
         markdown=report(
             "results/tables/table{number}.md",

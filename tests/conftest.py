@@ -1,6 +1,7 @@
 """Shared fixtures. Tests that need the published data skip when it is not beside the checkout."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,20 @@ def published() -> Path:
     if root is None:
         pytest.skip("published data is absent (../shared/data, or set IPCIR_SHARED)")
     return root
+
+
+@pytest.fixture(scope="session")
+def workflow_rules(tmp_path_factory) -> dict:
+    """{name: rule} as Snakemake reads the workflow, inherited rules included; without targets, which run nothing."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
+
+    directory = tmp_path_factory.mktemp("workflow")
+    root = Path(__file__).resolve().parents[1]
+    shutil.copy(root / "config.yaml", directory)
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        loaded = api.workflow(ResourceSettings(), snakefile=root / "Snakefile", workdir=directory)
+        return {rule.name: rule for rule in loaded._workflow.rules if not rule.norun}
 
 
 @pytest.fixture(scope="session")
@@ -239,4 +254,4 @@ def _figures(step, split, one) -> None:
             for kind, end in (("markdown", "md"), ("csv", "csv"), ("latex", "tex"))
         )
         step("tables", f"tables {result} --number {number} {outputs}")
-    step("gallery", f"gallery --dataset world {' '.join(options)} --output results/gallery/world", "figures")
+    step("browser", f"browser --dataset world {' '.join(options)} --output results/browser/world", "figures")

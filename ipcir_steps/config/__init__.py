@@ -73,7 +73,7 @@ class Config(Section):
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
     sensitivity: Sensitivity = Field(Sensitivity(), description="settings tried around the configured ones")
-    figures: Figures = Field(Figures(), description="figures that show queries, and the page of queries")
+    figures: Figures = Field(Figures(), description="figures that show queries, and the query browser")
     resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")
 
     @pydantic.model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Settings of the sensitivity sweep, the figures and the page of queries."""
+"""Settings of the sensitivity sweep, the figures and the query browser."""
 
 from pydantic import Field
 
@@ -19,9 +19,9 @@ class Sensitivity(Section):
 
 
 class Figures(Section):
-    """Figures that show queries, and the page of queries."""
+    """Figures that show queries, and the query browser."""
 
     examples: Count = Field(6, description="queries per figure")
     top: Count = Field(5, description="ranked images per query")
-    page_queries: Count = Field(400, description="most queries on the page of queries")
+    page_queries: Count = Field(400, description="most queries in the query browser")
     page_pixels: Count = Field(160, description="longest side of the page's pictures")

@@ -82,7 +82,7 @@ def _workflow(crate, workflow: Path):
     main = crate.add_workflow(snakefile, "Snakefile", main=True, lang="snakemake")
     main["name"] = "IP-CIR"
     main["license"] = {"@id": LICENSE}
-    for path in sorted([*workflow.glob("rules/*.smk"), workflow / "config.yaml"]):
+    for path in sorted([*workflow.glob("rules/**/*.smk"), workflow / "config.yaml"]):
         if path.is_file():
             name = path.relative_to(workflow).as_posix()
             crate.add_file(path, name, properties={"name": name})

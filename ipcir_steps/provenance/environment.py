@@ -35,7 +35,8 @@ def code_digest(step: str) -> str:
     It is the same in a checkout, an installation and an image. The mini world is a package of its own, so that a change
     of its training changes no figure's record.
     """
-    packages = {"ipcir_steps", STEPS[step].module.partition(".")[0]}
+    module = STEPS[step].module if step in STEPS else "ipcir_steps"  # records may be of commands that are gone
+    packages = {"ipcir_steps", module.partition(".")[0]}
     sums = hashlib.sha256()
     for package in sorted(packages):
         for path in sorted((ROOT / package).rglob("*")):

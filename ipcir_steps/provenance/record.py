@@ -97,7 +97,7 @@ class Recording:
                 trees.append(self.digests.tree(path, arguments.drawn(self.args.output)))
             elif path.is_file():
                 found[shown(path)] = path
-            elif path.is_dir() and self.step in ("mini", "gallery"):
+            elif path.is_dir() and self.step in ("mini", "browser"):
                 trees.append(self.digests.tree(path))
         inside = [Path(tree["path"]).absolute() for tree in trees if tree]
         skipped = [*inside, *(p.absolute() for _, p in arguments.paths(self.step, self.args, "neither"))]

@@ -147,7 +147,7 @@ def test_what_a_figure_does_not_depend_on_does_not_make_it_stale(tree):
 
 
 def test_a_picture_found_alone_is_traced(tree, tmp_path):
-    for name in ("results/figures/fig8.svg", "results/figures/world/fig4.png", "results/gallery/world/index.html"):
+    for name in ("results/figures/fig8.svg", "results/figures/world/fig4.png", "results/browser/world/index.html"):
         alone = tmp_path / f"alone{Path(name).suffix}"
         shutil.copy(name, alone)
         record = next(r for r in Library(Path("provenance")).records if r["id"] == pictures.carried(alone))

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,7 +135,7 @@ def test_proxies_and_models_are_recorded_down_to_each_file(workspace):
 
     Path("weights").mkdir()
     Path("weights/model.safetensors").write_bytes(b"w")
-    command = ["models", "--name", "llm", "--source", "weights", "--directory", "unused", "--output", "chat.json"]
+    command = ["models", "--name", "llm", "--source", "weights", "--directory", "unused", "--output", "llm.json"]
     assert cli.main(command) == 0
     record = read_json("provenance/llm.json.json")
     assert record["inputs"][0]["path"] == "weights" and record["models"][0]["name"] == "llm"
@@ -162,12 +161,11 @@ def test_code_has_a_revision_in_a_checkout(tmp_path):
     assert environment.revision(tmp_path) == (commit, True)
 
 
-def test_every_rule_hands_over_its_name():
-    for path in (ROOT / "rules").glob("*.smk"):
-        text = path.read_text()
-        blocks = re.split(r"^rule (\w+):", text, flags=re.MULTILINE)[1:]
-        for name, block in zip(blocks[::2], blocks[1::2], strict=True):
-            assert "    shell:" not in block or f'"IPCIR_RULE={name} ' in block, f"{path.name}: {name}"
+def test_every_rule_hands_over_its_name(workflow_rules):
+    for name, rule in workflow_rules.items():
+        given = rule.params["rule"] if "{params.rule}" in rule.shellcmd else name
+        command = rule.shellcmd.replace("{params.rule}", given)
+        assert command.startswith(f"IPCIR_RULE={name} "), name
 
 
 def test_recording_is_off_where_it_is_not_wanted(monkeypatch):

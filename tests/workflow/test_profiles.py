@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +20,9 @@ def profile(name):
     return yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
 
 
-def rules():
-    """{rule: its text}"""
-    texts = [path.read_text() for path in (ROOT / "rules").glob("*.smk")]
-    parts = [part for text in texts for part in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]]
-    return {part.split(":")[0]: part for part in parts}
+def asked(rule):
+    """The resources of a rule as it spells or inherits them."""
+    return rule.ruleinfo.resources[1]
 
 
 def test_there_is_a_profile_for_each_way_of_running():
@@ -33,24 +30,25 @@ def test_there_is_a_profile_for_each_way_of_running():
 
 
 @pytest.mark.parametrize("name", SCHEDULED)
-def test_schedulers_share_everything_but_their_own_options(name):
+def test_schedulers_share_everything_but_their_own_options(name, workflow_rules):
     content, default = profile(name), profile("default")
     for key in ("rerun-incomplete", "keep-going", "show-failed-logs", "rerun-triggers", "nolock"):
         assert content[key] == default[key]
     assert content["retries"] >= 1 and content["groups"] == profile("slurm")["groups"]
-    assert set(content["groups"]) <= set(rules())
+    assert set(content["groups"]) <= set(workflow_rules)
 
 
 @pytest.mark.parametrize("name", ["slurm", "slurm-gres", "lsf"])
-def test_every_gpu_rule_and_no_other_is_sent_to_a_gpu(name):
-    wanted = {rule for rule, text in rules().items() if "gpu=1" in text}
-    assert wanted == set(profile(name)["set-resources"])
+def test_every_gpu_rule_and_no_other_is_sent_to_a_gpu(name, workflow_rules):
+    wanted = {name for name, rule in workflow_rules.items() if "gpu" in asked(rule)}
+    assert wanted == set(profile(name)["set-resources"]) and "layouts" in wanted  # which inherits its GPU
 
 
-def test_gpu_rules_lease_a_device_and_grow_with_the_attempt():
-    for rule, text in rules().items():
-        assert ("ipcir devices --count {resources.gpu} --" in text) == ("gpu=1" in text), rule
-        assert re.search(r"mem_mb=growing\(\d+\)", text), rule
+def test_gpu_rules_lease_a_device_and_memory_grows_with_the_attempt(workflow_rules):
+    for name, rule in workflow_rules.items():
+        assert ("ipcir devices --count {resources.gpu} --" in rule.shellcmd) == (asked(rule).get("gpu") == 1), name
+        first, second = (asked(rule)["mem_mb"](None, attempt=attempt) for attempt in (1, 2))
+        assert second == 2 * first >= 2000, name
 
 
 @pytest.mark.parametrize("name", SCHEDULED)

@@ -13,7 +13,7 @@ SEEDED = {"captions", "reasoning", "layouts", "masks", "proxies", "fusion", "bas
 SECTIONS = {"captions", "reasoning", "layouts", "masks", "proxies", "fusion", "ranking", "figures", "sensitivity"}
 # Steps whose outputs lie below results/{dataset}, and those that are told the dataset.
 OF_DATASET = SECTIONS - {"figures"} | {"datasets", "embeddings", "baselines", "balance"}
-SHOWING = {"figures", "gallery"}
+SHOWING = {"figures", "browser"}
 
 
 class Configuration:
@@ -81,7 +81,7 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
         yield from (("seed", settings["seed"], now.seed), ("resamples", settings["resamples"], now.resamples))
     if step == "baselines" and hasattr(now, given["name"]):
         yield from section(given["name"], settings, getattr(now, given["name"]))
-    if step == "gallery":
+    if step == "browser":
         yield from section("figures", settings, now.figures)
     dataset = given.get("dataset") if step in SHOWING else parts[1] if step in OF_DATASET and len(parts) > 1 else None
     if dataset is None:

@@ -1,4 +1,4 @@
-"""The page of queries, opened from a file in a real browser."""
+"""The query browser, opened from a file in a real browser."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from ipcir_steps.evaluate.reporting.examples import Collection, Example
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A page of 400 queries over 500 pictures, each with proxies, layout, captions and two lists of ten."""
-    root = tmp_path_factory.mktemp("gallery")
+    root = tmp_path_factory.mktemp("browser")
     generator = np.random.default_rng(0)
     paths = {}
     for number in range(500):
@@ -153,8 +153,8 @@ def test_data_cannot_close_its_element():
 
 
 def test_the_workflow_writes_it(finished):
-    directory = finished / "results/gallery/world"
-    record = json.loads((finished / "provenance/results/gallery/world.json").read_text())
+    directory = finished / "results/browser/world"
+    record = json.loads((finished / "provenance/results/browser/world.json").read_text())
     assert record["outputs"][0]["files"] == sum(path.is_file() for path in directory.rglob("*"))
     assert record["id"] in (directory / "index.html").read_text()
     assert Path(directory / "index.html").is_file()

@@ -1,4 +1,4 @@
-"""The page of queries: small pictures, one JSON of all queries, one HTML file with its style and script inside."""
+"""The query browser: small pictures, one JSON of all queries, one HTML file with its style and script inside."""
 
 import hashlib
 import json

@@ -1,0 +1,54 @@
+"""Queries one by one: the figures that show some of them, and the query browser."""
+
+QUERY_FIGURES = ["fig3", "fig4", "fig6", "layouts", "failures"]
+
+
+use rule scores_figure as queries_figure with:
+    """Draw queries: first places (figs. 3, 4), ablation (fig. 6), layouts on their proxies, failures."""
+    input:
+        **example_inputs(),
+    output:
+        svg=report(
+            "results/figures/{dataset}/{figure}.svg",
+            caption="../report/queries.rst",
+            category="Queries",
+            labels={"dataset": "{dataset}", "figure": "{figure}"},
+        ),
+        png="results/figures/{dataset}/{figure}.png",
+    log:
+        "logs/{dataset}/figures/{figure}.log",
+    benchmark:
+        "benchmarks/results/{dataset}/figures/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(QUERY_FIGURES),
+    resources:
+        mem_mb=growing(2000),
+        runtime=30,
+    params:
+        rule="queries_figure",
+        figure="{figure}",
+        options=example_options,
+
+
+rule browser:
+    """Write a page that shows every query with its captions, layout, proxies and lists; it needs no server."""
+    input:
+        **example_inputs(),
+    output:
+        directory("results/browser/{dataset}"),
+    log:
+        "logs/{dataset}/browser.log",
+    benchmark:
+        "benchmarks/results/{dataset}/browser.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=60,
+    params:
+        options=example_options,
+    shell:
+        "IPCIR_RULE=browser ipcir browser {params.options} --output {output} 2> {log}"

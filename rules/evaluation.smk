@@ -1,0 +1,137 @@
+"""Failures, metrics, the result file, and files for the benchmark servers."""
+
+
+include: "inputs/evaluation.smk"
+
+
+rule failures:
+    """Collect what could not be processed, with the reason."""
+    input:
+        expand(
+            "results/{dataset}/{split}/{step}.failures.jsonl",
+            step=["datasets", *SHARDED],
+            allow_missing=True,
+        ),
+    output:
+        "results/{dataset}/{split}/failures.jsonl",
+    log:
+        "logs/{dataset}/{split}/failures.log",
+    benchmark:
+        "benchmarks/results/{dataset}/{split}/failures.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=30,
+    shell:
+        "IPCIR_RULE=failures ipcir failures {input} --output {output} 2> {log}"
+
+
+rule metrics:
+    """Score rankings under the benchmark's protocol."""
+    input:
+        rankings="results/{dataset}/{split}/{backbone}/{baseline}/{variant}.rankings.parquet",
+        subset="results/{dataset}/{split}/{backbone}/{baseline}/{variant}.subset.parquet",
+        queries="results/{dataset}/{split}/queries.jsonl",
+        failures="results/{dataset}/{split}/failures.jsonl",
+    output:
+        "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.metrics.json",
+    log:
+        "logs/{dataset}/{split}/{backbone}/{baseline}/{variant}.metrics.log",
+    benchmark:
+        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/{variant}.metrics.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=30,
+    params:
+        options=lambda wildcards, input: options(
+            input, benchmark=dataset_benchmark(wildcards)
+        ),
+    shell:
+        "IPCIR_RULE=metrics ipcir metrics {params.options} --output {output} 2> {log}"
+
+
+rule results:
+    """Write every backbone, baseline and variant of a dataset into one file."""
+    input:
+        metrics=of_metrics_split(
+            "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.metrics.json",
+            backbone=CONFIG.backbones,
+            baseline=CONFIG.baselines,
+            variant=VARIANTS,
+        ),
+        queries=of_metrics_split("results/{dataset}/{split}/queries.jsonl"),
+        failures=of_metrics_split("results/{dataset}/{split}/failures.jsonl"),
+    output:
+        "results/{dataset}_metrics.json",
+    log:
+        "logs/{dataset}/results.log",
+    benchmark:
+        "benchmarks/results/{dataset}/results.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=30,
+    params:
+        options=lambda wildcards, input: options(input, strict=CONFIG.strict),
+        settings=canonical({"seed": CONFIG.seed, "resamples": CONFIG.resamples}),
+    shell:
+        "IPCIR_RULE=results ipcir results --dataset {wildcards.dataset} {params.options}"
+        " --settings {params.settings:q} --output {output} 2> {log}"
+
+
+rule circo_submission:
+    """Write the file of CIRCO's server."""
+    input:
+        **submission_inputs("rankings"),
+    output:
+        "results/submissions/{dataset}/{backbone}/{baseline}/{variant}.json",
+    log:
+        "logs/submissions/{dataset}/{backbone}/{baseline}/{variant}.log",
+    benchmark:
+        "benchmarks/results/submissions/{dataset}/{backbone}/{baseline}/{variant}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=30,
+    params:
+        rule="circo_submission",
+        options=lambda wildcards, input, output: options(
+            input, benchmark="circo", output=output
+        ),
+    shell:
+        "IPCIR_RULE={params.rule} ipcir submission write {params.options} > {log} 2>&1"
+
+
+use rule circo_submission as cirr_submission with:
+    """Write the two files of CIRR's server: recall and recall_subset."""
+    input:
+        **submission_inputs("rankings", "subset"),
+    output:
+        output="results/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall.json",
+        subset_output="results/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall_subset.json",
+    log:
+        "logs/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall.log",
+    benchmark:
+        "benchmarks/results/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall.tsv"
+    params:
+        rule="cirr_submission",
+        options=lambda wildcards, input, output: options(
+            input, benchmark="cirr", **output
+        ),

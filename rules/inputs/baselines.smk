@@ -1,0 +1,41 @@
+"""Input functions of the baselines."""
+
+
+def baseline_name(wildcards):
+    """The name of a baseline; of your own, the function or the file of this dataset and backbone."""
+    name = CONFIG.custom_baselines.get(wildcards.baseline, wildcards.baseline)
+    return expand(name, **wildcards)[0]
+
+
+def baseline_files(wildcards):
+    """Files a baseline is made of or reads: a change makes its results again."""
+    name = baseline_name(wildcards)
+    if name.endswith(".safetensors"):
+        return name
+    if ":" in name:
+        source = Path(*name.partition(":")[0].split(".")).with_suffix(".py")
+        return str(source) if source.is_file() else []
+    if name == "searle_oti" and CONFIG.searle_oti.phrase_weight:
+        return CONFIG.searle_oti.phrases or []
+    return []
+
+
+def mapping_of(wildcards):
+    """Manifest of the mapping network that a pseudo-word baseline needs."""
+    if wildcards.baseline in CONFIG.mappings:
+        return f"resources/manifests/mappings/{wildcards.baseline}/{wildcards.backbone}.json"
+    return []
+
+
+def baseline_settings(wildcards):
+    """A baseline's own section, where it has one."""
+    own = wildcards.baseline in BASELINES and hasattr(CONFIG, wildcards.baseline)
+    return section_json(CONFIG, wildcards.baseline) if own else "{}"
+
+
+def baseline_options(wildcards, input):
+    return options(
+        input,
+        benchmark=dataset_benchmark(wildcards),
+        architecture=architecture_of(wildcards),
+    )

@@ -1,0 +1,25 @@
+"""Input functions of the datasets."""
+
+
+def dataset_source(wildcards):
+    """What must exist before a dataset can be read: the rendered mini world, or the CSV of a folder."""
+    dataset = dataset_of(wildcards)
+    if dataset.root.startswith(f"{MINI}/"):
+        return f"{MINI}/{Path(dataset.root).relative_to(MINI).parts[0]}"
+    return [dataset.queries] if dataset.queries else []
+
+
+def dataset_settings(wildcards):
+    dataset_of(wildcards)
+    return section_json(CONFIG, "datasets", wildcards.dataset)
+
+
+def dataset_reports():
+    """Coverage reports of every split of the configured datasets."""
+    splits = [
+        (name, split)
+        for name in CONFIG.run
+        for split in (CONFIG.datasets[name].split, CONFIG.datasets[name].hidden_split)
+        if split
+    ]
+    return [f"results/{name}/{split}/coverage.json" for name, split in splits]

@@ -1,0 +1,79 @@
+"""Lambda chosen on a labelled split (datasets.NAME.tuned_on), and how much results depend on the settings."""
+
+
+rule balance:
+    """Choose each variant's lambda where the targets are known."""
+    input:
+        text="results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
+        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
+        queries="results/{dataset}/{split}/queries.jsonl",
+        gallery_images="results/{dataset}/{split}/gallery.jsonl",
+        fusion=expand(
+            "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
+            variant=PROXIES,
+            allow_missing=True,
+        ),
+    output:
+        "results/{dataset}/{split}/{backbone}/{baseline}/balance.json",
+    log:
+        "logs/{dataset}/{split}/{backbone}/{baseline}/balance.log",
+    benchmark:
+        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/balance.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        options=lambda wildcards, input: options(
+            input,
+            benchmark=dataset_benchmark(wildcards),
+            exclude_reference=dataset_of(wildcards).exclude_reference,
+        ),
+        settings=section_json(CONFIG, "ranking"),
+    shell:
+        "IPCIR_RULE=balance ipcir balance {params.options} --settings {params.settings:q} --output {output} 2> {log}"
+
+
+rule sensitivity:
+    """Rank with every setting of the sweeps in one pass over the gallery."""
+    input:
+        text="results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
+        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
+        references="results/{dataset}/{split}/{backbone}/references.safetensors",
+        proxies="results/{dataset}/{split}/{backbone}/proxies.safetensors",
+        target_captions="results/{dataset}/{split}/{backbone}/target_captions.safetensors",
+        source_captions="results/{dataset}/{split}/{backbone}/source_captions.safetensors",
+        queries="results/{dataset}/{split}/queries.jsonl",
+        gallery_images="results/{dataset}/{split}/gallery.jsonl",
+        balance=tuned_balance,
+    output:
+        "results/{dataset}/{split}/{backbone}/{baseline}/sensitivity.json",
+    log:
+        "logs/{dataset}/{split}/{backbone}/{baseline}/sensitivity.log",
+    benchmark:
+        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/sensitivity.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        options=lambda wildcards, input: options(
+            input,
+            benchmark=dataset_benchmark(wildcards),
+            weights=CONFIG.fusion.weights,
+            scale=CONFIG.fusion.scale,
+            **balance_options(wildcards),
+        ),
+        seed=CONFIG.seed,
+        settings=section_json(CONFIG, "sensitivity"),
+    shell:
+        "IPCIR_RULE=sensitivity ipcir sensitivity {params.options} --seed {params.seed}"
+        " --settings {params.settings:q} --output {output} 2> {log}"
