@@ -42,7 +42,7 @@ lint: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch==2.14.1 torchvision==0.29.1
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[analysis,vision,language,diffusion,workflow,provenance,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[analysis,vision,language,diffusion,workflow,provenance,photos,test]'
 	touch $@
 
 clean:  ## results, logs and the rendered mini world; not the installation

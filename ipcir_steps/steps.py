@@ -12,6 +12,7 @@ class Step:
     module: where ``arguments(parser)`` and ``main(args)`` are; imported only when the command is called.
     group: the heading under which ``ipcir --help`` lists it.
     network: it may use the network; every other command is refused it.
+    listens: it answers requests: its module's ``listen(args)`` opens the sockets before the network is refused.
     recorded: it leaves a provenance record.
     sharded: it works on a part of the queries; its shards are gathered, and so are its failures.
     """
@@ -21,6 +22,7 @@ class Step:
     module: str
     group: str
     network: bool = False
+    listens: bool = False
     recorded: bool = True
     sharded: bool = False
 
@@ -36,6 +38,7 @@ def _step(group: str, name: str, module: str, text: str, **more) -> Step:
 
 
 _ALL = (
+    _step("Everyday", "index", "photos.index", "read a folder of photos, so that it can be searched", recorded=False),
     _step("Everyday", "results", "evaluate.results", "collect metrics, intervals and published numbers; --show prints"),
     _step("Everyday", "plan", "runtime.plan", "what a configuration will cost, before anything runs", recorded=False),
     _step("Everyday", "doctor", "runtime.doctor", "verify a results tree; say how to rebuild what is damaged",

@@ -41,6 +41,10 @@ class Proxies(Section):
     local_weight: Fraction = Field(
         0.5, description="migc: share of the image-referenced attention in the output of an image instance"
     )
+    unmasked: Literal["whole image", "text"] = Field(
+        "whole image",
+        description="migc: an image instance without a mask is drawn from the whole reference, or as text (published)",
+    )
     image_guidance: float = Field(1.5, ge=0, description="image_editing: how closely the reference image is kept")
     directory: str | None = Field(
         None, description="directory: folder of ready-made images, {query_id}/{n}.png (or jpg, jpeg, webp)"

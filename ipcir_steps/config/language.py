@@ -53,4 +53,9 @@ class Layouts(LLM):
     constrained: bool = Field(True, description="constrained decoding: only valid layouts can be written")
     max_instances: int = Field(8, ge=1, le=28, description="constrained decoding: most instances")
     max_text: int = Field(160, ge=12, le=600, description="constrained decoding: longest description, characters")
+    reading: Literal["careful", "released"] = Field(
+        "careful",
+        description="how an answer is read; released, as the released code: of a size such as 3-4 the least digit, of "
+        "several scenes the first, and an instance may be drawn like the reference without being in it",
+    )
     keep_counts: bool = Field(True, description="make the number of instances match a count the caption states")

@@ -29,6 +29,9 @@ class Masks(Section):
 
     box_threshold: Fraction = Field(0.35, description="least detection score of a box")
     text_threshold: Fraction = Field(0.25, description="least score of a phrase token")
+    best_of_three: bool = Field(
+        False, description="SAM draws three masks of different extent, the one it rates highest is kept (published)"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
 
 

@@ -59,11 +59,12 @@ def segmenter(detector_path: str | Path, segmenter_path: str | Path, settings: M
         if not (box[0] < box[2] and box[1] < box[3]):
             return {"reason": f"the box of '{category}' lies outside the image"}
         inputs = cut_processor(image, input_boxes=[[box.tolist()]], return_tensors="pt").to(device)
-        output = cut(**inputs, multimask_output=False)
+        output = cut(**inputs, multimask_output=settings.best_of_three)
         masks = cut_processor.image_processor.post_process_masks(
             output.pred_masks.cpu(), inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu()
         )
-        mask = masks[0].reshape(image.height, image.width).numpy()
+        rated = int(output.iou_scores.flatten().argmax())
+        mask = masks[0].reshape(-1, image.height, image.width)[rated].numpy()
         if not mask.any():
             return {"reason": f"the mask of '{category}' is empty"}
         fractions = [round(value, 6) for value in (box / size).tolist()]
@@ -133,6 +134,7 @@ def main(args: argparse.Namespace) -> None:
     layouts = {record["query_id"]: record for record in read_jsonl(args.layouts) if "instances" in record}
     images = {image.name: image for image in read_images(args.references)}
     identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold]
+    identity += ["best of three"] if settings.best_of_three else []
     store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)
     run_journaled(
         shard(read_queries(args.queries), args.shard),

@@ -139,6 +139,31 @@ def test_sizes_and_scenes_of_the_released_kind():
     assert layout.scene == "bright hall.; a hall"
 
 
+def test_the_released_reading():
+    """Least digit of a range (a number outside 1 to 5 is none), first scene, modality as it is stated."""
+    items = [{**DOG, "size": size, "label": str(n)} for n, size in enumerate(("2-3", "n/a", 10, "4.5", "2-1", None))]
+    scenes = [{"label": "a hall", "desc": text, "is_scene": True} for text in ("bright hall.]", "another")]
+    layout = parse_layout([*items, *scenes], "released")
+    assert [i.size for i in layout.instances] == [2, 3, 1, 4.5, 1, 3]
+    assert layout.scene == "bright hall."
+    elsewhere = {**DOG, "from_query": False, "modality": "image"}
+    drawn = [parse_layout([elsewhere, scenes[0]], reading).instances[0].modality for reading in ("careful", "released")]
+    assert drawn == ["text", "image"]
+
+
+def test_the_released_reading_rates_sizes_as_the_released_enrichment(published):
+    """27 of the boxes of the whole release have a range for a size; these are the first 400 layouts."""
+    differ = 0
+    for layout in read_json(published / "CIRCO/released/test_layouts_first400.json").values():
+        stated = [item["size"] for item in layout["layout"] if not item["is_scene"]]
+        careful, released = (parse_layout(layout, reading).instances for reading in ("careful", "released"))
+        for text, ours, theirs in zip(stated, careful, released, strict=True):
+            digits = [digit for digit in "12345" if digit in text]
+            assert theirs.size == (float(text) if re.fullmatch(r"[\d.]+", text) else float(digits[0]))
+            differ += ours.size != theirs.size
+    assert differ == 59
+
+
 SCALARS = st.sampled_from(
     [None, True, False, 0, 1, -1, 3, 0.5, 1e999, float("nan"), 10**400, "", "3-4", "text #]", "\ud800", "é\0"]
 )

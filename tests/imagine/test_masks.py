@@ -88,6 +88,25 @@ def test_what_is_not_found_has_a_reason(inputs, models):
     ]
 
 
+def test_the_best_of_three_masks_is_the_one_that_sam_rates_highest(inputs, models):
+    import torch
+    from transformers import SamModel, SamProcessor
+
+    [entry] = run(inputs, models, "masks.jsonl", **FOUND, best_of_three=True)[2]["masks"]
+    image = PILImage.open(inputs / "1.png").convert("RGB")
+    box = [[[c * s for c, s in zip(entry["box"], [50, 48, 50, 48], strict=True)]]]
+    processor, sam = SamProcessor.from_pretrained(models[1]), SamModel.from_pretrained(models[1]).eval()
+    given = processor(image, input_boxes=box, return_tensors="pt")
+    with torch.inference_mode():
+        output = sam(**given, multimask_output=True)
+    sizes = given["original_sizes"], given["reshaped_input_sizes"]
+    drawn = processor.image_processor.post_process_masks(output.pred_masks, *sizes)[0][0]
+    assert len(drawn) == 3
+    assert (decode_rle(entry["rle"]) == drawn[output.iou_scores[0, 0].argmax()].numpy()).all()
+    single = run(inputs, models, "one.jsonl", **FOUND)[2]["masks"]
+    assert single != [entry]
+
+
 def test_each_image_and_category_is_segmented_once(inputs, models):
     asked = []
 

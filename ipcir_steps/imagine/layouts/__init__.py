@@ -45,7 +45,7 @@ def _result(answers: list[str] | StepFailure, query: Query, prompt: Prompt, sett
     if isinstance(answers, StepFailure):
         return answers
     try:
-        layout = parse_layout(answers[0])
+        layout = parse_layout(answers[0], settings.reading)
     except LayoutError as error:
         return error
     repairs = []
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
     captions = read_captions(args.captions)
     backend = open_llm(settings, args.model, args.cache)
     asked = settings.model_dump(
-        include={"captions", "retries", "constrained", "max_instances", "max_text", "keep_counts"}
+        include={"captions", "retries", "constrained", "max_instances", "max_text", "keep_counts", "reading"}
     )
     run_journaled(
         shard([(q, captions.get(q.query_id)) for q in read_queries(args.queries)], args.shard),

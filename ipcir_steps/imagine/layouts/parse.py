@@ -25,11 +25,14 @@ LEAST_SIDE = 0.02
 TRUE, FALSE = {"1", "true", "yes"}, {"0", "false", "no", "none", "null", ""}
 
 
-def parse_layout(answer: str | Mapping | list) -> Layout:
+def parse_layout(answer: str | Mapping | list, reading: str = "careful") -> Layout:
     """Read a layout from a model's text, or from JSON in this project's form or that of the released layouts.
 
     Tolerated: words, code fences and brackets around the JSON, trailing commas, a cut-off end, other names
     of fields, numbers as text, ranges such as "3-4", coordinates in percent or per mille, swapped corners.
+    reading: "careful" takes the middle of a range of sizes, joins several scenes, and lets only what is in the
+    reference be drawn like it; "released" does as the released code: the least digit of a range, the first scene, the
+    modality as it is stated.
     Raises LayoutError, and nothing else, naming the first field that cannot be read.
     """
     value = _load(answer) if isinstance(answer, str) else answer
@@ -43,9 +46,10 @@ def parse_layout(answer: str | Mapping | list) -> Layout:
             raise LayoutError(where, "is not an object")
         if _flag(_get(item, "is_scene"), default=False, where=f"{where}.is_scene"):
             scenes.append(_text(_get(item, "description")) or _text(_get(item, "label")))
-        elif (instance := _instance(item, where)) not in instances:
+        elif (instance := _instance(item, where, reading)) not in instances:
             instances.append(instance)
-    scene = "; ".join(dict.fromkeys(filter(None, scenes)))
+    named = list(dict.fromkeys(filter(None, scenes)))
+    scene = "; ".join(named if reading == "careful" else named[:1])
     try:
         return Layout(scene=scene, instances=tuple(instances))
     except pydantic.ValidationError as error:
@@ -116,14 +120,14 @@ def _get(item: Mapping, field: str):
     return next((item[name] for name in ALIASES[field] if name in item), None)
 
 
-def _instance(item: Mapping, where: str) -> Instance:
+def _instance(item: Mapping, where: str, reading: str) -> Instance:
     label, category, description = (_text(_get(item, name)) for name in ("label", "category", "description"))
     named = label or category or description
     if not named:
         raise LayoutError(f"{where}.label", "is empty")
     modality = _modality(_get(item, "modality"), where)
     from_query = _flag(_get(item, "from_query"), default=modality == "image", where=f"{where}.from_query")
-    size = _size(_get(item, "size"))
+    size = _size(_get(item, "size"), reading)
     values = {
         "label": label or named,
         "category": category or named,
@@ -131,13 +135,19 @@ def _instance(item: Mapping, where: str) -> Instance:
         "box": _box(_get(item, "box"), size, f"{where}.box"),
         "size": size,
         "from_query": from_query,
-        # Only what is in the reference image can be drawn like it.
-        "modality": (modality or "image") if from_query else "text",
+        "modality": _drawn_as(modality, from_query, reading),
     }
     try:
         return Instance(**values)
     except pydantic.ValidationError as error:
         raise _layout_error(error, f"{where}.") from error
+
+
+def _drawn_as(modality: str | None, from_query: bool, reading: str) -> str:
+    """Careful: only what is in the reference image can be drawn like it."""
+    if reading == "released":
+        return modality or "text"
+    return (modality or "image") if from_query else "text"
 
 
 def _layout_error(error: pydantic.ValidationError, prefix: str) -> LayoutError:
@@ -171,8 +181,10 @@ def _modality(value, where: str) -> str | None:
     return word[1]
 
 
-def _size(value) -> float:
+def _size(value, reading: str) -> float:
     """A rating, or the middle of a range; 3 where none is stated, kept within 1 to 5."""
+    if reading == "released":
+        return _least_digit(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         numbers = [value]
     else:
@@ -183,6 +195,18 @@ def _size(value) -> float:
         numbers = [number for number in found.groups() if number] if found else [3]
     numbers = [min(5.0, max(1.0, number)) for number in map(_float, numbers) if math.isfinite(number)]
     return sum(numbers) / len(numbers) if numbers else 3.0
+
+
+def _least_digit(value) -> float:
+    """The rating that the released enrichment reads: a number from 1 to 5, else the least of these digits in the text.
+
+    >>> _least_digit("3-4"), _least_digit("2.5"), _least_digit(7), _least_digit(None)
+    (3.0, 2.5, 3.0, 3.0)
+    """
+    number = _float(value)
+    if math.isfinite(number) and 1 <= round(number) <= 5:
+        return min(5.0, max(1.0, number))
+    return float(next((digit for digit in "12345" if digit in str(value)[:40]), 3))
 
 
 def _float(value) -> float:

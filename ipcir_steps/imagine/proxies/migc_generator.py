@@ -99,7 +99,9 @@ class MIGCGenerator:
         if self.pipeline.elite is None:
             notes["drawn_from"][str(number)] = "text"
             return item
-        notes["drawn_from"][str(number)] = "whole image" if mask is None else "mask"
+        notes["drawn_from"][str(number)] = self.settings.unmasked if mask is None else "mask"
+        if mask is None and self.settings.unmasked == "text":
+            return item
         return dataclasses.replace(item, category=instance.category, reference=task.open_reference(), mask=mask)
 
     def region(self, instance: Instance, number: int, mask: np.ndarray | None, notes: dict) -> np.ndarray | None:

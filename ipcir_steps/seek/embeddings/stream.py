@@ -45,7 +45,7 @@ def stream(
         if not size:
             _write(file, identity, part)
         with Progress(title, len(items), done) as progress:
-            for batch in _prepared(items[done:], prepare, batch_size, workers):
+            for batch in prepared(items[done:], prepare, batch_size, workers):
                 block = np.ascontiguousarray(encode(batch), dtype=np.float32)
                 data = block.tobytes()
                 note = json.dumps([*block.shape, zlib.crc32(data)]).encode().ljust(_HEADER)
@@ -92,7 +92,8 @@ def _recover(file: BinaryIO, identity: bytes) -> tuple[list[np.ndarray], int]:
         size = file.tell()
 
 
-def _prepared(items: Sequence, prepare: Callable, batch_size: int, workers: int) -> Iterator[list]:
+def prepared(items: Sequence, prepare: Callable, batch_size: int, workers: int) -> Iterator[list]:
+    """``items`` in batches, ``prepare``d in threads, one batch ahead of the one that is worked on."""
     with ThreadPoolExecutor(workers) as pool:
         starts = range(0, len(items), batch_size)
         futures = ([pool.submit(prepare, item) for item in items[start : start + batch_size]] for start in starts)

@@ -60,6 +60,14 @@ def test_references_and_shards(run, world):
     assert files(world / "sharded") == files(world / "proxies")
 
 
+def test_an_instance_without_a_mask_may_be_drawn_as_text(run, world):
+    """As the released code does; it is then the same image as without ELITE."""
+    _, records = run(unmasked="text")
+    assert [record.get("drawn_from") for record in records] == [{"0": "mask"}, {"0": "text"}, None]
+    _, text = run("text", without=("elite-global", "elite-local", "vision"))
+    assert records[1]["sha256"] == text[1]["sha256"] != run("whole")[1][1]["sha256"]
+
+
 def test_reference_changes_the_image(run, world):
     _, records = run()
     Image.new("RGB", (64, 48), "red").save(world / "images" / "a.png")

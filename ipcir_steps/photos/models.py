@@ -1,0 +1,76 @@
+"""The models of a stack: loaded when they are first asked for, unloaded when nobody has asked for a while."""
+
+import argparse
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from ipcir_steps.photos.stack import Stack, stack
+
+
+class Models:
+    """What each role has loaded. One thread at a time loads; who uses a model for long holds its own reference."""
+
+    def __init__(self, chosen: Stack):
+        self.stack = chosen
+        self._loaded: dict[str, object] = {}
+        self._used: dict[str, float] = {}
+        self._lock = threading.RLock()
+
+    def get(self, role: str, load: Callable[[], object]):
+        """What ``load`` returns, kept under ``role``."""
+        with self._lock:
+            if role not in self._loaded:
+                self._loaded[role] = load()
+            self._used[role] = time.monotonic()
+            return self._loaded[role]
+
+    def encoder(self):
+        """The CLIP model (seek.embeddings.clip.Encoder)."""
+        return self.get("clip", self._encoder)
+
+    def _encoder(self):
+        from ipcir_steps.seek.embeddings.clip import load_encoder
+
+        chosen = self.stack
+        backbone = chosen.config.clip[chosen.backbone]
+        architecture = backbone.architecture or chosen.config.embeddings.architecture
+        settings = chosen.config.embeddings.model_copy(update={"architecture": architecture})
+        return load_encoder(chosen.clip(), settings)
+
+    def differ(self, identity: dict) -> bool:
+        """Whether features with this identity were made by another model, or from pictures prepared otherwise."""
+        from ipcir_steps.core.manifests import load_manifest
+
+        mine = load_manifest(self.stack.clip()).digest, self.stack.config.embeddings.ratio
+        return (identity.get("digest"), identity.get("ratio")) != mine
+
+    def unload(self, idle: float) -> list[str]:
+        """Let go of the models that nobody asked for in the last ``idle`` seconds; their roles."""
+        with self._lock:
+            old = [role for role, used in self._used.items() if time.monotonic() - used >= idle]
+            for role in old:
+                del self._loaded[role], self._used[role]
+        if old:
+            gc.collect()
+            _empty_cache()
+        return old
+
+
+def _empty_cache() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def opened(args: argparse.Namespace) -> Models:
+    """The models of ``--stack``; bounds pictures by ``--megapixels``; libraries' chatter is not for this terminal."""
+    from ipcir_steps.photos import pictures
+
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("photos").setLevel(logging.INFO)
+    pictures.prepare(args.megapixels)
+    return Models(stack(args.stack))

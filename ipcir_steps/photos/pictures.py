@@ -1,0 +1,124 @@
+"""Opening photos: all that PIL reads, HEIC and raw files where their libraries are installed, in bounded size."""
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import PIL.Image
+
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.images import UNREADABLE, decode, open_rgb
+from ipcir_steps.photos.files import RAW
+
+MEGAPIXELS = 200  # of a picture that is opened; a few bytes can claim to be millions of pixels
+_TAKEN, _EXIF = 36867, 0x8769  # DateTimeOriginal and the directory of tags that it lies in
+_INSTALL = "pip install 'ipcir[photos]'"
+
+
+def prepare(megapixels: float = MEGAPIXELS) -> None:
+    """Bound the size of pictures in this process, and let PIL read HEIC where pillow-heif is installed."""
+    PIL.Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6)
+    warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # see ``_bounded``
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def opened(path: Path, content: bytes | None = None) -> PIL.Image.Image:
+    """A photo upright, in its file's own mode, as every step sees it; of animations the first picture.
+
+    content: the file's bytes, where they have been read. A raw file gives the picture that the camera stored in it.
+    Raises InputError with what is wrong.
+    """
+    if path.suffix.lower() in RAW:
+        content = _preview(path)
+    _bounded(path if content is None else io.BytesIO(content))
+    try:
+        return decode(path if content is None else io.BytesIO(content))
+    except InputError as error:
+        if path.suffix.lower() in (".heic", ".heif") and ".heic" not in PIL.Image.registered_extensions():
+            raise InputError("HEIC pictures need pillow-heif", file=path, remedy=f"Install it: {_INSTALL}.") from error
+        raise InputError(error.problem, file=path) from error
+
+
+def _bounded(file) -> None:
+    """Raises InputError for more pixels than ``prepare`` allows. Filters of warnings, which would tell it, are shared
+    by threads, and photos are read in several."""
+    with contextlib.suppress(*UNREADABLE), PIL.Image.open(file) as image:
+        if image.width * image.height > PIL.Image.MAX_IMAGE_PIXELS:
+            raise InputError(
+                f"has {image.width} x {image.height} pixels, more than {PIL.Image.MAX_IMAGE_PIXELS / 1e6:g} megapixels",
+                remedy="Raise --megapixels.",
+            )
+
+
+def _preview(path: Path) -> bytes:
+    try:
+        import rawpy
+    except ImportError:
+        raise InputError("raw files need rawpy", file=path, remedy=f"Install it: {_INSTALL}.") from None
+    try:
+        with rawpy.imread(str(path)) as raw:
+            thumbnail = raw.extract_thumb()
+    except (rawpy.LibRawError, OSError) as error:
+        raise InputError(f"the raw file holds no preview ({error})", file=path) from error
+    if thumbnail.format == rawpy.ThumbFormat.JPEG:
+        return bytes(thumbnail.data)
+    out = io.BytesIO()
+    PIL.Image.fromarray(thumbnail.data).save(out, "PNG")
+    return out.getvalue()
+
+
+def taken(content: bytes) -> str | None:
+    """When a photo was taken, as ``YYYY-MM-DDTHH:MM:SS`` by its camera's clock; None where it does not say."""
+    with contextlib.suppress(*UNREADABLE, KeyError, AttributeError):
+        with PIL.Image.open(io.BytesIO(content)) as image:
+            exif = image.getexif()
+            text = str(exif.get_ifd(_EXIF).get(_TAKEN) or exif.get(306) or "").strip("\0 ")
+        date, _, time = text.partition(" ")
+        year, month, day = (int(part) for part in date.split(":"))
+        hour, minute, second = (int(part) for part in time.split(":"))
+        if year > 1800 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61:
+            return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+    return None
+
+
+def fingerprint(pixels) -> int:
+    """64 bits that hardly change when a picture is scaled or stored anew: which of 8 x 8 neighbours is brighter.
+
+    pixels: preprocessed picture, float tensor [3, size, size]. Returned as a signed number, which SQLite holds.
+    """
+    import torch
+
+    small = torch.nn.functional.adaptive_avg_pool2d(pixels.mean(0)[None], (8, 9))[0]
+    bits = (small[:, 1:] > small[:, :-1]).flatten().tolist()
+    value = sum(1 << place for place, bit in enumerate(bits) if bit)
+    return value - (1 << 64) if value >> 63 else value
+
+
+def thumbnail(path: Path, pixels: int) -> bytes:
+    """A JPEG of at most ``pixels`` a side. Raises InputError when the photo cannot be read."""
+    content = path.read_bytes()
+    _bounded(io.BytesIO(content))
+    image = _draft(content, pixels) if path.suffix.lower() not in RAW else None
+    if image is None:
+        content = _preview(path) if path.suffix.lower() in RAW else content
+        image = open_rgb(io.BytesIO(content))
+    image.thumbnail((pixels, pixels))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def _draft(content: bytes, pixels: int) -> PIL.Image.Image | None:
+    """A JPEG decoded at the smallest scale that serves, which is several times faster; None for other files."""
+    try:
+        with PIL.Image.open(io.BytesIO(content)) as image:
+            if image.format != "JPEG" or image.mode != "RGB":
+                return None
+            image.draft("RGB", (pixels, pixels))
+            return PIL.ImageOps.exif_transpose(image)
+    except UNREADABLE as error:
+        raise InputError(f"the image cannot be read ({error})") from error

@@ -1,0 +1,99 @@
+"""Stacks: named sets of models and settings. A configuration file of the workflow is one, too."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ipcir_steps.config import Config, load_config
+from ipcir_steps.core.errors import InputError, ModelError
+
+log = logging.getLogger("photos")
+NAMES = ("mini",)
+_MINI = "resources/mini/models/"  # where the default configuration has the models of the mini world
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """config: its first backbone and baseline are used. root: the directory that ``resources`` lies in."""
+
+    name: str
+    config: Config
+    root: Path
+
+    @property
+    def backbone(self) -> str:
+        return self.config.backbones[0]
+
+    def clip(self) -> Path:
+        """Manifest (or directory) of the CLIP model. Raises ModelError with the command that fetches it."""
+        return self._path(f"clip/{self.backbone}", self.config.clip[self.backbone])
+
+    def model(self, role: str) -> Path:
+        """The same for a model of the configuration's ``models``."""
+        return self._path(role, self.config.models[role])
+
+    def mapping(self, baseline: str) -> Path | None:
+        """The same for the mapping network of a pseudo-word baseline; None where there is none."""
+        found = self.config.mappings.get(baseline, {}).get(self.backbone)
+        return found and self._path(f"mappings/{baseline}/{self.backbone}", found)
+
+    def _path(self, name: str, model) -> Path:
+        manifest = self.root / "resources/manifests" / f"{name}.json"
+        if manifest.is_file():
+            return manifest
+        source = self.root / model.source
+        if model.source.startswith(_MINI):
+            if not source.is_dir():
+                build_mini(self.root / _MINI, self.config.seed)
+            return source
+        if source.exists():
+            return source
+        pin = f" --revision {model.revision}" if model.revision else ""
+        raise ModelError(
+            f"the stack '{self.name}' lacks a model, {model.source}. Fetch it, in {self.root.resolve()}: ipcir models"
+            f" --name {name.rpartition('/')[2]} --source {model.source}{pin} --directory resources/models/{name}"
+            f" --output resources/manifests/{name}.json"
+        )
+
+
+def stack(name: str) -> Stack:
+    """A stack by name, or the stack that a configuration file (.yaml) describes. Raises InputError for others."""
+    if name.endswith((".yaml", ".yml")):
+        import yaml
+
+        try:
+            values = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise InputError(f"cannot be read ({error})", file=name) from error
+        return Stack(Path(name).stem, load_config(values or {}, name), Path("."))
+    if name not in NAMES:
+        remedy = f"Use {', '.join(NAMES)}, or a configuration file that ends in .yaml."
+        raise InputError(f"there is no stack {name!r}", field="--stack", remedy=remedy)
+    here = Path(".")
+    return Stack(name, Config(), here if (here / _MINI).is_dir() else home("cache") / "ipcir")
+
+
+def home(kind: str) -> Path:
+    """The user's directory for ``data`` or ``cache``, as freedesktop.org has it."""
+    given = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
+    return Path(given) if given else Path.home() / {"data": ".local/share", "cache": ".cache"}[kind]
+
+
+def build_mini(directory: Path, seed: int) -> None:
+    """Build the models of the mini world, in a process of its own: nothing here imports the mini world."""
+    log.info("building the models of the mini world in %s, once", directory)
+    part = directory.with_name(f"{directory.name}.{os.getpid()}.part")
+    command = [sys.executable, "-m", "ipcir_steps", "mini", "models", "--seed", str(seed), "--output", str(part)]
+    try:
+        subprocess.run(command, check=True, env={**os.environ, "IPCIR_PROVENANCE": ""}, capture_output=True, text=True)
+        with contextlib.suppress(OSError):  # another process was faster
+            part.rename(directory)
+    except subprocess.CalledProcessError as error:
+        raise ModelError(f"the models of the mini world could not be built ({error.stderr.strip()[-300:]})") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
