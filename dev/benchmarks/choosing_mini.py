@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 from types import SimpleNamespace
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.retrieval import Tune
-from ipcir_steps.evaluate import metrics
 from ipcir_steps.evaluate.tuning import sweeps
 from ipcir_steps.evaluate.tuning.tune import FILES, label_free, read_world
 
@@ -33,7 +33,7 @@ def curve(world, queries, lambdas):
     values = {}
 
     def metric(rankings):
-        return {name: scores[KEY] for name, scores in metrics.circo_queries(rankings, queries).items()}
+        return {name: scores[KEY] for name, scores in BENCHMARKS["circo"].per_query(rankings, queries).items()}
 
     for row in sweeps.sweep(world, [sweeps.Setting(weight=value) for value in lambdas], metric):
         values[row["lambda"]] = list(row["metrics"].values())

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ipcir_steps.benchmarks import circo, cirr, fashioniq, folder
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.data import Dataset
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import write_json, write_jsonl
@@ -14,8 +14,6 @@ from ipcir_steps.core.images import probe
 from ipcir_steps.core.records import Image, Query, write_records
 
 log = logging.getLogger("datasets")
-
-READERS = {"cirr": cirr.read, "circo": circo.read, "fashioniq": fashioniq.read, "folder": folder.read}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Split:
 
 def load(settings: Dataset, split: str) -> Split:
     """Read annotations only; no image is opened. Raises InputError naming file, record and field."""
-    queries, gallery = READERS[settings.benchmark](settings, split)
+    queries, gallery = BENCHMARKS[settings.benchmark].read(settings, split)
     _check(settings, split, queries, gallery)
     names = {image.name: image for image in gallery}
     paths = {q.reference: names.get(q.reference) or Image(q.reference, q.reference) for q in queries}

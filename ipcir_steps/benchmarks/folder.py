@@ -1,12 +1,15 @@
 """Any directory of images, with a CSV of queries: ``reference,caption[,targets][,id]``."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+from ipcir_steps.benchmarks.base import Benchmark
 from ipcir_steps.config.data import Dataset
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import inside, used
 from ipcir_steps.core.records import Image, Query
+from ipcir_steps.core.scores import PerQuery, Rankings, average_precision, mean, pairs, recall
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
@@ -60,3 +63,29 @@ def _queries(path: Path, root: Path, files: set[str]):
                 captions=((row["caption"] or "").strip(),),
                 targets=tuple(targets) or None,
             )
+
+
+def per_query(rankings: Rankings, queries: Sequence[Query]) -> PerQuery:
+    return {
+        query.query_id: {
+            **{f"recall@{k}": recall(ranking, query.targets[0], k) for k in (1, 5, 10, 50)},
+            **{f"mAP@{k}": average_precision(ranking, query.targets, k) for k in (5, 10, 25, 50)},
+        }
+        for query, ranking in pairs(rankings, queries)
+    }
+
+
+def total(rankings: Rankings, queries: Sequence[Query]) -> dict[str, float]:
+    """recall@1/5/10/50 of the first target, mAP@5/10/25/50 over all targets (as CIRCO)."""
+    return mean(per_query(rankings, queries))
+
+
+BENCHMARK = Benchmark(
+    read,
+    per_query,
+    total,
+    rules="folder: recall of the first target, AP@k as CIRCO",
+    headline=("recall@1", "recall@5", "recall@10", "mAP@10"),
+    tuned_by="mAP@10",
+    columns=("recall@1", "recall@5", "recall@10", "mAP@10"),
+)

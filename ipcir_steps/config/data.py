@@ -7,14 +7,16 @@ from pydantic import Field
 from ipcir_steps.config.base import Fraction, Section
 from ipcir_steps.core.errors import InputError
 
+# Each is a module of ipcir_steps.benchmarks with a card.
+BENCHMARKS = ("cirr", "circo", "fashioniq", "folder")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class Dataset(Section):
     """One benchmark, or a folder of images with a CSV of queries."""
 
-    benchmark: Literal["cirr", "circo", "fashioniq", "folder"] = Field(
-        description="whose layout on disk and protocol: cirr, circo, fashioniq, or folder for any other images"
+    benchmark: Literal[BENCHMARKS] = Field(
+        description=f"whose layout on disk and protocol: {', '.join(BENCHMARKS[:-1])}, or folder for any other images"
     )
     root: str = Field(description="directory of the dataset; every image lies below it")
     split: str = Field("val", description="split whose metrics are computed (folder: any name)")

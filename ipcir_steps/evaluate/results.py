@@ -10,19 +10,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.base import Count, Section
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.core.statistics import paired_interval
 from ipcir_steps.variants import BASE, VARIANTS
-
-HEADLINE = {
-    "cirr": ("recall@1", "recall@5", "recall@10", "recall_subset@1"),
-    "circo": ("mAP@5", "mAP@10", "mAP@25", "mAP@50"),
-    "fashioniq": ("recall@10", "recall@50"),
-    "folder": ("recall@1", "recall@5", "recall@10", "mAP@10"),
-}
 
 
 class Results(Section):
@@ -118,7 +112,7 @@ def read_published() -> dict:
 
 def table(result: dict) -> str:
     """The result file as text a person reads: percent, with the interval of the first metric's difference."""
-    names = [name for name in HEADLINE[result["protocol"]] if name in result["entries"][0]["metrics"]]
+    names = [name for name in BENCHMARKS[result["protocol"]].headline if name in result["entries"][0]["metrics"]]
     header = ["backbone", "baseline", "variant", *names, f"Δ {names[0]} [95 %]"]
     rows = [header]
     for entry in result["entries"]:

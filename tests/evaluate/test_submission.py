@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from ipcir_steps.benchmarks import circo, cirr
 from ipcir_steps.cli import main
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.records import Image, Query, write_records
@@ -15,16 +16,16 @@ COCO_QUERIES = [Query(str(n), COCO[n], ["c"]) for n in range(10)]
 
 def recall_file():
     rankings = {query.query_id: GALLERY for query in QUERIES}
-    return submission.cirr_file(rankings, QUERIES, "recall")
+    return cirr.RECALL.content(rankings, QUERIES)
 
 
 def subset_file():
     rankings = {query.query_id: GALLERY for query in QUERIES}
-    return submission.cirr_file(rankings, QUERIES, "recall_subset")
+    return cirr.RECALL_SUBSET.content(rankings, QUERIES)
 
 
 def circo_file():
-    return submission.circo_file({query.query_id: COCO for query in COCO_QUERIES}, COCO_QUERIES)
+    return circo.SERVER_FILE.content({query.query_id: COCO for query in COCO_QUERIES}, COCO_QUERIES)
 
 
 KINDS = {
@@ -138,7 +139,7 @@ def test_splits_may_not_be_mixed(tmp_path):
 def test_a_short_ranking_cannot_make_a_subset_file():
     rankings = {query.query_id: GALLERY[:4] for query in QUERIES}
     with pytest.raises(InputError, match="--subset"):
-        submission.cirr_file(rankings, QUERIES, "recall_subset")
+        cirr.RECALL_SUBSET.content(rankings, QUERIES)
 
 
 def test_command_writes_and_checks_both_cirr_files(tmp_path, monkeypatch, capsys):

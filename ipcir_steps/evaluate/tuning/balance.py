@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.retrieval import Tune
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.errors import InputError
@@ -10,21 +11,16 @@ from ipcir_steps.core.files import write_json
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.variants import BASE, VARIANTS
 
-KEYS = {"circo": "mAP@10", "cirr": "recall@5", "fashioniq": "recall@10", "folder": "mAP@10"}
-
 
 def curves(rankings: dict, queries: list, protocol: str, lambdas) -> dict[str, list[float]]:
-    """{variant: value of the protocol's deciding metric (KEYS) per lambda}, fractions.
+    """{variant: value of the protocol's deciding metric (tuned_by) per lambda}, fractions.
 
     rankings: {variant: one [(query id, [(image, score)])] per lambda}, as ``rank_files`` makes them.
     """
-    from ipcir_steps.evaluate.metrics import PROTOCOLS
-
-    total = PROTOCOLS[protocol][0]
-    found = {}
+    card, found = BENCHMARKS[protocol], {}
     for variant, of_lambdas in rankings.items():
         lists = [{query: [name for name, _ in filled] for query, filled in rows} for rows in of_lambdas]
-        found[variant] = [total(rows, queries)[KEYS[protocol]] for rows in lists]
+        found[variant] = [card.total(rows, queries)[card.tuned_by] for rows in lists]
         assert len(found[variant]) == len(lambdas)
     return found
 
@@ -45,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl, with targets")
     parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
     parser.add_argument("--fusion", nargs="+", type=Path, metavar="FILE", help="fused proxies, VARIANT.safetensors")
-    parser.add_argument("--benchmark", required=True, choices=sorted(KEYS), help="whose metric decides")
+    parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose metric decides")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     add_settings(parser, Tune)
@@ -70,5 +66,5 @@ def main(args: argparse.Namespace) -> None:
     queries = [dataclasses.replace(query, group=None) for query in queries]
     values = curves(rankings, queries, args.benchmark, settings.lambdas)
     chosen = {BASE: {"lambda": 1.0}} | {name: choose(curve, settings.lambdas) for name, curve in values.items()}
-    result = {"key": KEYS[args.benchmark], "queries": len(queries), "chosen": chosen}
+    result = {"key": BENCHMARKS[args.benchmark].tuned_by, "queries": len(queries), "chosen": chosen}
     write_json(args.output, result | {"lambdas": list(settings.lambdas), "curves": values})

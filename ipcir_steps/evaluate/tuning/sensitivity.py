@@ -4,11 +4,11 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.figures import Sensitivity
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import seed, write_json
-from ipcir_steps.evaluate.results import HEADLINE
 from ipcir_steps.evaluate.tuning.tune import FILES, read_world
 from ipcir_steps.variants import METHOD
 
@@ -37,21 +37,20 @@ def grids(count: int, weights, weight: float, settings: Sensitivity) -> dict[str
 
 
 def measure(world, queries, protocol: str, weights, weight: float, scale: str, run_seed: int, settings) -> dict:
-    """{figure: [row]}: weights, proxies, lambda, metrics, and the 95 % bootstrap interval of the headline metric.
+    """{figure: [row]}: weights, proxies, lambda, metrics, and the 95 % bootstrap interval of the metric that decides.
 
     world, queries: as ``tune.read_world`` gives them. FashionIQ's interval is over all queries, whatever the category.
     """
-    from ipcir_steps.evaluate.metrics import PROTOCOLS
     from ipcir_steps.evaluate.tuning.sweeps import interval, sweep
 
-    total, each, _ = PROTOCOLS[protocol]
+    card = BENCHMARKS[protocol]
     # The image sets of CIRR have rankings of their own, which a sweep over the gallery does not make.
     queries = [dataclasses.replace(query, group=None) for query in queries]
-    key, values = HEADLINE[protocol][0], []
+    key, values = card.tuned_by, []
 
     def metric(rankings):
-        values.append([scores[key] for scores in each(rankings, queries).values()])
-        return total(rankings, queries)
+        values.append([scores[key] for scores in card.per_query(rankings, queries).values()])
+        return card.total(rankings, queries)
 
     figures = grids(world.proxies.shape[1], weights, weight, settings)
     rows = sweep(world, [s for grid in figures.values() for s in grid], metric, settings.k, scale)
@@ -70,7 +69,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, required=True, type=Path, help=f"{name.replace('_', ' ')} features")
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl, with targets")
     parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
-    parser.add_argument("--benchmark", required=True, choices=sorted(HEADLINE), help="whose rules to score by")
+    parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose rules to score by")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--weights", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="proxy, query, perturbation")
     parser.add_argument("--scale", choices=["dataset", "query"], default="dataset", help="as in fusion")
@@ -91,5 +90,6 @@ def main(args: argparse.Namespace) -> None:
     world, queries = read_world(args)
     parts = measure(world, queries, args.benchmark, args.weights, weight, args.scale, args.seed, settings)
     chosen = {"weights": args.weights, "lambda": weight, "scale": args.scale}
-    head = {"protocol": args.benchmark, "key": HEADLINE[args.benchmark][0], "queries": len(queries), "chosen": chosen}
+    key = BENCHMARKS[args.benchmark].tuned_by
+    head = {"protocol": args.benchmark, "key": key, "queries": len(queries), "chosen": chosen}
     write_json(args.output, head | parts)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.retrieval import Tune
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.errors import InputError
@@ -22,10 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, required=True, type=Path, help=f"{name.replace('_', ' ')} features")
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl, with targets for a labelled choice")
     parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
-    parser.add_argument(
-        "--benchmark", choices=["circo", "cirr", "fashioniq", "folder"], help="left out: label-free rules only"
-    )
-    parser.add_argument("--key", help="the metric that decides, e.g. mAP@10 (default: the first one)")
+    parser.add_argument("--benchmark", choices=sorted(BENCHMARKS), help="left out: label-free rules only")
+    parser.add_argument("--key", help="the metric that decides, e.g. mAP@5 (default: that of the benchmark)")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     add_settings(parser, Tune)
@@ -39,8 +38,6 @@ def main(args: argparse.Namespace) -> None:
     limits = {"block": settings.block, "memory_mb": settings.memory_mb}
     result = {"queries": len(queries), "label_free": label_free(world, settings, limits)}
     if args.benchmark:
-        from ipcir_steps.evaluate.metrics import PROTOCOLS
-
         # The image sets of CIRR have rankings of their own, which a sweep over the gallery does not make.
         queries = [dataclasses.replace(query, group=None) for query in queries]
         grid = [
@@ -49,11 +46,11 @@ def main(args: argparse.Namespace) -> None:
             for count in settings.proxies or [None]
             for value in settings.lambdas
         ]
-        result["labelled"] = labelled(world, queries, grid, PROTOCOLS[args.benchmark], args.key, settings, limits)
+        result["labelled"] = labelled(world, queries, grid, BENCHMARKS[args.benchmark], args.key, settings, limits)
     write_json(args.output, result)
 
 
-def labelled(world, queries, grid, protocol, key, settings, limits) -> dict:
+def labelled(world, queries, grid, benchmark, key, settings, limits) -> dict:
     """The whole grid, the best setting by ``key``, and the bootstrap interval of its mean over queries.
 
     The choice was made on the same queries, so the interval shows how sharp the optimum is, not what to expect:
@@ -61,27 +58,25 @@ def labelled(world, queries, grid, protocol, key, settings, limits) -> dict:
     """
     from ipcir_steps.evaluate.tuning import sweeps
 
-    total, each, _ = protocol
+    total, each, key = benchmark.total, benchmark.per_query, key or benchmark.tuned_by
     per_query = []  # of every setting, kept beside the metrics so that nothing is ranked twice
 
     def metric(rankings):
         values = total(rankings, queries)
-        name = key or next(iter(values))
-        if name not in values:
-            raise InputError(f"is {name!r}, not one of {', '.join(values)}", field="--key")
-        per_query.append([scores[name] for scores in each(rankings, queries).values() if name in scores])
+        if key not in values:
+            raise InputError(f"is {key!r}, not one of {', '.join(values)}", field="--key")
+        per_query.append([scores[key] for scores in each(rankings, queries).values() if key in scores])
         if not per_query[-1]:
-            raise InputError(f"is {name!r}, which has no value per query", field="--key")
+            raise InputError(f"is {key!r}, which has no value per query", field="--key")
         return values
 
     rows = sweeps.sweep(world, grid, metric, settings.k, settings.scale, **limits)
-    name = key or next(iter(rows[0]["metrics"]))
-    best = max(range(len(rows)), key=lambda number: rows[number]["metrics"][name])
+    best = max(range(len(rows)), key=lambda number: rows[number]["metrics"][key])
     tied = 0
     for values in per_query:
         low, _ = sweeps.interval(np.subtract(per_query[best], values), seed=0)
         tied += low <= 0
-    chosen = rows[best] | {"key": name, "interval": list(sweeps.interval(per_query[best])), "tied": tied}
+    chosen = rows[best] | {"key": key, "interval": list(sweeps.interval(per_query[best])), "tied": tied}
     return {"chosen": chosen, "settings": rows}
 
 

@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config import baselines as config
 from ipcir_steps.config.base import Section
 from ipcir_steps.core import plugins as own
@@ -52,9 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "name", help=f"{', '.join(REGISTRY)}; package.module:function; or a safetensors file of ready features"
     )
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
-    parser.add_argument(
-        "--benchmark", required=True, choices=["cirr", "circo", "fashioniq", "folder"], help="whose templates"
-    )
+    parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose published form (ldre)")
     parser.add_argument("--target-captions", type=Path, help="features [Q, K, D] (ldre, cirevl)")
     parser.add_argument("--source-captions", type=Path, help="features [Q, K, D] (ldre)")
     parser.add_argument("--references", type=Path, help="features [Q, D] (image and pseudo-word baselines)")

@@ -122,11 +122,12 @@ def encode_with_pseudo_words(
 
 
 def sentences(inputs: Inputs, template: str) -> list[list[str]]:
-    """The sentences of each query: ``template`` with ``{}`` for the caption; FashionIQ: one per order of its two."""
-    if inputs.benchmark != "fashioniq":
-        return [[template.format(query.caption)] for query in inputs.queries]
+    """The sentences of each query: ``template`` with ``{}`` for the caption; of several (FashionIQ), one per order."""
     both = []
     for query in inputs.queries:
+        if len(query.captions) == 1:
+            both.append([template.format(query.caption)])
+            continue
         captions = [caption.strip(".?, ") for caption in query.captions]
         both.append([template.format(" and ".join(order)) for order in (captions, captions[::-1])])
     return both

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
+from ipcir_steps.benchmarks import cirr
 from ipcir_steps.core.records import Query
-from ipcir_steps.evaluate import submission
 from ipcir_steps.seek.baselines import ldre, pseudo_words
 from ipcir_steps.seek.baselines.pseudo_words import SLOT, encode_with_pseudo_words, tokenize_with_slots
 from ipcir_steps.seek.baselines.simple import _normalize
@@ -104,8 +104,8 @@ def test_cirr_reference_removal_and_subset_order(published_lists):
         Query(str(i), reference, ["c"], group=[name for name in group if name != reference])
         for i, (reference, group) in enumerate(zip(content["references"], content["groups"], strict=True))
     ]
-    recall = submission.cirr_file(rankings, queries, "recall")
-    subset = submission.cirr_file(rankings, queries, "recall_subset")
+    recall = cirr.RECALL.content(rankings, queries)
+    subset = cirr.RECALL_SUBSET.content(rankings, queries)
     for query in content["recall"]:
         assert recall[query] == content["recall"][query]
         assert subset[query] == content["subset"][query]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.evaluate.reporting.figures import style
-from ipcir_steps.evaluate.results import HEADLINE
 
 PARTS = ("proxy", "query", "change")
 
@@ -35,7 +35,7 @@ def curve(sweeps: Sequence[dict], part: str, x: str, label: str):
     for axis, (dataset, members) in zip(axes, groups.items(), strict=True):
         lines = []
         for sweep in members:
-            metrics = HEADLINE[sweep["protocol"]] if alone else (sweep["key"],)
+            metrics = BENCHMARKS[sweep["protocol"]].headline if alone else (sweep["key"],)
             metrics = [metric for metric in metrics if metric in sweep[part][0]["metrics"]]
             title = f"{style.name_of(sweep['baseline'])}, {sweep['backbone']}"
             lines += [(sweep, metric, metric if alone else title) for metric in metrics]

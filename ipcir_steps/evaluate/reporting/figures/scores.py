@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.evaluate.reporting.figures import style
-from ipcir_steps.evaluate.results import HEADLINE
 from ipcir_steps.variants import CONTROLS, METHOD, VARIANTS
 
 
@@ -14,7 +14,7 @@ def scores(result: dict):
     drawn around the variant's value.
     """
     plt, many = style.start(), len(VARIANTS)
-    metrics = [name for name in HEADLINE[result["protocol"]] if name in result["entries"][0]["metrics"]]
+    metrics = [name for name in BENCHMARKS[result["protocol"]].headline if name in result["entries"][0]["metrics"]]
     groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
     size = (1.2 + 2.2 * len(metrics), 1.3 + 0.75 * len(groups))
     figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained")
@@ -52,7 +52,7 @@ def controls(results: Sequence[dict]):
     figure, axes = style.panels(plt, len(results), height=0.8 + 0.45 * most)
     handles = {}
     for axis, result in zip(axes, results, strict=True):
-        metric = HEADLINE[result["protocol"]][0]
+        metric = BENCHMARKS[result["protocol"]].headline[0]
         groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
         axis.axvline(0, color=style.BLACK, linewidth=0.8)
         for entry in result["entries"]:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core.files import read_json, write_text
 from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
@@ -13,15 +14,8 @@ TITLES = {
     2: "Table 2. Text baselines and IP-CIR on FashionIQ",
     3: "Table 3. Ablation: plain proxies, robust proxy, balance, and the controls",
 }
-PROTOCOLS = {1: ("circo", "cirr", "folder"), 2: ("fashioniq",), 3: ("circo", "cirr", "fashioniq", "folder")}
-SHOWN = {1: (BASE, METHOD), 2: (BASE, METHOD), 3: tuple(VARIANTS)}
-COLUMNS = {
-    "circo": ("mAP@5", "mAP@10", "mAP@25", "mAP@50"),
-    "cirr": (
-        "recall@1", "recall@5", "recall@10", "recall@50", "recall_subset@1", "recall_subset@2", "recall_subset@3",
-    ),
-    "folder": ("recall@1", "recall@5", "recall@10", "mAP@10"),
-}  # fmt: skip
+ABLATION = 3
+SHOWN = {1: (BASE, METHOD), 2: (BASE, METHOD), ABLATION: tuple(VARIANTS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +61,7 @@ def parts(results: Sequence[dict], number: int) -> list[Part]:
     """What table ``number`` shows of the result files."""
     found = []
     for result in results:
-        if result["protocol"] not in PROTOCOLS[number]:
+        if number not in (ABLATION, BENCHMARKS[result["protocol"]].table):
             continue
         names = columns(result, number)
         rows = [
@@ -81,12 +75,10 @@ def parts(results: Sequence[dict], number: int) -> list[Part]:
 
 
 def columns(result: dict, number: int) -> tuple[str, ...]:
-    """Metrics of a dataset, those that it has; FashionIQ's per category first, unless for the ablation."""
-    metrics = result["entries"][0]["metrics"]
-    if result["protocol"] == "fashioniq":
-        several = [name for name in metrics if "/" in name] if number == 2 else []
-        return (*several, "recall@10", "recall@50")
-    return tuple(name for name in COLUMNS[result["protocol"]] if name in metrics)
+    """Metrics of a dataset, those that it has; those of each category first, but not in the ablation."""
+    metrics, card = result["entries"][0]["metrics"], BENCHMARKS[result["protocol"]]
+    several = [name for name in metrics if "/" in name] if card.categories and number != ABLATION else []
+    return (*several, *(name for name in card.columns if name in metrics))
 
 
 def cell(entry: dict, metric: str) -> Cell:

@@ -1,0 +1,40 @@
+"""What a benchmark is: how it is read, scored, tuned and shown. A new one is a file with one ``BENCHMARK``."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from ipcir_steps.benchmarks.server import ServerFile
+from ipcir_steps.config.data import Dataset
+from ipcir_steps.core.records import Image, Query
+from ipcir_steps.core.scores import PerQuery
+
+Reader = Callable[[Dataset, str], tuple[list[Query], list[Image]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    read: (settings, split) -> (queries, gallery), from the official files; no image is opened.
+    per_query: (rankings, queries) -> {query id: {metric: fraction}}.
+    total: (rankings, queries) -> {metric: fraction}, what the benchmark reports.
+    rules: how it scores, in a sentence; it stands in every metrics file.
+    headline: metrics of the result table and the figures, in order.
+    tuned_by: the one metric that decides wherever one must: lambda, weights, sensitivity.
+    columns: metrics of the paper-style tables; table: 1 or 2, the one it stands in (3 shows all).
+    categories: the tables show the metrics of each category ("dress/recall@10") before their means.
+    image_sets: queries have image sets that are ranked apart; per_query and total then also take ``subset``.
+    server_files: what its server takes for the split whose targets are hidden.
+    """
+
+    read: Reader
+    per_query: Callable[..., PerQuery]
+    total: Callable[..., dict[str, float]]
+    rules: str
+    headline: Sequence[str]
+    tuned_by: str
+    columns: Sequence[str]
+    table: int = 1
+    categories: bool = False
+    image_sets: bool = False
+    server_files: Sequence[ServerFile] = ()

@@ -1,0 +1,41 @@
+"""CIRCO's scores: the official example, and values by hand."""
+
+import json
+
+import pytest
+
+from ipcir_steps.benchmarks import circo
+from ipcir_steps.core.records import Query
+from ipcir_steps.evaluate.metrics import read_rankings
+
+
+@pytest.fixture
+def circo_val(published):
+    records = json.loads((published / "CIRCO/annotations/val.json").read_text())
+    return [
+        Query(
+            str(r["id"]), str(r["reference_img_id"]), [r["relative_caption"]],
+            [str(r["target_img_id"]), *(str(i) for i in r["gt_img_ids"] if i != r["target_img_id"])],
+            aspects=r["semantic_aspects"],
+        )
+        for r in records
+    ]  # fmt: skip
+
+
+def test_the_official_circo_example(published, circo_val):
+    rankings = read_rankings(published / "submissions/circo_val_official_example.json")
+    values = circo.total(rankings, circo_val)
+    assert [round(100 * values[f"mAP@{k}"], 3) for k in (5, 10, 25, 50)] == [0.486, 0.518, 0.540, 0.602]
+    assert len([key for key in values if key.startswith("mAP@10/")]) == 9
+
+
+def test_circo_by_hand():
+    query = Query("1", "r", ["c"], ["a", "b", "c"], aspects=["x", "y"])
+    other = Query("2", "r", ["c"], ["z"], aspects=["y"])
+    values = circo.total({"1": ["b", "n", "a", *"pq", "c"], "2": ["n"]}, [query, other])
+    # query 1: precisions 1/1 and 2/3 in the first five of three relevant; the third at rank 6
+    assert values["mAP@5"] == pytest.approx((1 + 2 / 3) / 3 / 2)
+    assert values["mAP@10"] == pytest.approx((1 + 2 / 3 + 3 / 6) / 3 / 2)
+    assert values["recall@5"] == 0.5
+    assert values["mAP@10/x"] == pytest.approx((1 + 2 / 3 + 3 / 6) / 3)
+    assert values["mAP@10/y"] == pytest.approx((1 + 2 / 3 + 3 / 6) / 3 / 2)
