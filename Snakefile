@@ -39,27 +39,25 @@ include: "rules/mini_world.smk"
 rule all:
     default_target: True
     input:
-        expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
-        expand("results/figures/{dataset}.svg", dataset=CONFIG.run),
+        expand(paths.RESULT, dataset=CONFIG.run),
+        expand(paths.FIGURE, figure=CONFIG.run, suffix="svg"),
 
 
 rule figures:
     input:
-        expand("results/figures/{dataset}.svg", dataset=CONFIG.run),
+        expand(paths.FIGURE, figure=CONFIG.run, suffix="svg"),
         expand(
-            "results/figures/{dataset}/{figure}.svg",
-            dataset=CONFIG.run,
-            figure=QUERY_FIGURES,
+            paths.QUERY_FIGURE, dataset=CONFIG.run, figure=QUERY_FIGURES, suffix="svg"
         ),
-        expand("results/figures/{figure}.svg", figure=[*SWEEPS, "controls", "costs"]),
-        expand("results/tables/table{number}.md", number=[1, 2, 3]),
-        expand("results/browser/{dataset}", dataset=CONFIG.run),
+        expand(paths.FIGURE, figure=[*SWEEPS, "controls", "costs"], suffix="svg"),
+        expand(paths.TABLE, number=[1, 2, 3], suffix="md"),
+        expand(paths.BROWSER, dataset=CONFIG.run),
 
 
 # Everything that a cluster without a network needs: models fetched and verified, every image of the datasets opened once.
 rule prefetch:
     input:
-        expand("resources/manifests/{role}.json", role=CONFIG.models),
-        expand("resources/manifests/clip/{backbone}.json", backbone=CONFIG.backbones),
+        expand(paths.MANIFEST, role=CONFIG.models),
+        expand(paths.CLIP_MANIFEST, backbone=CONFIG.backbones),
         mapping_manifests(),
         dataset_reports(),

@@ -8,19 +8,19 @@ rule baseline:
     """Make the query side of the text similarity."""
     input:
         baseline_files,
-        queries="results/{dataset}/{split}/queries.jsonl",
-        target_captions="results/{dataset}/{split}/{backbone}/target_captions.safetensors",
-        source_captions="results/{dataset}/{split}/{backbone}/source_captions.safetensors",
-        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
-        references="results/{dataset}/{split}/{backbone}/references.safetensors",
-        model="resources/manifests/clip/{backbone}.json",
+        queries=paths.QUERIES,
+        target_captions=paths.TARGET_CAPTION_FEATURES,
+        source_captions=paths.SOURCE_CAPTION_FEATURES,
+        gallery=paths.GALLERY_FEATURES,
+        references=paths.REFERENCE_FEATURES,
+        model=paths.CLIP_MANIFEST,
         weights=mapping_of,
     output:
-        "results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
+        paths.TEXT,
     log:
         "logs/{dataset}/{split}/{backbone}/{baseline}/baseline.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/baseline.tsv"
+        paths.BASELINE_TIMES
     conda:
         "../envs/vision.yaml"
     container:

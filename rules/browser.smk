@@ -9,12 +9,12 @@ use rule scores_figure as queries_figure with:
         **example_inputs(),
     output:
         svg=report(
-            "results/figures/{dataset}/{figure}.svg",
+            paths.fill(paths.QUERY_FIGURE, suffix="svg"),
             caption="../report/queries.rst",
             category="Queries",
             labels={"dataset": "{dataset}", "figure": "{figure}"},
         ),
-        png="results/figures/{dataset}/{figure}.png",
+        png=paths.fill(paths.QUERY_FIGURE, suffix="png"),
     log:
         "logs/{dataset}/figures/{figure}.log",
     benchmark:
@@ -35,7 +35,7 @@ rule browser:
     input:
         **example_inputs(),
     output:
-        directory("results/browser/{dataset}"),
+        directory(paths.BROWSER),
     log:
         "logs/{dataset}/browser.log",
     benchmark:

@@ -4,14 +4,14 @@
 rule captions:
     """Describe each unique reference image K times. The other sharded steps inherit from this rule."""
     input:
-        references="results/{dataset}/{split}/references.jsonl",
-        model="resources/manifests/captioner.json",
+        references=paths.REFERENCES,
+        model=manifest("captioner"),
     output:
-        "results/{dataset}/{split}/shards/captions/{shard}.jsonl",
+        paths.fill(paths.SHARD, step="captions"),
     log:
         "logs/{dataset}/{split}/captions/{shard}.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/captions/{shard}.tsv"
+        paths.fill(paths.SHARD_TIMES, step="captions")
     conda:
         "../envs/vision.yaml"
     container:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.defaults import BASELINES, MINI
+from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED
 from ipcir_steps.variants import LADDER, PROXIES, VARIANTS
@@ -18,6 +19,7 @@ except InputError as error:
     raise WorkflowError(str(error))
 
 GENERATOR = CONFIG.proxies.generator.replace(":", ".")
+PROXY_INDEX = paths.fill(paths.PROXY_INDEX, generator=GENERATOR)
 
 
 wildcard_constraints:
@@ -28,6 +30,7 @@ wildcard_constraints:
     role="[a-z_]+",
     shard=r"\d+",
     step="|".join(["datasets", *SHARDED]),
+    proxy="|".join(PROXIES),
     variant="|".join(VARIANTS),
 
 
@@ -58,6 +61,11 @@ def growing(megabytes):
 def container(family):
     """The local image of a model family, built from containers/{family}.def."""
     return f"containers/{family}.sif"
+
+
+def manifest(role):
+    """The manifest of the model that plays a role."""
+    return paths.MANIFEST.format(role=role)
 
 
 def dataset_of(wildcards):

@@ -9,11 +9,11 @@ rule dataset:
     input:
         dataset_source,
     output:
-        queries="results/{dataset}/{split}/queries.jsonl",
-        gallery="results/{dataset}/{split}/gallery.jsonl",
-        references="results/{dataset}/{split}/references.jsonl",
-        failures="results/{dataset}/{split}/datasets.failures.jsonl",
-        coverage="results/{dataset}/{split}/coverage.json",
+        queries=paths.QUERIES,
+        gallery=paths.GALLERY,
+        references=paths.REFERENCES,
+        failures=paths.fill(paths.STEP_FAILURES, step="datasets"),
+        coverage=paths.COVERAGE,
     log:
         "logs/{dataset}/{split}/datasets.log",
     benchmark:
@@ -28,6 +28,7 @@ rule dataset:
         runtime=30,
     params:
         settings=dataset_settings,
+        directory=lambda wildcards, output: Path(output.queries).parent,
     shell:
         "IPCIR_RULE=dataset ipcir datasets --settings {params.settings:q} --split {wildcards.split}"
-        " --output results/{wildcards.dataset}/{wildcards.split} 2> {log}"
+        " --output {params.directory} 2> {log}"

@@ -7,14 +7,14 @@ include: "inputs/embeddings.smk"
 rule gallery_features:
     """Encode the gallery."""
     input:
-        images="results/{dataset}/{split}/gallery.jsonl",
-        model="resources/manifests/clip/{backbone}.json",
+        images=paths.GALLERY,
+        model=paths.CLIP_MANIFEST,
     output:
-        "results/{dataset}/{split}/{backbone}/gallery.safetensors",
+        paths.GALLERY_FEATURES,
     log:
         "logs/{dataset}/{split}/{backbone}/gallery.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/gallery.tsv"
+        paths.fill(paths.FEATURES_TIMES, features="gallery")
     conda:
         "../envs/vision.yaml"
     container:
@@ -37,15 +37,15 @@ rule gallery_features:
 use rule gallery_features as references_features with:
     """Encode each unique reference image; one row per query."""
     input:
-        images="results/{dataset}/{split}/references.jsonl",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        model="resources/manifests/clip/{backbone}.json",
+        images=paths.REFERENCES,
+        queries=paths.QUERIES,
+        model=paths.CLIP_MANIFEST,
     output:
-        "results/{dataset}/{split}/{backbone}/references.safetensors",
+        paths.REFERENCE_FEATURES,
     log:
         "logs/{dataset}/{split}/{backbone}/references.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/references.tsv"
+        paths.fill(paths.FEATURES_TIMES, features="references")
     params:
         rule="references_features",
 
@@ -53,15 +53,15 @@ use rule gallery_features as references_features with:
 use rule gallery_features as source_captions_features with:
     """Encode the source captions."""
     input:
-        captions="results/{dataset}/{split}/source_captions.jsonl",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        model="resources/manifests/clip/{backbone}.json",
+        captions=paths.SOURCE_CAPTIONS,
+        queries=paths.QUERIES,
+        model=paths.CLIP_MANIFEST,
     output:
-        "results/{dataset}/{split}/{backbone}/source_captions.safetensors",
+        paths.SOURCE_CAPTION_FEATURES,
     log:
         "logs/{dataset}/{split}/{backbone}/source_captions.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/source_captions.tsv"
+        paths.fill(paths.FEATURES_TIMES, features="source_captions")
     params:
         rule="source_captions_features",
         kind="captions",
@@ -71,15 +71,15 @@ use rule gallery_features as source_captions_features with:
 use rule source_captions_features as target_captions_features with:
     """Encode the target captions."""
     input:
-        captions="results/{dataset}/{split}/target_captions.jsonl",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        model="resources/manifests/clip/{backbone}.json",
+        captions=paths.TARGET_CAPTIONS,
+        queries=paths.QUERIES,
+        model=paths.CLIP_MANIFEST,
     output:
-        "results/{dataset}/{split}/{backbone}/target_captions.safetensors",
+        paths.TARGET_CAPTION_FEATURES,
     log:
         "logs/{dataset}/{split}/{backbone}/target_captions.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/target_captions.tsv"
+        paths.fill(paths.FEATURES_TIMES, features="target_captions")
     params:
         rule="target_captions_features",
 
@@ -87,15 +87,15 @@ use rule source_captions_features as target_captions_features with:
 use rule gallery_features as proxies_features with:
     """Encode the proxy images."""
     input:
-        index=f"results/{{dataset}}/{{split}}/proxies/{GENERATOR}/index.jsonl",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        model="resources/manifests/clip/{backbone}.json",
+        index=PROXY_INDEX,
+        queries=paths.QUERIES,
+        model=paths.CLIP_MANIFEST,
     output:
-        "results/{dataset}/{split}/{backbone}/proxies.safetensors",
+        paths.PROXY_FEATURES,
     log:
         "logs/{dataset}/{split}/{backbone}/proxies.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/proxies.tsv"
+        paths.fill(paths.FEATURES_TIMES, features="proxies")
     params:
         rule="proxies_features",
         kind="proxies",

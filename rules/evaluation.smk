@@ -8,12 +8,12 @@ rule failures:
     """Collect what could not be processed, with the reason."""
     input:
         expand(
-            "results/{dataset}/{split}/{step}.failures.jsonl",
+            paths.STEP_FAILURES,
             step=["datasets", *SHARDED],
             allow_missing=True,
         ),
     output:
-        "results/{dataset}/{split}/failures.jsonl",
+        paths.FAILURES,
     log:
         "logs/{dataset}/{split}/failures.log",
     benchmark:
@@ -33,12 +33,12 @@ rule failures:
 rule metrics:
     """Score rankings under the benchmark's protocol."""
     input:
-        rankings="results/{dataset}/{split}/{backbone}/{baseline}/{variant}.rankings.parquet",
-        subset="results/{dataset}/{split}/{backbone}/{baseline}/{variant}.subset.parquet",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        failures="results/{dataset}/{split}/failures.jsonl",
+        rankings=paths.RANKINGS,
+        subset=paths.SUBSET,
+        queries=paths.QUERIES,
+        failures=paths.FAILURES,
     output:
-        "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.metrics.json",
+        paths.METRICS,
     log:
         "logs/{dataset}/{split}/{backbone}/{baseline}/{variant}.metrics.log",
     benchmark:
@@ -63,15 +63,15 @@ rule results:
     """Write every backbone, baseline and variant of a dataset into one file."""
     input:
         metrics=of_metrics_split(
-            "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.metrics.json",
+            paths.METRICS,
             backbone=CONFIG.backbones,
             baseline=CONFIG.baselines,
             variant=VARIANTS,
         ),
-        queries=of_metrics_split("results/{dataset}/{split}/queries.jsonl"),
-        failures=of_metrics_split("results/{dataset}/{split}/failures.jsonl"),
+        queries=of_metrics_split(paths.QUERIES),
+        failures=of_metrics_split(paths.FAILURES),
     output:
-        "results/{dataset}_metrics.json",
+        paths.RESULT,
     log:
         "logs/{dataset}/results.log",
     benchmark:
@@ -95,9 +95,9 @@ rule results:
 rule circo_submission:
     """Write the file of CIRCO's server."""
     input:
-        **submission_inputs("rankings"),
+        **submission_inputs(rankings=paths.RANKINGS),
     output:
-        "results/submissions/{dataset}/{backbone}/{baseline}/{variant}.json",
+        paths.SUBMISSION,
     log:
         "logs/submissions/{dataset}/{backbone}/{baseline}/{variant}.log",
     benchmark:
@@ -122,10 +122,10 @@ rule circo_submission:
 use rule circo_submission as cirr_submission with:
     """Write the two files of CIRR's server: recall and recall_subset."""
     input:
-        **submission_inputs("rankings", "subset"),
+        **submission_inputs(rankings=paths.RANKINGS, subset=paths.SUBSET),
     output:
-        output="results/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall.json",
-        subset_output="results/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall_subset.json",
+        output=paths.RECALL_SUBMISSION,
+        subset_output=paths.SUBSET_SUBMISSION,
     log:
         "logs/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall.log",
     benchmark:

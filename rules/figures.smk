@@ -9,15 +9,15 @@ ruleorder: sensitivity_figure > controls_figure > costs_figure > scores_figure
 rule scores_figure:
     """Draw the metrics of every variant with their intervals. The other figures inherit from this rule."""
     input:
-        results="results/{dataset}_metrics.json",
+        results=paths.RESULT,
     output:
         svg=report(
-            "results/figures/{dataset}.svg",
+            paths.fill(paths.FIGURE, figure="{dataset}", suffix="svg"),
             caption="../report/scores.rst",
             category="Results",
             labels={"dataset": "{dataset}", "figure": "scores"},
         ),
-        png="results/figures/{dataset}.png",
+        png=paths.fill(paths.FIGURE, figure="{dataset}", suffix="png"),
     log:
         "logs/{dataset}/figures/scores.log",
     benchmark:
@@ -43,15 +43,15 @@ rule scores_figure:
 use rule scores_figure as controls_figure with:
     """Draw the gains of the method beside those of the controls."""
     input:
-        results=expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
+        results=expand(paths.RESULT, dataset=CONFIG.run),
     output:
         svg=report(
-            "results/figures/controls.svg",
+            paths.fill(paths.FIGURE, figure="controls", suffix="svg"),
             caption="../report/controls.rst",
             category="Results",
             labels={"dataset": "all", "figure": "controls"},
         ),
-        png="results/figures/controls.png",
+        png=paths.fill(paths.FIGURE, figure="controls", suffix="png"),
     log:
         "logs/figures/controls.log",
     benchmark:
@@ -65,18 +65,18 @@ use rule scores_figure as sensitivity_figure with:
     """Draw what lambda (fig. 7), the number of proxies (fig. 8), the parts of eq. 1 (fig. 5) and weights change."""
     input:
         sensitivity=of_run(
-            "results/{dataset}/{split}/{backbone}/{baseline}/sensitivity.json",
+            paths.SENSITIVITY,
             backbone=CONFIG.backbones,
             baseline=CONFIG.baselines,
         ),
     output:
         svg=report(
-            "results/figures/{sweep}.svg",
+            paths.fill(paths.FIGURE, figure="{sweep}", suffix="svg"),
             caption="../report/sensitivity.rst",
             category="Sensitivity",
             labels={"dataset": "all", "figure": "{sweep}"},
         ),
-        png="results/figures/{sweep}.png",
+        png=paths.fill(paths.FIGURE, figure="{sweep}", suffix="png"),
     log:
         "logs/figures/{sweep}.log",
     benchmark:
@@ -91,15 +91,15 @@ use rule scores_figure as sensitivity_figure with:
 use rule scores_figure as costs_figure with:
     """Draw time, memory and GPU cost of each step. It shows times, so it is not the same in every run."""
     input:
-        results=expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
+        results=expand(paths.RESULT, dataset=CONFIG.run),
     output:
         svg=report(
-            "results/figures/costs.svg",
+            paths.fill(paths.FIGURE, figure="costs", suffix="svg"),
             caption="../report/costs.rst",
             category="Costs",
             labels={"dataset": "all", "figure": "costs"},
         ),
-        png="results/figures/costs.png",
+        png=paths.fill(paths.FIGURE, figure="costs", suffix="png"),
     log:
         "logs/figures/costs.log",
     benchmark:
@@ -110,6 +110,6 @@ use rule scores_figure as costs_figure with:
         options=lambda wildcards, input: options(
             input,
             splits=[CONFIG.datasets[name].split for name in CONFIG.run],
-            benchmarks="benchmarks/results",
-            records="provenance" if Path("provenance").is_dir() else None,
+            benchmarks=paths.TIMES,
+            records=paths.RECORDS if Path(paths.RECORDS).is_dir() else None,
         ),

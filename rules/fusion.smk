@@ -4,16 +4,16 @@
 rule fusion:
     """Fuse proxy, query and perturbation (eq. 1), or a control without the right proxies."""
     input:
-        proxies="results/{dataset}/{split}/{backbone}/proxies.safetensors",
-        references="results/{dataset}/{split}/{backbone}/references.safetensors",
-        target_captions="results/{dataset}/{split}/{backbone}/target_captions.safetensors",
-        source_captions="results/{dataset}/{split}/{backbone}/source_captions.safetensors",
+        proxies=paths.PROXY_FEATURES,
+        references=paths.REFERENCE_FEATURES,
+        target_captions=paths.TARGET_CAPTION_FEATURES,
+        source_captions=paths.SOURCE_CAPTION_FEATURES,
     output:
-        "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
+        paths.FUSED,
     log:
-        "logs/{dataset}/{split}/{backbone}/fusion/{variant}.log",
+        "logs/{dataset}/{split}/{backbone}/fusion/{proxy}.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/fusion/{variant}.tsv"
+        paths.FUSED_TIMES
     conda:
         "../envs/analysis.yaml"
     container:
@@ -23,7 +23,7 @@ rule fusion:
         mem_mb=growing(4000),
         runtime=30,
     params:
-        options=lambda wildcards, input: options(input, variant=wildcards.variant),
+        options=lambda wildcards, input: options(input, variant=wildcards.proxy),
         seed=CONFIG.seed,
         settings=section_json(CONFIG, "fusion"),
     shell:

@@ -4,15 +4,15 @@
 rule gather_captions:
     """Join the shards; the captions of a reference go to every query that uses it."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
+        queries=paths.QUERIES,
         shards=expand(
-            "results/{dataset}/{split}/shards/captions/{shard}.jsonl",
+            paths.fill(paths.SHARD, step="captions"),
             shard=range(CONFIG.shards),
             allow_missing=True,
         ),
     output:
-        done="results/{dataset}/{split}/source_captions.jsonl",
-        failures="results/{dataset}/{split}/captions.failures.jsonl",
+        done=paths.SOURCE_CAPTIONS,
+        failures=paths.fill(paths.STEP_FAILURES, step="captions"),
     log:
         "logs/{dataset}/{split}/captions/gather.log",
     benchmark:
@@ -36,15 +36,15 @@ rule gather_captions:
 use rule gather_captions as gather_reasoning with:
     """Join the shards, one record per query."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
+        queries=paths.QUERIES,
         shards=expand(
-            "results/{dataset}/{split}/shards/reasoning/{shard}.jsonl",
+            paths.fill(paths.SHARD, step="reasoning"),
             shard=range(CONFIG.shards),
             allow_missing=True,
         ),
     output:
-        done="results/{dataset}/{split}/target_captions.jsonl",
-        failures="results/{dataset}/{split}/reasoning.failures.jsonl",
+        done=paths.TARGET_CAPTIONS,
+        failures=paths.fill(paths.STEP_FAILURES, step="reasoning"),
     log:
         "logs/{dataset}/{split}/reasoning/gather.log",
     benchmark:
@@ -57,15 +57,15 @@ use rule gather_captions as gather_reasoning with:
 use rule gather_captions as gather_layouts with:
     """Join the shards, one record per query."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
+        queries=paths.QUERIES,
         shards=expand(
-            "results/{dataset}/{split}/shards/layouts/{shard}.jsonl",
+            paths.fill(paths.SHARD, step="layouts"),
             shard=range(CONFIG.shards),
             allow_missing=True,
         ),
     output:
-        done="results/{dataset}/{split}/layouts.jsonl",
-        failures="results/{dataset}/{split}/layouts.failures.jsonl",
+        done=paths.LAYOUTS,
+        failures=paths.fill(paths.STEP_FAILURES, step="layouts"),
     log:
         "logs/{dataset}/{split}/layouts/gather.log",
     benchmark:
@@ -78,15 +78,15 @@ use rule gather_captions as gather_layouts with:
 use rule gather_captions as gather_masks with:
     """Join the shards, one record per query."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
+        queries=paths.QUERIES,
         shards=expand(
-            "results/{dataset}/{split}/shards/masks/{shard}.jsonl",
+            paths.fill(paths.SHARD, step="masks"),
             shard=range(CONFIG.shards),
             allow_missing=True,
         ),
     output:
-        done="results/{dataset}/{split}/reference_masks.jsonl",
-        failures="results/{dataset}/{split}/masks.failures.jsonl",
+        done=paths.REFERENCE_MASKS,
+        failures=paths.fill(paths.STEP_FAILURES, step="masks"),
     log:
         "logs/{dataset}/{split}/masks/gather.log",
     benchmark:
@@ -99,15 +99,15 @@ use rule gather_captions as gather_masks with:
 use rule gather_captions as gather_proxies with:
     """Join the shards, one record per query."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
+        queries=paths.QUERIES,
         shards=expand(
-            "results/{dataset}/{split}/shards/proxies/{shard}.jsonl",
+            paths.fill(paths.SHARD, step="proxies"),
             shard=range(CONFIG.shards),
             allow_missing=True,
         ),
     output:
-        done=f"results/{{dataset}}/{{split}}/proxies/{GENERATOR}/index.jsonl",
-        failures="results/{dataset}/{split}/proxies.failures.jsonl",
+        done=PROXY_INDEX,
+        failures=paths.fill(paths.STEP_FAILURES, step="proxies"),
     log:
         "logs/{dataset}/{split}/proxies/gather.log",
     benchmark:

@@ -4,15 +4,15 @@
 use rule reasoning as layouts with:
     """Plan the imagined image of each query: a scene and instances with boxes."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
-        captions="results/{dataset}/{split}/source_captions.jsonl",
+        queries=paths.QUERIES,
+        captions=paths.SOURCE_CAPTIONS,
         model=llm_manifest(CONFIG.layouts),
     output:
-        "results/{dataset}/{split}/shards/layouts/{shard}.jsonl",
+        paths.fill(paths.SHARD, step="layouts"),
     log:
         "logs/{dataset}/{split}/layouts/{shard}.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/layouts/{shard}.tsv"
+        paths.fill(paths.SHARD_TIMES, step="layouts")
     params:
         rule="layouts",
         settings=section_json(CONFIG, "layouts"),

@@ -4,20 +4,20 @@
 use rule captions as masks with:
     """Find and cut out the instances that are taken over from the reference image."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
-        layouts="results/{dataset}/{split}/layouts.jsonl",
-        references="results/{dataset}/{split}/references.jsonl",
-        detector="resources/manifests/detector.json",
-        segmenter="resources/manifests/segmenter.json",
+        queries=paths.QUERIES,
+        layouts=paths.LAYOUTS,
+        references=paths.REFERENCES,
+        detector=manifest("detector"),
+        segmenter=manifest("segmenter"),
     output:
-        "results/{dataset}/{split}/shards/masks/{shard}.jsonl",
+        paths.fill(paths.SHARD, step="masks"),
     log:
         "logs/{dataset}/{split}/masks/{shard}.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/masks/{shard}.tsv"
+        paths.fill(paths.SHARD_TIMES, step="masks")
     params:
         rule="masks",
         options=lambda wildcards, input: options(
-            input, root=dataset_root(wildcards), cache="resources/cache"
+            input, root=dataset_root(wildcards), cache=paths.CACHE
         ),
         settings=section_json(CONFIG, "masks"),

@@ -9,7 +9,7 @@ rule model:
     input:
         made_by_rule(lambda wildcards: CONFIG.models[wildcards.role]),
     output:
-        "resources/manifests/{role}.json",
+        paths.MANIFEST,
     log:
         "logs/models/{role}.log",
     benchmark:
@@ -26,7 +26,7 @@ rule model:
         rule="model",
         name="{role}",
         options=model_options(lambda wildcards: CONFIG.models[wildcards.role]),
-        directory="resources/models/{role}",
+        directory=paths.MODEL,
     shell:
         "IPCIR_RULE={params.rule} HF_HUB_OFFLINE=0 ipcir models --name {params.name} {params.options}"
         " --directory {params.directory} --output {output} 2> {log}"
@@ -37,7 +37,7 @@ use rule model as clip_model with:
     input:
         made_by_rule(lambda wildcards: CONFIG.clip[wildcards.backbone]),
     output:
-        "resources/manifests/clip/{backbone}.json",
+        paths.CLIP_MANIFEST,
     log:
         "logs/models/clip/{backbone}.log",
     benchmark:
@@ -46,7 +46,7 @@ use rule model as clip_model with:
         rule="clip_model",
         name="{backbone}",
         options=model_options(lambda wildcards: CONFIG.clip[wildcards.backbone]),
-        directory="resources/models/clip/{backbone}",
+        directory=paths.CLIP_MODEL,
 
 
 use rule model as mapping with:
@@ -56,7 +56,7 @@ use rule model as mapping with:
             lambda wildcards: CONFIG.mappings[wildcards.baseline][wildcards.backbone]
         ),
     output:
-        "resources/manifests/mappings/{baseline}/{backbone}.json",
+        paths.MAPPING_MANIFEST,
     log:
         "logs/models/mappings/{baseline}/{backbone}.log",
     benchmark:
@@ -67,4 +67,4 @@ use rule model as mapping with:
         options=model_options(
             lambda wildcards: CONFIG.mappings[wildcards.baseline][wildcards.backbone]
         ),
-        directory="resources/models/mappings/{baseline}/{backbone}",
+        directory=paths.MAPPING_MODEL,

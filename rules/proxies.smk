@@ -8,18 +8,18 @@ use rule captions as proxies with:
     """Draw N proxy images per query from its layout."""
     input:
         [CONFIG.proxies.statistics] if CONFIG.proxies.statistics else [],
-        **{role: f"resources/manifests/{role}.json" for role in generator_roles()},
-        queries="results/{dataset}/{split}/queries.jsonl",
-        layouts="results/{dataset}/{split}/layouts.jsonl",
-        masks="results/{dataset}/{split}/reference_masks.jsonl",
-        references="results/{dataset}/{split}/references.jsonl",
-        model="resources/manifests/generator.json",
+        **{role: manifest(role) for role in generator_roles()},
+        queries=paths.QUERIES,
+        layouts=paths.LAYOUTS,
+        masks=paths.REFERENCE_MASKS,
+        references=paths.REFERENCES,
+        model=manifest("generator"),
     output:
-        "results/{dataset}/{split}/shards/proxies/{shard}.jsonl",
+        paths.fill(paths.SHARD, step="proxies"),
     log:
         "logs/{dataset}/{split}/proxies/{shard}.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/proxies/{shard}.tsv"
+        paths.fill(paths.SHARD_TIMES, step="proxies")
     conda:
         "../envs/diffusion.yaml"
     container:

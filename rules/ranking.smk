@@ -7,27 +7,18 @@ include: "inputs/ranking.smk"
 rule ranking:
     """Balance the similarities (eq. 2) and rank the gallery, all variants in one pass."""
     input:
-        text="results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
-        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        gallery_images="results/{dataset}/{split}/gallery.jsonl",
-        fusion=expand(
-            "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
-            variant=PROXIES,
-            allow_missing=True,
-        ),
+        text=paths.TEXT,
+        gallery=paths.GALLERY_FEATURES,
+        queries=paths.QUERIES,
+        gallery_images=paths.GALLERY,
+        fusion=expand(paths.FUSED, proxy=PROXIES, allow_missing=True),
         balance=tuned_balance,
     output:
-        expand(
-            "results/{dataset}/{split}/{backbone}/{baseline}/{variant}.{list}.parquet",
-            variant=VARIANTS,
-            list=["rankings", "subset"],
-            allow_missing=True,
-        ),
+        expand([paths.RANKINGS, paths.SUBSET], variant=VARIANTS, allow_missing=True),
     log:
         "logs/{dataset}/{split}/{backbone}/{baseline}/ranking.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/ranking.tsv"
+        paths.RANKING_TIMES
     conda:
         "../envs/analysis.yaml"
     container:
@@ -41,7 +32,7 @@ rule ranking:
             input, variants=VARIANTS, **balance_options(wildcards)
         ),
         settings=section_json(CONFIG, "ranking"),
+        directory=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "IPCIR_RULE=ranking ipcir ranking {params.options} --settings {params.settings:q}"
-        " --output-dir results/{wildcards.dataset}/{wildcards.split}/{wildcards.backbone}/{wildcards.baseline}"
-        " 2> {log}"
+        " --output-dir {params.directory} 2> {log}"

@@ -4,20 +4,20 @@
 use rule captions as reasoning with:
     """Write K target captions per query, one edit per source caption."""
     input:
-        queries="results/{dataset}/{split}/queries.jsonl",
-        captions="results/{dataset}/{split}/source_captions.jsonl",
+        queries=paths.QUERIES,
+        captions=paths.SOURCE_CAPTIONS,
         model=llm_manifest(CONFIG.reasoning),
     output:
-        "results/{dataset}/{split}/shards/reasoning/{shard}.jsonl",
+        paths.fill(paths.SHARD, step="reasoning"),
     log:
         "logs/{dataset}/{split}/reasoning/{shard}.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/reasoning/{shard}.tsv"
+        paths.fill(paths.SHARD_TIMES, step="reasoning")
     conda:
         "../envs/language.yaml"
     container:
         container("language")
     params:
         rule="reasoning",
-        options=lambda wildcards, input: options(input, cache="resources/cache"),
+        options=lambda wildcards, input: options(input, cache=paths.CACHE),
         settings=section_json(CONFIG, "reasoning"),

@@ -7,16 +7,16 @@ include: "inputs/reporting.smk"
 rule tables:
     """Write method x backbone with differences, intervals and published values as Markdown, CSV and LaTeX."""
     input:
-        results=expand("results/{dataset}_metrics.json", dataset=CONFIG.run),
+        results=expand(paths.RESULT, dataset=CONFIG.run),
     output:
         markdown=report(
-            "results/tables/table{number}.md",
+            paths.fill(paths.TABLE, suffix="md"),
             caption="../report/table.rst",
             category="Results",
             labels={"dataset": "all", "figure": "table {number}"},
         ),
-        csv="results/tables/table{number}.csv",
-        latex="results/tables/table{number}.tex",
+        csv=paths.fill(paths.TABLE, suffix="csv"),
+        latex=paths.fill(paths.TABLE, suffix="tex"),
     log:
         "logs/tables/{number}.log",
     benchmark:

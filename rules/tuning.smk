@@ -4,15 +4,11 @@
 rule balance:
     """Choose each variant's lambda where the targets are known."""
     input:
-        text="results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
-        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        gallery_images="results/{dataset}/{split}/gallery.jsonl",
-        fusion=expand(
-            "results/{dataset}/{split}/{backbone}/fusion/{variant}.safetensors",
-            variant=PROXIES,
-            allow_missing=True,
-        ),
+        text=paths.TEXT,
+        gallery=paths.GALLERY_FEATURES,
+        queries=paths.QUERIES,
+        gallery_images=paths.GALLERY,
+        fusion=expand(paths.FUSED, proxy=PROXIES, allow_missing=True),
     output:
         "results/{dataset}/{split}/{backbone}/{baseline}/balance.json",
     log:
@@ -41,17 +37,17 @@ rule balance:
 rule sensitivity:
     """Rank with every setting of the sweeps in one pass over the gallery."""
     input:
-        text="results/{dataset}/{split}/{backbone}/{baseline}/text.safetensors",
-        gallery="results/{dataset}/{split}/{backbone}/gallery.safetensors",
-        references="results/{dataset}/{split}/{backbone}/references.safetensors",
-        proxies="results/{dataset}/{split}/{backbone}/proxies.safetensors",
-        target_captions="results/{dataset}/{split}/{backbone}/target_captions.safetensors",
-        source_captions="results/{dataset}/{split}/{backbone}/source_captions.safetensors",
-        queries="results/{dataset}/{split}/queries.jsonl",
-        gallery_images="results/{dataset}/{split}/gallery.jsonl",
+        text=paths.TEXT,
+        gallery=paths.GALLERY_FEATURES,
+        references=paths.REFERENCE_FEATURES,
+        proxies=paths.PROXY_FEATURES,
+        target_captions=paths.TARGET_CAPTION_FEATURES,
+        source_captions=paths.SOURCE_CAPTION_FEATURES,
+        queries=paths.QUERIES,
+        gallery_images=paths.GALLERY,
         balance=tuned_balance,
     output:
-        "results/{dataset}/{split}/{backbone}/{baseline}/sensitivity.json",
+        paths.SENSITIVITY,
     log:
         "logs/{dataset}/{split}/{backbone}/{baseline}/sensitivity.log",
     benchmark:

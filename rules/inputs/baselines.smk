@@ -23,7 +23,7 @@ def baseline_files(wildcards):
 def mapping_of(wildcards):
     """Manifest of the mapping network that a pseudo-word baseline needs."""
     if wildcards.baseline in CONFIG.mappings:
-        return f"resources/manifests/mappings/{wildcards.baseline}/{wildcards.backbone}.json"
+        return paths.MAPPING_MANIFEST.format(**wildcards)
     return []
 
 

@@ -22,4 +22,4 @@ def dataset_reports():
         for split in (CONFIG.datasets[name].split, CONFIG.datasets[name].hidden_split)
         if split
     ]
-    return [f"results/{name}/{split}/coverage.json" for name, split in splits]
+    return [paths.COVERAGE.format(dataset=name, split=split) for name, split in splits]

@@ -15,11 +15,10 @@ def of_hidden_split(pattern):
     return paths
 
 
-def submission_inputs(*lists):
+def submission_inputs(**lists):
     """Input functions of a submission: the lists of the hidden split, its queries and its gallery."""
-    ranked = "results/{dataset}/{split}/{backbone}/{baseline}/{variant}"
     return {
-        **{name: of_hidden_split(f"{ranked}.{name}.parquet") for name in lists},
-        "queries": of_hidden_split("results/{dataset}/{split}/queries.jsonl"),
-        "gallery": of_hidden_split("results/{dataset}/{split}/gallery.jsonl"),
+        **{name: of_hidden_split(lists[name]) for name in lists},
+        "queries": of_hidden_split(paths.QUERIES),
+        "gallery": of_hidden_split(paths.GALLERY),
     }

@@ -22,7 +22,7 @@ def mapping_manifests():
     """Manifests of the mapping networks that the configured baselines need."""
     baselines = [name for name in CONFIG.baselines if name in CONFIG.mappings]
     return expand(
-        "resources/manifests/mappings/{baseline}/{backbone}.json",
+        paths.MAPPING_MANIFEST,
         baseline=baselines,
         backbone=CONFIG.backbones,
     )
@@ -30,4 +30,4 @@ def mapping_manifests():
 
 def llm_manifest(step):
     """The language model's manifest; nothing where a server answers."""
-    return [] if step.backend == "openai" else "resources/manifests/llm.json"
+    return [] if step.backend == "openai" else manifest("llm")

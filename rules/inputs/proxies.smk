@@ -12,5 +12,5 @@ def generator_roles():
 
 
 def proxies_options(wildcards, input):
-    images = f"results/{wildcards.dataset}/{wildcards.split}/proxies/{GENERATOR}"
+    images = paths.PROXY_IMAGES.format(generator=GENERATOR, **wildcards)
     return options(input, root=dataset_root(wildcards), images=images)

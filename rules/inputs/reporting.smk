@@ -20,25 +20,25 @@ def quoted(wildcards):
 
 def example_inputs():
     """Input functions of what shows queries: the first backbone and baseline of the configuration."""
-    split = "results/{dataset}/{split}"
-    names = {
-        "queries": "queries",
-        "gallery_images": "gallery",
-        "references": "references",
-        "source_captions": "source_captions",
-        "target_captions": "target_captions",
-        "layouts": "layouts",
-        "index": f"proxies/{GENERATOR}/index",
-        "failures": "failures",
-    }
     files = {
-        name: of_metrics_split(f"{split}/{file}.jsonl") for name, file in names.items()
+        "queries": paths.QUERIES,
+        "gallery_images": paths.GALLERY,
+        "references": paths.REFERENCES,
+        "source_captions": paths.SOURCE_CAPTIONS,
+        "target_captions": paths.TARGET_CAPTIONS,
+        "layouts": paths.LAYOUTS,
+        "index": PROXY_INDEX,
+        "failures": paths.FAILURES,
     }
     shown = of_metrics_split(
-        f"{split}/{CONFIG.backbones[0]}/{CONFIG.baselines[0]}/{{variant}}.rankings.parquet",
+        paths.RANKINGS,
+        backbone=CONFIG.backbones[0],
+        baseline=CONFIG.baselines[0],
         variant=LADDER,
     )
-    return files | {"rankings": shown}
+    return {name: of_metrics_split(file) for name, file in files.items()} | {
+        "rankings": shown
+    }
 
 
 def example_options(wildcards, input):
