@@ -92,8 +92,8 @@ rule results:
         " --settings {params.settings:q} --output {output} 2> {log}"
 
 
-rule circo_submission:
-    """Write the file of CIRCO's server."""
+rule submission:
+    """Write the file that a benchmark's server takes for the split without targets."""
     input:
         **submission_inputs(rankings=paths.RANKINGS),
     output:
@@ -111,16 +111,16 @@ rule circo_submission:
         mem_mb=growing(1000),
         runtime=30,
     params:
-        rule="circo_submission",
+        rule="submission",
         options=lambda wildcards, input, output: options(
-            input, benchmark="circo", output=output
+            input, benchmark=dataset_benchmark(wildcards), output=output
         ),
     shell:
         "IPCIR_RULE={params.rule} ipcir submission write {params.options} > {log} 2>&1"
 
 
-use rule circo_submission as cirr_submission with:
-    """Write the two files of CIRR's server: recall and recall_subset."""
+use rule submission as image_sets_submission with:
+    """Write the two files of a server that also scores image sets (CIRR): recall and recall_subset."""
     input:
         **submission_inputs(rankings=paths.RANKINGS, subset=paths.SUBSET),
     output:
@@ -131,7 +131,7 @@ use rule circo_submission as cirr_submission with:
     benchmark:
         "benchmarks/results/submissions/{dataset}/{backbone}/{baseline}/{variant}.recall.tsv"
     params:
-        rule="cirr_submission",
+        rule="image_sets_submission",
         options=lambda wildcards, input, output: options(
-            input, benchmark="cirr", **output
+            input, benchmark=dataset_benchmark(wildcards), **output
         ),

@@ -1,6 +1,7 @@
 """The configuration is checked before any job starts; its generated files never drift from the models."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,12 @@ def test_light_commands_start_quickly():
             "assert not heavy, heavy"
         )
         subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def test_the_guide_to_the_configuration_names_settings_that_exist():
+    """config/README.md is what the Snakemake workflow catalogue shows."""
+    rows = [line for line in (ROOT / "config/README.md").read_text().splitlines() if line.startswith("| ")]
+    named = {part for row in rows for key in re.findall(r"`([a-zA-Z_.]+)`", row) for part in key.split(".")}
+    settings = set(re.findall(r'"(\w+)": \{', json.dumps(command.schema())))
+    words = {"NAME", "snakemake", "folder", "CSV"}  # what stands for a name, a command, a value
+    assert len(named) > 15 and named - words <= settings
