@@ -47,9 +47,20 @@ rule figures:
     input:
         expand(paths.FIGURE, figure=CONFIG.run, suffix="svg"),
         expand(
-            paths.QUERY_FIGURE, dataset=CONFIG.run, figure=QUERY_FIGURES, suffix="svg"
+            paths.QUERY_FIGURE,
+            dataset=CONFIG.run,
+            figure=cards.names("queries"),
+            suffix="svg",
         ),
-        expand(paths.FIGURE, figure=[*SWEEPS, "controls", "costs"], suffix="svg"),
+        expand(
+            paths.FIGURE,
+            figure=[
+                *cards.names("sweeps"),
+                *cards.names("results"),
+                *cards.names("run"),
+            ],
+            suffix="svg",
+        ),
         expand(paths.TABLE, number=[1, 2, 3], suffix="md"),
         expand(paths.BROWSER, dataset=CONFIG.run),
 

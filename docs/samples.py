@@ -13,12 +13,14 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 
 from ipcir_steps.core.record_id import KEY
+from ipcir_steps.evaluate.reporting.figures import FIGURES
 
 IMAGES = Path(__file__).parent / "images"
 DATASET = "mini_test"
 MOST = 290_000  # bytes
-SAMPLES = {f"{name}.png": f"{name}.png" for name in ("fig5", "fig7", "fig8", "heatmap", "controls", "costs")}
-SAMPLES |= {f"{DATASET}/{name}.png": f"{name}.png" for name in ("fig3", "fig4", "fig6", "layouts", "failures")}
+# One of each figure, and what it is drawn from; figures of queries lie below their dataset.
+SAMPLES = {f"{DATASET}/{n}.png" if card.of == "queries" else f"{n}.png": f"{n}.png" for n, card in FIGURES.items()}
+del SAMPLES["scores.png"]
 SAMPLES[f"{DATASET}.png"] = "scores.png"
 
 

@@ -1,7 +1,5 @@
 """Queries one by one: the figures that show some of them, and the query browser."""
 
-QUERY_FIGURES = ["fig3", "fig4", "fig6", "layouts", "failures"]
-
 
 use rule scores_figure as queries_figure with:
     """Draw queries: first places (figs. 3, 4), ablation (fig. 6), layouts on their proxies, failures."""
@@ -10,7 +8,7 @@ use rule scores_figure as queries_figure with:
     output:
         svg=report(
             paths.fill(paths.QUERY_FIGURE, suffix="svg"),
-            caption="../report/queries.rst",
+            caption="../report/figure.rst",
             category="Queries",
             labels={"dataset": "{dataset}", "figure": "{figure}"},
         ),
@@ -20,13 +18,14 @@ use rule scores_figure as queries_figure with:
     benchmark:
         "benchmarks/results/{dataset}/figures/{figure}.tsv"
     wildcard_constraints:
-        figure="|".join(QUERY_FIGURES),
+        figure="|".join(cards.names("queries")),
     resources:
         mem_mb=growing(2000),
         runtime=30,
     params:
         rule="queries_figure",
         figure="{figure}",
+        caption=caption_of(),
         options=example_options,
 
 

@@ -1,9 +1,7 @@
 """Figures of whole datasets: scores and controls, sensitivity, costs."""
 
-SWEEPS = ["fig5", "fig7", "fig8", "heatmap"]
 
-
-ruleorder: sensitivity_figure > controls_figure > costs_figure > scores_figure
+ruleorder: sensitivity_figure > results_figure > costs_figure > scores_figure
 
 
 rule scores_figure:
@@ -13,7 +11,7 @@ rule scores_figure:
     output:
         svg=report(
             paths.fill(paths.FIGURE, figure="{dataset}", suffix="svg"),
-            caption="../report/scores.rst",
+            caption="../report/figure.rst",
             category="Results",
             labels={"dataset": "{dataset}", "figure": "scores"},
         ),
@@ -34,31 +32,34 @@ rule scores_figure:
         rule="scores_figure",
         figure="scores",
         options=lambda wildcards, input: options(input),
-        quoted=quoted,
+        caption=caption_of("scores"),
     shell:
         "IPCIR_RULE={params.rule} ipcir figures {params.figure} {params.options}"
         " --svg {output.svg} --png {output.png} 2> {log}"
 
 
-use rule scores_figure as controls_figure with:
-    """Draw the gains of the method beside those of the controls."""
+use rule scores_figure as results_figure with:
+    """Draw all datasets beside each other, such as the gains of the method beside those of the controls."""
     input:
         results=expand(paths.RESULT, dataset=CONFIG.run),
     output:
         svg=report(
-            paths.fill(paths.FIGURE, figure="controls", suffix="svg"),
-            caption="../report/controls.rst",
+            paths.fill(paths.FIGURE, suffix="svg"),
+            caption="../report/figure.rst",
             category="Results",
-            labels={"dataset": "all", "figure": "controls"},
+            labels={"dataset": "all", "figure": "{figure}"},
         ),
-        png=paths.fill(paths.FIGURE, figure="controls", suffix="png"),
+        png=paths.fill(paths.FIGURE, suffix="png"),
     log:
-        "logs/figures/controls.log",
+        "logs/figures/{figure}.log",
     benchmark:
-        "benchmarks/results/figures/controls.tsv"
+        "benchmarks/results/figures/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(cards.names("results")),
     params:
-        rule="controls_figure",
-        figure="controls",
+        rule="results_figure",
+        figure="{figure}",
+        caption=caption_of(),
 
 
 use rule scores_figure as sensitivity_figure with:
@@ -71,21 +72,22 @@ use rule scores_figure as sensitivity_figure with:
         ),
     output:
         svg=report(
-            paths.fill(paths.FIGURE, figure="{sweep}", suffix="svg"),
-            caption="../report/sensitivity.rst",
+            paths.fill(paths.FIGURE, suffix="svg"),
+            caption="../report/figure.rst",
             category="Sensitivity",
-            labels={"dataset": "all", "figure": "{sweep}"},
+            labels={"dataset": "all", "figure": "{figure}"},
         ),
-        png=paths.fill(paths.FIGURE, figure="{sweep}", suffix="png"),
+        png=paths.fill(paths.FIGURE, suffix="png"),
     log:
-        "logs/figures/{sweep}.log",
+        "logs/figures/{figure}.log",
     benchmark:
-        "benchmarks/results/figures/{sweep}.tsv"
+        "benchmarks/results/figures/{figure}.tsv"
     wildcard_constraints:
-        sweep="|".join(SWEEPS),
+        figure="|".join(cards.names("sweeps")),
     params:
         rule="sensitivity_figure",
-        figure="{sweep}",
+        figure="{figure}",
+        caption=caption_of(),
 
 
 use rule scores_figure as costs_figure with:
@@ -95,7 +97,7 @@ use rule scores_figure as costs_figure with:
     output:
         svg=report(
             paths.fill(paths.FIGURE, figure="costs", suffix="svg"),
-            caption="../report/costs.rst",
+            caption="../report/figure.rst",
             category="Costs",
             labels={"dataset": "all", "figure": "costs"},
         ),
@@ -107,6 +109,7 @@ use rule scores_figure as costs_figure with:
     params:
         rule="costs_figure",
         figure="costs",
+        caption=caption_of("costs"),
         options=lambda wildcards, input: options(
             input,
             splits=[CONFIG.datasets[name].split for name in CONFIG.run],

@@ -231,13 +231,15 @@ def _every_step(patch) -> None:
 
 
 def _figures(step, split, one) -> None:
+    from ipcir_steps.evaluate.reporting.figures import cards
+
     def pictures(name):
         return f"--svg results/figures/{name}.svg --png results/figures/{name}.png"
 
     result = "--results results/world_metrics.json"
     step("scores_figure", f"figures scores {result} {pictures('world')}")
-    step("controls_figure", f"figures controls {result} {pictures('controls')}")
-    for name in ("fig5", "fig7", "fig8", "heatmap"):
+    step("results_figure", f"figures controls {result} {pictures('controls')}")
+    for name in cards.names("sweeps"):
         words = f"figures {name} --sensitivity {one}/ldre/sensitivity.json {pictures(name)}"
         step("sensitivity_figure", words)
     files = {"gallery_images": "gallery", "index": "proxies/text_to_image/index"}
@@ -245,7 +247,7 @@ def _figures(step, split, one) -> None:
     options = [f"--{name.replace('_', '-')} {split}/{files.get(name, name)}.jsonl" for name in (*names, "failures")]
     lists = " ".join(f"{one}/ldre/{variant}.rankings.parquet" for variant in LADDER)
     options.append(f"--root world/mini_circo --proxy-images {split}/proxies/text_to_image --rankings {lists}")
-    for name in ("fig3", "fig4", "fig6", "layouts", "failures"):
+    for name in cards.names("queries"):
         words = f"figures {name} --dataset world {' '.join(options)} {pictures(f'world/{name}')}"
         step("queries_figure", words, "figures")
     for number in (1, 2, 3):

@@ -1,5 +1,7 @@
 """Input functions of tables, figures and the query browser."""
 
+from ipcir_steps.evaluate.reporting.figures import cards
+
 
 def quoted(wildcards):
     """What the captions of the report quote of the configuration."""
@@ -15,7 +17,20 @@ def quoted(wildcards):
         "resamples",
         "seed",
     }
-    return {"datasets": sections, **CONFIG.model_dump(mode="json", include=keys)}
+    return {
+        "datasets": sections,
+        "lambda": cards.lambdas(sections),
+        **CONFIG.model_dump(mode="json", include=keys),
+    }
+
+
+def caption_of(name=None):
+    """The caption of a figure in the report; without a name that of the wildcard ``figure``."""
+    return lambda wildcards: cards.caption(
+        name or wildcards.figure,
+        quoted(wildcards),
+        getattr(wildcards, "dataset", None),
+    )
 
 
 def example_inputs():

@@ -14,6 +14,7 @@ import yaml
 
 from ipcir_steps.core.features import load_features
 from ipcir_steps.core.files import read_json, read_jsonl
+from ipcir_steps.evaluate.reporting.figures import FIGURES, cards
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -133,9 +134,12 @@ def test_every_figure_is_made_and_verified(workspace, photos):
     config = {"datasets": {"mine": photos}, "run": ["mine"], "sensitivity": {"resamples": 50}}
     snakemake(workspace, "figures", config=config)
     made = {path.relative_to(workspace / "results").as_posix() for path in (workspace / "results").rglob("*.*")}
-    sweeps = {f"figures/{name}.svg" for name in ("fig5", "fig7", "fig8", "heatmap", "controls", "costs", "mine")}
-    shown = {f"figures/mine/{name}.png" for name in ("fig3", "fig4", "fig6", "layouts", "failures")}
-    assert sweeps | shown | {"tables/table1.tex", "tables/table3.csv", "gallery/mine/index.html"} <= made
+    sweeps = {f"figures/{name}.svg" for name, card in FIGURES.items() if card.of in ("sweeps", "results", "run")}
+    shown = {f"figures/mine/{name}.png" for name in cards.names("queries")}
+    assert (
+        sweeps | shown | {"tables/table1.tex", "tables/table3.csv", "browser/mine/index.html", "figures/mine.svg"}
+        <= made
+    )
     audit = [sys.executable, "-m", "ipcir_steps", "audit", "--json"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "IPCIR_PROVENANCE": "provenance"}
     done = subprocess.run([*audit, "--all"], cwd=workspace, env=environment, capture_output=True, text=True)

@@ -14,19 +14,18 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, sha256
 from ipcir_steps.core.records import Query
 from ipcir_steps.evaluate.reporting.examples import Example, lost, told, won
-from ipcir_steps.evaluate.reporting.figures import costs, curves
+from ipcir_steps.evaluate.reporting.figures import cards, costs, curves
 from ipcir_steps.evaluate.reporting.figures.queries import place
 from ipcir_steps.evaluate.reporting.tables import Cell, Part, Row, parts, text
 from ipcir_steps.provenance.audit.pictures import carried
 from ipcir_steps.variants import VARIANTS
 
-FIGURES = [
-    "world", "controls", "fig5", "fig7", "fig8", "heatmap", *(f"world/{n}" for n in ("fig3", "fig4", "fig6")),
-    "world/layouts", "world/failures",
+DRAWN = [
+    "world", *cards.names("results"), *cards.names("sweeps"), *(f"world/{name}" for name in cards.names("queries")),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", DRAWN)
 def test_each_figure_is_a_picture_that_carries_its_record(finished, name):
     svg, png = (finished / f"results/figures/{name}.{end}" for end in ("svg", "png"))
     record = read_json(finished / f"provenance/results/figures/{name}.svg.json")

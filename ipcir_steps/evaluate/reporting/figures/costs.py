@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, used
-from ipcir_steps.evaluate.reporting.figures import style
+from ipcir_steps.evaluate.reporting.figures import cards, style
 
 # Steps in the order of the pipeline, and how their benchmark files are recognised below the dataset's split.
 STEPS = (
@@ -71,6 +71,24 @@ def records_below(directory: Path) -> list[dict]:
     return [read_json(path) for path in sorted(directory.rglob("*.json")) if not path.name.startswith(".")]
 
 
+def of_run(results: list[dict], args) -> tuple[dict, dict, dict]:
+    """What ``costs`` is drawn from. args: benchmarks (directory), splits (one per result), records (directory)."""
+    runs, gpu = {}, {}
+    for result, split in zip(results, args.splits, strict=True):
+        name = result["dataset"]
+        runs[name] = measured(args.benchmarks / name / split)
+        below = args.records / "results" / name / split if args.records else None
+        gpu[name] = gpu_seconds(records_below(below)) if below else 0.0
+    return runs, {result["dataset"]: result["queries"] for result in results}, gpu
+
+
+@cards.figure(
+    "costs",
+    of="run",
+    caption="""Time per query of each step, summed over shards, with peak memory; {proxies[count]} proxies of
+    {proxies[width]} x {proxies[height]} pixels in {proxies[steps]} steps by ``{proxies[generator]}``. The cost of
+    imagination is the method's stated limitation.""",
+)
 def costs(runs: dict[str, dict], queries: dict[str, int], gpu: dict[str, float]):
     """Wall and processor seconds per query of each step, one panel per dataset.
 

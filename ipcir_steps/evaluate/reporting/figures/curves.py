@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
-from ipcir_steps.evaluate.reporting.figures import style
+from ipcir_steps.core import paths
+from ipcir_steps.evaluate.reporting.figures import cards, style
 
 PARTS = ("proxy", "query", "change")
 
 
 def name(path: Path) -> dict[str, str]:
     """{"dataset", "backbone", "baseline"} of …/{dataset}/{split}/{backbone}/{baseline}/sensitivity.json."""
-    return {"dataset": path.parts[-5], "backbone": path.parts[-3], "baseline": path.parts[-2]}
+    return {name: value for name, value in paths.fields(paths.SENSITIVITY, path).items() if name != "split"}
 
 
 def series(sweeps: Sequence[dict]) -> dict[str, list[dict]]:
@@ -66,16 +67,31 @@ def curve(sweeps: Sequence[dict], part: str, x: str, label: str):
     return figure
 
 
+@cards.figure(
+    "fig7",
+    of="sweeps",
+    caption="""λ of eq. 2 over {sensitivity[lambdas]}; the dotted line is the configured value ({lambda}).""",
+)
 def lambdas(sweeps):
     """Fig. 7: lambda of eq. 2, from the product alone (0) to the text alone (1)."""
     return curve(sweeps, "lambda", "lambda", "λ (0: product with the proxy, 1: text alone)")
 
 
+@cards.figure(
+    "fig8",
+    of="sweeps",
+    caption="Number of proxies averaged, of the {proxies[count]} drawn by ``{proxies[generator]}``.",
+)
 def proxies(sweeps):
     """Fig. 8: how many proxies are averaged."""
     return curve(sweeps, "proxies", "proxies", "proxies per query")
 
 
+@cards.figure(
+    "fig5",
+    of="sweeps",
+    caption="The seven ways to keep proxy, query and change in eq. 1, weights {fusion[weights]}.",
+)
 def components(sweeps: Sequence[dict]):
     """Fig. 5: the seven ways to keep parts of eq. 1, at the configured weights and lambda.
 
@@ -111,6 +127,12 @@ def components(sweeps: Sequence[dict]):
     return figure
 
 
+@cards.figure(
+    "heatmap",
+    of="sweeps",
+    caption="""λ times the weight of the proxy ({sensitivity[proxy_weights]}) beside the weights of query and change
+    (the last two of {fusion[weights]}); {first_baseline} on {first_backbone}.""",
+)
 def heatmap(sweeps: Sequence[dict]):
     """Lambda times proxy weight, the headline metric in percent; the first backbone and baseline of each dataset.
 

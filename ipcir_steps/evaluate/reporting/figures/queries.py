@@ -2,7 +2,7 @@
 
 from ipcir_steps.evaluate.reporting import examples
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
-from ipcir_steps.evaluate.reporting.figures import style
+from ipcir_steps.evaluate.reporting.figures import cards, style
 from ipcir_steps.evaluate.reporting.figures.pictures import boxes, grid, picture, words
 from ipcir_steps.variants import BASE, LADDER, METHOD, VARIANTS
 
@@ -56,12 +56,18 @@ def _nothing(axes, text: str) -> None:
     words(axes[0][0], text)
 
 
+@cards.figure(
+    "fig3",
+    of="queries",
+    caption="First place of base and IP-CIR for the queries that gain most (chosen for that; see ``failures``).",
+)
 def top_one(collection: Collection, count: int, dataset: str, top: int = 1):
     """Fig. 3: the first place of base and IP-CIR, for the queries whose target IP-CIR lifts most."""
     chosen = examples.won(collection.examples, count)
     return _one_place(collection, chosen, f"{dataset}: first place", _selected(len(collection.examples)))
 
 
+@cards.figure("failures", of="queries", caption="The queries whose target IP-CIR lowers most.")
 def failures(collection: Collection, count: int, dataset: str, top: int = 1):
     """What goes wrong: queries without a target in the first place, and how many queries failed in which step."""
     chosen = examples.lost(collection.examples, count)
@@ -84,6 +90,11 @@ def _selected(total: int) -> str:
     return f"Chosen: of {total} queries, those whose target IP-CIR lifts most. ✓ a target, ✗ another image."
 
 
+@cards.figure(
+    "fig4",
+    of="queries",
+    caption="First places of base and IP-CIR for the queries that gain most (chosen for that).",
+)
 def top_five(collection: Collection, count: int, dataset: str, top: int = 5):
     """Fig. 4: the first ``top`` places of base (upper row) and IP-CIR (lower row)."""
     plt = style.start()
@@ -107,6 +118,11 @@ def top_five(collection: Collection, count: int, dataset: str, top: int = 5):
     return figure
 
 
+@cards.figure(
+    "fig6",
+    of="queries",
+    caption="First place as the parts are added: base, plain proxies, robust proxy, balance.",
+)
 def ablation(collection: Collection, count: int, dataset: str, top: int = 1):
     """Fig. 6: the first place as the parts are added: base, plain proxies, robust proxy, balanced."""
     plt = style.start()
@@ -129,6 +145,11 @@ def ablation(collection: Collection, count: int, dataset: str, top: int = 1):
     return figure
 
 
+@cards.figure(
+    "layouts",
+    of="queries",
+    caption="Layouts drawn on their proxies; dashed boxes are drawn like the reference image.",
+)
 def layouts(collection: Collection, count: int, dataset: str, top: int = 3):
     """Layouts drawn on their proxies: numbered boxes, described beside them."""
     from PIL import Image

@@ -3,10 +3,17 @@
 from collections.abc import Sequence
 
 from ipcir_steps.benchmarks import BENCHMARKS
-from ipcir_steps.evaluate.reporting.figures import style
+from ipcir_steps.evaluate.reporting.figures import cards, style
 from ipcir_steps.variants import CONTROLS, METHOD, VARIANTS
 
 
+@cards.figure(
+    "scores",
+    of="result",
+    caption="""**{dataset}**, split ``{split}`` ({benchmark} protocol{removed}): every variant of {baselines} on
+    {backbones}. Whiskers: 95 % paired bootstrap intervals of the difference to ``base`` ({resamples} resamples, seed
+    {seed}). λ: {lambda}; weights of eq. 1: {fusion[weights]} (scale: {fusion[scale]}).""",
+)
 def scores(result: dict):
     """Headline metrics (percent) of every backbone and baseline: one panel per metric, one bar per variant.
 
@@ -41,6 +48,13 @@ def scores(result: dict):
     return figure
 
 
+@cards.figure(
+    "controls",
+    of="results",
+    caption="""Gain over the text baseline of IP-CIR, of fusion without any proxy, and of fusion with the proxies of
+    *other* queries ({baselines} on {backbones}; {resamples} resamples). A gain that the controls show too is not a gain
+    of imagination.""",
+)
 def controls(results: Sequence[dict]):
     """Gain over base of IP-CIR and of both controls, with 95 % paired bootstrap intervals; one panel per dataset.
 
