@@ -37,6 +37,7 @@ include: "rules/mini_world.smk"
 
 
 rule all:
+    """Results and scores of every dataset of the run."""
     default_target: True
     input:
         expand(paths.RESULT, dataset=CONFIG.run),
@@ -44,6 +45,7 @@ rule all:
 
 
 rule figures:
+    """Every figure and table, and the query browser."""
     input:
         expand(paths.FIGURE, figure=CONFIG.run, suffix="svg"),
         expand(
@@ -65,8 +67,8 @@ rule figures:
         expand(paths.BROWSER, dataset=CONFIG.run),
 
 
-# Everything that a cluster without a network needs: models fetched and verified, every image of the datasets opened once.
 rule prefetch:
+    """Everything that a cluster without a network needs: models fetched and verified, every image opened once."""
     input:
         expand(paths.MANIFEST, role=CONFIG.models),
         expand(paths.CLIP_MANIFEST, backbone=CONFIG.backbones),

@@ -1,8 +1,8 @@
-"""Source captions (BLIP-2)."""
+"""Source captions (BLIP-2). The other steps with shards inherit this rule."""
 
 
 rule captions:
-    """Describe each unique reference image K times. The other sharded steps inherit from this rule."""
+    """Describe each unique reference image K times."""
     input:
         references=paths.REFERENCES,
         model=manifest("captioner"),

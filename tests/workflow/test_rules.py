@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_rule_is_complete(workflow_rules):
     """Log, benchmark, threads, resources, environment, image and a docstring of its own on each rule."""
-    texts = [rule.docstring for rule in workflow_rules.values()]
-    assert len(workflow_rules) > 35 and all(texts)
+    everything = workflow_rules["captions"].workflow.rules  # those that only name targets too
+    assert len(workflow_rules) > 35 and all(rule.docstring for rule in everything)
     for name, rule in workflow_rules.items():
         assert rule.log and rule.benchmark and rule.ruleinfo.threads, name
         assert rule.conda_env and rule.container_img and {"mem_mb", "runtime"} <= set(rule.resources), name
