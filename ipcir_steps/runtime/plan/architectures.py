@@ -1,0 +1,103 @@
+"""What a model is made of, known before it is fetched: its configs, its classes, and the numbers of its weights.
+
+Configs come from the model's own directory where there is one, else from ``architectures/``, which holds those of the
+published models under their hub ids. Models are built on the meta device: shapes without memory.
+"""
+
+import dataclasses
+import functools
+import importlib
+import json
+from pathlib import Path
+
+SHIPPED = Path(__file__).with_name("architectures")
+# Config files of a model's directory, by part; the first that is there counts.
+FILES = {
+    "generator": {"unet": "unet/config.json", "vae": "vae/config.json", "text_encoder": "text_encoder/config.json"},
+    "clip": {"model": "open_clip_config.json"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """parts: the config of each part; stored: number format of the published weights; shipped: known from here, not
+    from the model's own directory; parameters: how many numbers each part has, where that was written down."""
+
+    parts: dict[str, dict]
+    stored: str
+    shipped: bool
+    parameters: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@functools.cache
+def published() -> dict[str, Architecture]:
+    """By hub id, in lower case."""
+    known = {}
+    for path in sorted(SHIPPED.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entry = Architecture(content["parts"], content["stored"], True, content.get("parameters", {}))
+        known.update((source.lower(), entry) for source in content["sources"])
+    return known
+
+
+def find(role: str, source: str, directory: str | Path | None = None) -> Architecture | None:
+    """The architecture of a model: of ``directory`` or of a local ``source``, else of the published hub id.
+
+    role: what the model is used as (``captioner``, ``generator``, ``clip``, …). None where neither is known.
+    """
+    for place in (directory, source):
+        if place and Path(place).is_dir() and (parts := read_parts(role, Path(place))):
+            return Architecture(parts, "float32", False)
+    return published().get(source.lower())
+
+
+def read_parts(role: str, directory: Path) -> dict[str, dict]:
+    """The configs that lie in a model's directory; empty unless all of them do."""
+    files = FILES.get(role, {"model": "config.json"})
+    if not all((directory / name).is_file() for name in files.values()):
+        return {}
+    parts = {part: json.loads((directory / name).read_text(encoding="utf-8")) for part, name in files.items()}
+    return {"model": parts["model"]["model_cfg"]} if role == "clip" else parts
+
+
+CLASSES = {
+    ("captioner", "model"): "transformers:Blip2ForConditionalGeneration",
+    ("detector", "model"): "transformers:GroundingDinoForObjectDetection",
+    ("segmenter", "model"): "transformers:SamModel",
+    ("vision", "model"): "transformers:CLIPVisionModel",
+    ("generator", "text_encoder"): "transformers:CLIPTextModel",
+    ("generator", "unet"): "diffusers:UNet2DConditionModel",
+    ("generator", "vae"): "diffusers:AutoencoderKL",
+}
+
+
+def build(role: str, part: str, config: dict):
+    """The real class on the meta device, in evaluation mode, without gradients."""
+    import torch
+
+    with torch.device("meta"):
+        model = _build(role, part, config)
+    return model.eval().requires_grad_(False)
+
+
+def _build(role: str, part: str, config: dict):
+    if role == "clip":
+        import open_clip
+
+        return open_clip.CLIP(**config)
+    import transformers
+
+    if role == "llm":
+        config = {key: value for key, value in config.items() if key != "quantization_config"}
+        own = transformers.AutoConfig.for_model(config["model_type"], **_rest(config))
+        return transformers.AutoModelForCausalLM.from_config(own)
+    module, name = CLASSES[role, part].split(":")
+    kind = getattr(importlib.import_module(module), name)
+    if module == "diffusers":
+        return kind.from_config({key: value for key, value in config.items() if not key.startswith("_")})
+    own = config.get("vision_config", config) if role == "vision" else config  # a CLIP of which one tower is read
+    return kind(kind.config_class(**_rest(own)))
+
+
+def _rest(config: dict) -> dict:
+    return {key: value for key, value in config.items() if key not in ("model_type", "architectures", "torch_dtype")}
