@@ -24,7 +24,9 @@ def parts(role: str, source: str) -> dict[str, dict]:
 
 def save(directory: Path, model, dtype: torch.dtype, stem: str = "model") -> None:
     """Config and weights, as ``save_pretrained`` lays them out."""
-    model.config.save_pretrained(directory) if hasattr(model.config, "save_pretrained") else model.save_config(directory)
+    model.config.save_pretrained(directory) if hasattr(model.config, "save_pretrained") else model.save_config(
+        directory
+    )
     write_model(directory, model, dtype, Noise(), stem)
 
 
@@ -76,7 +78,11 @@ def generator(directory: Path, dtype: torch.dtype) -> None:
     from diffusers import PNDMScheduler
 
     known = parts("generator", BASE)
-    for part, stem in (("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"), ("text_encoder", "model")):
+    for part, stem in (
+        ("unet", "diffusion_pytorch_model"),
+        ("vae", "diffusion_pytorch_model"),
+        ("text_encoder", "model"),
+    ):
         save(directory / part, build("generator", part, known[part]), dtype, stem)
     vocabularies.clip(directory / "tokenizer")
     PNDMScheduler(

@@ -1,0 +1,57 @@
+"""What the rehearsal runs: the published configuration with local models, one query, and what had to be scaled."""
+
+from pathlib import Path
+
+from ipcir_steps.config import Config, load_config
+
+SPLIT = "results/rehearsal/val"
+REQUEST = "the same animal beside a red car in front of a snowy mountain"
+# Random weights plan nothing of use: this stands in for a planned layout. One instance is from the reference.
+LAYOUT = {
+    "scene": "a snowy mountain under a clear sky",
+    "instances": [
+        {"label": "animal", "category": "animal", "description": "the animal, seen from the side",
+         "box": [0.1, 0.35, 0.5, 0.9], "size": 4, "from_query": True, "modality": "image"},
+        {"label": "red car", "category": "car", "description": "a red car with snow on its roof",
+         "box": [0.5, 0.5, 0.95, 0.9], "size": 4, "from_query": False, "modality": "text"},
+        {"label": "pine tree", "category": "tree", "description": "a tall pine tree covered with snow",
+         "box": [0.7, 0.05, 0.95, 0.5], "size": 3, "from_query": False, "modality": "text"},
+    ],
+}  # fmt: skip
+BACKBONES = {
+    "ViT-L-14": "timm/vit_large_patch14_clip_224.openai",
+    "ViT-g-14": "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
+}
+ROLES = ("captioner", "llm", "detector", "segmenter", "generator", "migc", "elite_global", "elite_local", "vision")
+LAYERS = 8  # of the chat model's 64: what fits beside everything else
+
+
+def config(published: dict) -> Config:
+    """published: the content of configs/published.yaml."""
+    half = {"dtype": "bfloat16"}
+    return load_config(
+        {
+            "backbones": list(BACKBONES),
+            "run": ["rehearsal"],
+            "datasets": {
+                "rehearsal": {
+                    "benchmark": "folder",
+                    "root": "photos",
+                    "queries": "queries.csv",
+                    "exclude_reference": True,
+                    "lambda": 0.3,
+                }
+            },
+            "models": {role: {"source": f"models/{role}"} for role in ROLES},
+            "clip": {name: {"source": f"models/{name}"} for name in BACKBONES},
+            "captions": {**published["captions"], **half},
+            "reasoning": {**published["reasoning"], **half, "max_new_tokens": 16},
+            "layouts": {**published["layouts"], **half, "max_new_tokens": 96},
+            "masks": {**published.get("masks", {}), "box_threshold": 0.0},
+            "proxies": {**published["proxies"], "steps": 2, "migc_steps": 0, "fuser_steps": 1, "statistics": None},
+        }
+    )
+
+
+def manifest(name: str) -> Path:
+    return Path("resources/manifests") / f"{name}.json"
