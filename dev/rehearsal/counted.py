@@ -10,11 +10,11 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     from ipcir_steps.cli import main as ipcir
-    from ipcir_steps.runtime.plan.counting import counter
+    from ipcir_steps.runtime.plan.counting import Counter
 
-    with counter() as counted:
+    with Counter() as counted:
         code = ipcir(argv[1:])
-    Path(argv[0]).write_text(json.dumps(counted.get_total_flops()))
+    Path(argv[0]).write_text(json.dumps(counted.total))
     return code
 
 

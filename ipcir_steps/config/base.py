@@ -1,6 +1,6 @@
 """The shape every settings section shares."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,3 +13,5 @@ class Section(BaseModel):
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+AUTO_DTYPE = "auto is float16 on a GPU (published practice) and float32 on a CPU"

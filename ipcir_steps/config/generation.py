@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ipcir_steps.config.base import Count, Fraction, Section
+from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section
 
 
 class Proxies(Section):
@@ -23,9 +23,7 @@ class Proxies(Section):
     negative_prompt: str = Field("worst quality, low quality, bad anatomy", description="what not to draw")
     proxies_per_batch: Count = Field(5, description="images drawn together; halved when memory runs out")
     device: str = Field("auto", description="torch device; auto takes a GPU when there is one")
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
-        "auto", description="number format of the weights; auto is float16 on a GPU and float32 elsewhere"
-    )
+    dtype: Dtype = Field("auto", description=f"number format of the weights; {AUTO_DTYPE}")
     base_config: str | None = Field(
         None, description="diffusers directory with the configs and tokenizer of a --model that is one safetensors file"
     )

@@ -1,10 +1,8 @@
 """Settings of the steps that look at images."""
 
-from typing import Literal
-
 from pydantic import Field
 
-from ipcir_steps.config.base import Count, Fraction, Section
+from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section
 
 
 class Captions(Section):
@@ -19,9 +17,7 @@ class Captions(Section):
     max_new_tokens: Count = Field(30, description="longest caption, in tokens")
     prompt: str = Field("", description="text the caption continues; empty for the published model")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="number format of the weights; auto: as stored, float32 on a CPU"
-    )
+    dtype: Dtype = Field("auto", description=f"number format of the weights; {AUTO_DTYPE}")
 
 
 class Masks(Section):
@@ -33,6 +29,7 @@ class Masks(Section):
         False, description="SAM draws three masks of different extent, the one it rates highest is kept (published)"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
+    dtype: Dtype = Field("auto", description=f"number format of the weights; {AUTO_DTYPE}")
 
 
 class Embeddings(Section):
@@ -44,3 +41,7 @@ class Embeddings(Section):
     batch_size: Count = Field(64, description="images or captions per batch")
     workers: Count = Field(4, description="threads that decode and resize images")
     ratio: float = Field(1.25, ge=1, description="target-pad: widest aspect ratio that is left unpadded")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
+    dtype: Dtype = Field(
+        "auto", description=f"number format of the weights, features are stored as float32; {AUTO_DTYPE}"
+    )

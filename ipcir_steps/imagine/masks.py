@@ -26,16 +26,18 @@ def segmenter(detector_path: str | Path, segmenter_path: str | Path, settings: M
     import torch
     from transformers import AutoProcessor, GroundingDinoForObjectDetection, SamModel, SamProcessor
 
-    device, _ = placement(settings.device)
-    find = load_pretrained(GroundingDinoForObjectDetection, detector_path, "Grounding DINO model").to(device).eval()
-    cut = load_pretrained(SamModel, segmenter_path, "SAM model").to(device).eval()
+    device, dtype = placement(settings.device, settings.dtype)
+    find = load_pretrained(GroundingDinoForObjectDetection, detector_path, "Grounding DINO model", dtype=dtype)
+    cut = load_pretrained(SamModel, segmenter_path, "SAM model", dtype=dtype)
+    find, cut = find.to(device).eval(), cut.to(device).eval()
     find_processor = load_processor(AutoProcessor, detector_path, "Grounding DINO model")
     cut_processor = load_processor(SamProcessor, segmenter_path, "SAM model")
 
     @torch.inference_mode()
     def detect(image, category: str):
         """(box in pixels, score) of the most certain detection, or None."""
-        inputs = find_processor(images=image, text=f"{category.lower().strip(' .')}.", return_tensors="pt").to(device)
+        inputs = find_processor(images=image, text=f"{category.lower().strip(' .')}.", return_tensors="pt")
+        inputs = inputs.to(device, dtype)
         found = find_processor.post_process_grounded_object_detection(
             find(**inputs),
             inputs["input_ids"],
@@ -59,9 +61,10 @@ def segmenter(detector_path: str | Path, segmenter_path: str | Path, settings: M
         if not (box[0] < box[2] and box[1] < box[3]):
             return {"reason": f"the box of '{category}' lies outside the image"}
         inputs = cut_processor(image, input_boxes=[[box.tolist()]], return_tensors="pt").to(device)
+        inputs["pixel_values"] = inputs["pixel_values"].to(dtype)  # pixel coordinates stay exact
         output = cut(**inputs, multimask_output=settings.best_of_three)
         masks = cut_processor.image_processor.post_process_masks(
-            output.pred_masks.cpu(), inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu()
+            output.pred_masks.float().cpu(), inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu()
         )
         rated = int(output.iou_scores.flatten().argmax())
         mask = masks[0].reshape(-1, image.height, image.width)[rated].numpy()
@@ -133,8 +136,12 @@ def main(args: argparse.Namespace) -> None:
     detector, cutter = load_manifest(args.detector), load_manifest(args.segmenter)
     layouts = {record["query_id"]: record for record in read_jsonl(args.layouts) if "instances" in record}
     images = {image.name: image for image in read_images(args.references)}
+<<<<<<< HEAD
     identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold]
     identity += ["best of three"] if settings.best_of_three else []
+=======
+    identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold, settings.dtype]
+>>>>>>> 74d005e (Compute masks and embeddings in half precision on a GPU; count operations in inference mode)
     store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)
     run_journaled(
         shard(read_queries(args.queries), args.shard),

@@ -11,6 +11,7 @@ import torch
 from PIL import Image as Picture
 
 from ipcir_steps.cli import main
+from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.features import load_features
 from ipcir_steps.core.files import write_jsonl
@@ -229,3 +230,27 @@ def test_unknown_reference_is_named(world, clip_directory, capsys):
     command = ["embeddings", "images", "--images", "gallery.jsonl", "--root", ".", "--queries", "queries.jsonl"]
     assert main([*command, "--model", str(clip_directory), "--output", "o.safetensors"]) == 2
     assert "record 1: reference 'nowhere' is not in gallery.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_features_are_stored_as_float32(world, clip_directory, encoder, dtype):
+    settings = json.dumps({"dtype": dtype, "batch_size": 3})
+    found = run(clip_directory, "images", "--images", "gallery.jsonl", "--root", ".", "--settings", settings)
+    assert found.values.dtype == np.float32 and found.model["dtype"] == dtype
+    half = load_encoder(clip_directory, Embeddings(dtype=dtype))
+    assert half.dtype is getattr(torch, dtype) and encoder.dtype is torch.float32
+    whole = encoder.pixels(torch.stack([encoder.transform(Picture.open(f"i{n}.png")) for n in range(4)]))
+    texts = ["a red circle", "x" * 300]
+    for one, other in ((torch.from_numpy(found.values), whole), (half.texts(texts), encoder.texts(texts))):
+        assert not torch.equal(one, other)
+        assert torch.nn.functional.cosine_similarity(one, other).min() > 0.999
+
+
+def test_a_feature_that_is_no_number_stops_the_step(world, clip_directory, monkeypatch, capsys):
+    from ipcir_steps.seek.embeddings.clip import Encoder
+
+    monkeypatch.setattr(Encoder, "texts", lambda self, texts: torch.full((len(texts), 24), torch.inf))
+    write_jsonl("c.jsonl", [{"query_id": "2", "captions": ["x"]}])
+    command = ["embeddings", "captions", "--queries", "queries.jsonl", "--captions", "c.jsonl"]
+    assert main([*command, "--model", str(clip_directory), "--output", "o.safetensors"]) == 2
+    assert "embeddings.dtype" in capsys.readouterr().err

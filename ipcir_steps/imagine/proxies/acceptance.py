@@ -22,10 +22,10 @@ class Check:
         from ipcir_steps.core.devices import placement
 
         self.settings, self.identity = settings, model.digest
-        self.device, _ = placement(settings.device)
+        self.device, self.dtype = placement(settings.device, settings.dtype)
         what = "Grounding DINO model"
         self.processor = load_processor(AutoProcessor, model.path, what)
-        detector = load_pretrained(GroundingDinoForObjectDetection, model.path, what)
+        detector = load_pretrained(GroundingDinoForObjectDetection, model.path, what, dtype=self.dtype)
         self.detector = detector.to(self.device).eval()
 
     def __call__(self, image: Image.Image, task: Task) -> bool:
@@ -42,7 +42,8 @@ class Check:
         """Boxes as fractions of the image, best score first."""
         import torch
 
-        inputs = self.processor(images=image, text=f"{category.lower()}.", return_tensors="pt").to(self.device)
+        inputs = self.processor(images=image, text=f"{category.lower()}.", return_tensors="pt")
+        inputs = inputs.to(self.device, self.dtype)
         with torch.no_grad():
             output = self.detector(**inputs)
         found = self.processor.post_process_grounded_object_detection(

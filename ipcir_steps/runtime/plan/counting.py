@@ -4,18 +4,45 @@ The formulas are torch's: a multiplication and an addition are two operations; m
 attentions are counted, the rest (norms, activations, softmax) is a few per cent at most.
 """
 
+import collections
+
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-
-# What a CPU runs; torch's own table knows the kernels of GPUs only.
-CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 
-def attention(query, key, value, *args, out_shape=None, **kwargs) -> int:
-    """Operations of an attention from the shapes of its inputs."""
-    return sdpa_flop_count(query, key, value)
+def attention(query, key, value, *args, out_val=None, **kwargs) -> int:
+    """Operations of an attention from its inputs."""
+    return sdpa_flop_count(query.shape, key.shape, value.shape)
 
 
-def counter() -> FlopCounterMode:
-    """A context manager; ``get_total_flops()`` tells the operations that this thread ran inside it."""
-    return FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: attention})
+# torch's own table, and the attention that a CPU runs, which it does not know.
+FORMULAS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+
+
+class Counter(TorchDispatchMode):
+    """While active, counts the operations of this thread: in all, and by kind.
+
+    ``torch.utils.flop_counter.FlopCounterMode`` also follows modules, which fails on BLIP-2 in inference mode.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.kinds: dict[str, int] = collections.Counter()
+
+    @property
+    def total(self) -> int:
+        return sum(self.kinds.values())
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is not torch.ops.prim.device.default and isinstance(func, torch._ops.OpOverload):
+            with self:  # in inference mode compound functions arrive whole
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        formula = FORMULAS.get(getattr(func, "_overloadpacket", None))
+        if formula is not None:
+            self.kinds[func._overloadpacket.__name__] += formula(*args, **kwargs, out_val=result)
+        return result

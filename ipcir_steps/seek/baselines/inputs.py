@@ -64,7 +64,8 @@ class Inputs:
         from ipcir_steps.config.vision import Embeddings
         from ipcir_steps.seek.embeddings.clip import load_encoder
 
-        encoder = load_encoder(self.need("model"), Embeddings(architecture=self.architecture))
+        # Words are optimised through it, and it reads one text per query: float32 everywhere.
+        encoder = load_encoder(self.need("model"), Embeddings(architecture=self.architecture, dtype="float32"))
         features = self.files.get("references")
         made_by = load_features(features).model.get("digest") if features else None
         if made_by not in (None, encoder.identity["digest"]):

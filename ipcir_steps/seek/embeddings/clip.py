@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from ipcir_steps.config.vision import Embeddings
+from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.seek.embeddings.transform import target_pad_transform
@@ -17,7 +18,7 @@ from ipcir_steps.seek.embeddings.transform import target_pad_transform
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """A CLIP model in evaluation mode, float32, with its tokenizer and preprocessing.
+    """A CLIP model in evaluation mode, with its tokenizer and preprocessing.
 
     tokenize: list of texts → int64 [n, context]. identity: what feature files say about their maker.
     """
@@ -30,6 +31,11 @@ class Encoder:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the towers compute in: that of their matrices. Norms and word embeddings stay float32."""
+        return next(p for p in self.model.visual.parameters() if p.ndim > 1).dtype
 
     @property
     def token_embedding(self) -> torch.nn.Embedding:
@@ -50,7 +56,7 @@ class Encoder:
     @torch.inference_mode()
     def pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Preprocessed images [n, 3, size, size] → float32 [n, D] on the CPU, un-normalised."""
-        return self.model.encode_image(pixels.to(self.device)).float().cpu()
+        return self.model.encode_image(pixels.to(self.device, self.dtype)).float().cpu()
 
     def read(self, path: Path) -> torch.Tensor:
         """Decode and preprocess an image file. Raises StepFailure when it cannot be read."""
@@ -90,15 +96,17 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encode
         pretrained = str(where)
         if name not in open_clip.list_models():
             raise ModelError(f"{where} is a weights file: set embeddings.architecture to one of open_clip's names.")
+    device, dtype = placement(settings.device, settings.dtype)
+    precision = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(dtype, "fp32")  # half: OpenAI's own mixed precision
+    options = {"precision": precision, "weights_only": True, "require_pretrained": True}
     try:
-        model = open_clip.create_model(name, pretrained, weights_only=True, require_pretrained=True)
+        model = open_clip.create_model(name, pretrained, **options)
         tokenize = open_clip.get_tokenizer(name)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"model '{manifest.name}' at {where} cannot be loaded: {error}") from error
     preprocess = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
     size = max(preprocess.input_size[1:])
     transform = target_pad_transform(size, settings.ratio, preprocess.mean, preprocess.std)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     identity = {
         "model": manifest.name,
         "architecture": architecture,
@@ -106,5 +114,7 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encode
         "revision": manifest.revision,
         "digest": manifest.digest,
         "ratio": settings.ratio,
+        "dtype": str(dtype).removeprefix("torch."),
     }
-    return Encoder(model.float().eval().requires_grad_(False).to(device), tokenize, transform, identity)
+    model = model.float() if dtype is torch.float32 else model
+    return Encoder(model.eval().requires_grad_(False).to(device), tokenize, transform, identity)

@@ -144,6 +144,10 @@ def _save(output: Path, rows: dict[str, Sequence[str]], vectors: dict, encoder: 
             values[row] = found
     if missing:
         log.warning("%s: no feature for %d of %d rows", output.name, len(missing), len(rows))
+    if not np.isfinite(values).all():
+        # float16 ends at 65,504; the sum of a row would be infinite in every similarity.
+        remedy = "Set embeddings.dtype to float32 or bfloat16."
+        raise InputError(f"a feature is not finite in {encoder.identity['dtype']}", file=output, remedy=remedy)
     values = values[:, 0] if squeeze else values
     save_features(output, Features(values, tuple(rows), tuple(missing), encoder.identity))
     discard(output)
