@@ -136,12 +136,8 @@ def main(args: argparse.Namespace) -> None:
     detector, cutter = load_manifest(args.detector), load_manifest(args.segmenter)
     layouts = {record["query_id"]: record for record in read_jsonl(args.layouts) if "instances" in record}
     images = {image.name: image for image in read_images(args.references)}
-<<<<<<< HEAD
-    identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold]
-    identity += ["best of three"] if settings.best_of_three else []
-=======
     identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold, settings.dtype]
->>>>>>> 74d005e (Compute masks and embeddings in half precision on a GPU; count operations in inference mode)
+    identity += ["best of three"] if settings.best_of_three else []
     store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)
     run_journaled(
         shard(read_queries(args.queries), args.shard),

@@ -34,8 +34,8 @@ class Encoder:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the towers compute in: that of their matrices. Norms and word embeddings stay float32."""
-        return next(p for p in self.model.visual.parameters() if p.ndim > 1).dtype
+        """What the towers compute in. Norms and embeddings stay float32."""
+        return getattr(torch, self.identity["dtype"])
 
     @property
     def token_embedding(self) -> torch.nn.Embedding:
