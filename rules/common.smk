@@ -6,7 +6,8 @@ import shlex
 from pathlib import Path
 
 from ipcir_steps.config import canonical, load_config, section_json
-from ipcir_steps.config.defaults import BASELINES, MINI
+from ipcir_steps.config.baselines import BASELINES
+from ipcir_steps.config.defaults import MINI
 from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED

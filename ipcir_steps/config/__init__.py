@@ -7,9 +7,9 @@ import re
 import pydantic
 
 from ipcir_steps.config.base import Count, Section
-from ipcir_steps.config.baselines import LDRE, Inversion
+from ipcir_steps.config.baselines import BASELINES, LDRE, MAPPED, CustomBaseline, CustomEntry, Inversion
 from ipcir_steps.config.data import Backbone, Dataset, Model, Name
-from ipcir_steps.config.defaults import BACKBONES, BASELINES, DATASETS, MAPPED, MAPPINGS, MODELS
+from ipcir_steps.config.defaults import BACKBONES, DATASETS, MAPPINGS, MODELS
 from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.language import Layouts, Reasoning
@@ -38,9 +38,10 @@ class Config(Section):
     run: list[Name] = Field(["mini_cirr", "mini_circo", "mini_fashioniq"], description="datasets of the target `all`")
     backbones: list[Name] = Field(["mini"], min_length=1, description="CLIP backbones to evaluate, of clip below")
     baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
-    custom_baselines: dict[Name, str] = Field(
+    custom_baselines: dict[Name, CustomEntry] = Field(
         {},
-        description="your own by name: package.module:function, or a safetensors file ({dataset}, {split}, {backbone})",
+        description="your own by name: {function: package.module:function, settings: {…}}, a safetensors file "
+        "({dataset}, {split}, {backbone}) in place of a function, or just one of the two as text",
     )
     datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
     models: dict[Name, Model] = Field(MODELS, description="models by the role that they play")
@@ -86,6 +87,9 @@ class Config(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{key}: unknown name {name!r}{_nearest(name, known)}")
+        for name in self.custom_baselines:
+            if name in BASELINES:
+                raise ValueError(f"custom_baselines: {name!r} is the name of a shipped baseline")
         for name, dataset in self.datasets.items():
             if dataset.tuned_on and dataset.tuned_on not in self.datasets:
                 near = _nearest(dataset.tuned_on, self.datasets)
@@ -153,6 +157,7 @@ def _explain(error: dict) -> str:
 def _keys(path: tuple) -> list[str]:
     """The valid keys of the section at ``path``."""
     section, catalogue = Config, {"datasets": Dataset, "models": Model, "clip": Backbone, "mappings": Model}
+    catalogue["custom_baselines"] = CustomBaseline
     for depth, part in enumerate(path):
         if depth == 0 and part in catalogue:
             section = catalogue[part]

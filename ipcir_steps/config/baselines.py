@@ -1,8 +1,9 @@
-"""Settings of the baselines: what makes the text side of the similarity."""
+"""The baselines, one card each, and their settings: what makes the text side of the similarity."""
 
-from typing import Literal
+import dataclasses
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from ipcir_steps.config.base import Count, Fraction, Section
 
@@ -50,6 +51,55 @@ class Inversion(PseudoWord):
 
 
 class Custom(Section):
-    """Settings of a baseline of one's own: any keys."""
+    """Settings of a custom baseline whose function declares none: any keys."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class CustomBaseline(Section):
+    """A baseline that is not shipped."""
+
+    function: str = Field(
+        description="package.module:function, or a safetensors file ({dataset}, {split}, {backbone} are filled in)"
+    )
+    settings: dict[str, JsonValue] = Field({}, description="what the function gets as its second argument")
+
+
+def _named(value):
+    """A plain string names the function or the file."""
+    return {"function": value} if isinstance(value, str) else value
+
+
+# As it stands in the configuration: a section, or a plain string where there are no settings.
+CustomEntry = Annotated[CustomBaseline, BeforeValidator(_named, json_schema_input_type=str | CustomBaseline)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """One shipped baseline.
+
+    label: its name in figures and tables. function: below ``ipcir_steps.seek.baselines``.
+    settings: its section; the configuration has one of its name where there is more than a batch size to set.
+    mapping: it needs a mapping network for each backbone.
+    """
+
+    name: str
+    label: str
+    function: str
+    settings: type[Section] = Plain
+    mapping: bool = False
+
+
+_ALL = (
+    Baseline("ldre", "LDRE", "ldre:text_features", LDRE),
+    Baseline("cirevl", "CIReVL", "cirevl:text_features"),
+    Baseline("searle", "SEARLE", "searle:text_features", PseudoWord, mapping=True),
+    Baseline("searle_oti", "SEARLE-OTI", "searle_oti:text_features", Inversion),
+    Baseline("lincir", "LinCIR", "lincir:text_features", PseudoWord, mapping=True),
+    Baseline("pic2word", "Pic2Word", "pic2word:text_features", PseudoWord, mapping=True),
+    Baseline("image_only", "image only", "simple:image_only"),
+    Baseline("text_only", "text only", "simple:text_only"),
+    Baseline("image_text", "image + text", "simple:image_text"),
+)
+BASELINES = {baseline.name: baseline for baseline in _ALL}
+MAPPED = tuple(baseline.name for baseline in _ALL if baseline.mapping)

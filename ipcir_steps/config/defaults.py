@@ -1,12 +1,9 @@
 """The built-in catalogues: the mini world, the three benchmarks, the published models."""
 
+from ipcir_steps.config.baselines import MAPPED
 from ipcir_steps.config.data import Backbone, Dataset, Model
 
 MINI = "resources/mini"
-BASELINES = (
-    "ldre", "cirevl", "searle", "searle_oti", "lincir", "pic2word", "image_only", "text_only", "image_text",
-)  # fmt: skip
-MAPPED = ("searle", "lincir", "pic2word")  # these need a mapping network
 
 
 def _dataset(benchmark: str, root: str, lam: float, *, exclude_reference: bool = False, **more) -> Dataset:

@@ -3,8 +3,8 @@
 
 def baseline_name(wildcards):
     """The name of a baseline; of your own, the function or the file of this dataset and backbone."""
-    name = CONFIG.custom_baselines.get(wildcards.baseline, wildcards.baseline)
-    return expand(name, **wildcards)[0]
+    custom = CONFIG.custom_baselines.get(wildcards.baseline)
+    return expand(custom.function if custom else wildcards.baseline, **wildcards)[0]
 
 
 def baseline_files(wildcards):
@@ -28,7 +28,10 @@ def mapping_of(wildcards):
 
 
 def baseline_settings(wildcards):
-    """A baseline's own section, where it has one."""
+    """A baseline's own section, where it has one; of your own, its settings."""
+    custom = CONFIG.custom_baselines.get(wildcards.baseline)
+    if custom:
+        return canonical(custom.settings)
     own = wildcards.baseline in BASELINES and hasattr(CONFIG, wildcards.baseline)
     return section_json(CONFIG, wildcards.baseline) if own else "{}"
 

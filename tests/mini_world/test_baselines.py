@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from ipcir_steps.cli import main
-from ipcir_steps.config.defaults import MAPPED
+from ipcir_steps.config.baselines import BASELINES, MAPPED
 from ipcir_steps.core.features import Features, load_features, save_features
 from ipcir_steps.core.records import read_images, read_queries
-from ipcir_steps.seek.baselines import REGISTRY
 from ipcir_steps.seek.embeddings.clip import load_encoder
 
 
@@ -40,7 +39,7 @@ def benchmark_files(request, tmp_path_factory, mini_world, encoder):
     return request.param, directory
 
 
-@pytest.mark.parametrize("baseline", REGISTRY)
+@pytest.mark.parametrize("baseline", BASELINES)
 def test_baseline_runs(tmp_path, mini_models, benchmark_files, baseline):
     form, directory = benchmark_files
     arguments = ["baselines", baseline, "--queries", str(directory / "queries.jsonl"), "--benchmark", form]

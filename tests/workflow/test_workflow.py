@@ -155,13 +155,13 @@ def test_a_baseline_of_ones_own_is_one_file_and_one_line(workspace, photos):
         '"""The reference image, turned around."""\n\n\n'
         "def text_features(inputs, settings):\n"
         '    values, missing = inputs.features("references")\n'
-        "    return -values, missing\n"
+        "    return settings.sign * values, missing\n"
     )
     target = "results/mine/val/mini/{}/text.safetensors"
     ready = target.format("toy").replace("mine/val/mini", "{dataset}/{split}/{backbone}")
     config = {
         "datasets": {"mine": photos},
-        "custom_baselines": {"toy": "toy:text_features", "ready": ready},
+        "custom_baselines": {"toy": {"function": "toy:text_features", "settings": {"sign": -1}}, "ready": ready},
         "baselines": ["image_only", "toy", "ready"],
     }
     targets = [target.format(name) for name in config["baselines"]]

@@ -81,6 +81,8 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
         yield from (("seed", settings["seed"], now.seed), ("resamples", settings["resamples"], now.resamples))
     if step == "baselines" and hasattr(now, given["name"]):
         yield from section(given["name"], settings, getattr(now, given["name"]))
+    if step == "baselines" and (custom := now.custom_baselines.get(parts[4])):
+        yield f"custom_baselines.{parts[4]}.settings", settings, custom.settings
     if step == "browser":
         yield from section("figures", settings, now.figures)
     dataset = given.get("dataset") if step in SHOWING else parts[1] if step in OF_DATASET and len(parts) > 1 else None

@@ -1,56 +1,53 @@
 """Baselines: the text side S_t of the similarity, one feature per query.
 
-A baseline is one file with one function ``text_features(inputs, settings) -> (values [Q, D], missing query ids)``,
-registered below by name. Your own needs no registration: name it as ``package.module:function``, or give a
-safetensors file of ready features.
+A baseline is one file with one function ``text_features(inputs, settings) -> (values [Q, D], missing query ids)``, and
+a card in ``ipcir_steps.config.baselines``. A custom one needs no card: name it as ``package.module:function``, or give
+a safetensors file of ready features. Its settings are of the class that the second argument is annotated with.
 """
 
 import argparse
 import importlib
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
-from ipcir_steps.config import baselines as config
 from ipcir_steps.config.base import Section
-from ipcir_steps.core import plugins as own
+from ipcir_steps.config.baselines import BASELINES, Custom
+from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
-
-# name: (module, settings)
-REGISTRY: dict[str, tuple[str, type[Section]]] = {
-    "ldre": ("ldre", config.LDRE),
-    "cirevl": ("cirevl", config.Plain),
-    "searle": ("searle", config.PseudoWord),
-    "searle_oti": ("searle_oti", config.Inversion),
-    "lincir": ("lincir", config.PseudoWord),
-    "pic2word": ("pic2word", config.PseudoWord),
-    "image_only": ("simple", config.Plain),
-    "text_only": ("simple", config.Plain),
-    "image_text": ("simple", config.Plain),
-}
-FUNCTIONS = {"image_only": "image_only", "text_only": "text_only", "image_text": "image_text"}
 
 
 def find(name: str) -> tuple[Callable, type[Section]]:
     """The function and settings class of a baseline. Raises InputError listing the known names."""
-    known = name.replace("-", "_")
-    if known in REGISTRY:
-        module, section = REGISTRY[known]
-        module = importlib.import_module(f"ipcir_steps.seek.baselines.{module}")
-        return getattr(module, FUNCTIONS.get(known, "text_features")), section
+    known = BASELINES.get(name.replace("-", "_"))
+    if known:
+        module, _, function = known.function.partition(":")
+        return getattr(importlib.import_module(f"{__name__}.{module}"), function), known.settings
     if not name.partition(":")[2]:
-        remedy = f"Use one of {', '.join(REGISTRY)}, package.module:function, or a .safetensors file."
+        remedy = f"Use one of {', '.join(BASELINES)}, package.module:function, or a .safetensors file."
         raise InputError(f"there is no baseline {name!r}", field="baseline", remedy=remedy)
     try:
-        return own.load(name), config.Custom
+        function = plugins.load(name)
     except (ImportError, AttributeError) as error:
         remedy = "Put the module into the working directory or on PYTHONPATH."
         raise InputError(f"{name!r} cannot be imported ({error})", field="baseline", remedy=remedy) from error
+    return function, declared(function)
+
+
+def declared(function: Callable) -> type[Section]:
+    """The Section that a function's second argument is annotated with; one that takes any keys where it is not."""
+    try:
+        hints = [hint for name, hint in typing.get_type_hints(function).items() if name != "return"]
+    except (NameError, TypeError):  # annotations that only a type checker can resolve
+        hints = []
+    found = [hint for hint in hints if isinstance(hint, type) and issubclass(hint, Section)]
+    return found[0] if found else Custom
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "name", help=f"{', '.join(REGISTRY)}; package.module:function; or a safetensors file of ready features"
+        "name", help=f"{', '.join(BASELINES)}; package.module:function; or a safetensors file of ready features"
     )
     parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
     parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose published form (ldre)")
@@ -68,8 +65,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, help="text feature file to write")
     parser.epilog = "\n".join(
         f"settings of {name}:\n"
-        + "\n".join(f"  {key}: {field.description}" for key, field in section.model_fields.items())
-        for name, (_, section) in REGISTRY.items()
+        + "\n".join(f"  {key}: {field.description}" for key, field in card.settings.model_fields.items())
+        for name, card in BASELINES.items()
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from ipcir_steps.cli import main
+from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.core.features import Features, load_features, save_features
 from ipcir_steps.core.records import Query, write_records
-from ipcir_steps.seek.baselines import REGISTRY, ldre
+from ipcir_steps.seek.baselines import ldre
 from ipcir_steps.seek.baselines.pseudo_words import IM2TEXT, Phi
 
 from .conftest import fill, numbers
@@ -54,7 +55,7 @@ WEIGHTS = {"searle": "phi", "lincir": "phi", "pic2word": "im2text"}
 
 
 @pytest.mark.parametrize("benchmark", ["cirr", "circo", "fashioniq"])
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", BASELINES)
 def test_every_baseline_on_every_format(name, benchmark, world, clip_directory):
     options = ["--weights", f"{WEIGHTS[name]}.safetensors"] if name in WEIGHTS else []
     options += ["--settings", SETTINGS.get(name, "{}")]
@@ -115,6 +116,21 @@ def test_a_baseline_of_ones_own_is_one_function(world, clip_directory, tmp_path,
     found = run("toy_baseline:text_features", clip_directory, "--settings", '{"factor": 2}')
     np.testing.assert_array_equal(found.values[:3], load_features("references.safetensors").values[:3] * 2 + 1)
     assert found.missing == ("4",) and not found.values[3].any()
+
+
+def test_settings_are_of_the_class_that_the_function_names(world, clip_directory, tmp_path, monkeypatch, capsys):
+    (tmp_path / "typed_baseline.py").write_text(
+        "from ipcir_steps.config.base import Section\n\n\n"
+        "class Turned(Section):\n    factor: float = 3.0\n\n\n"
+        "def text_features(inputs, settings: Turned):\n"
+        '    values, missing = inputs.features("references")\n'
+        "    return values * settings.factor, missing\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = run("typed_baseline:text_features", clip_directory)
+    np.testing.assert_array_equal(found.values[:3], load_features("references.safetensors").values[:3] * 3)
+    assert run("typed_baseline:text_features", clip_directory, "--settings", '{"facter": 2}') == 2
+    assert "field 'facter'" in capsys.readouterr().err
 
 
 def test_ready_features_are_put_in_query_order(world, clip_directory):

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.core import record_id
 from ipcir_steps.core.files import atomic
 
@@ -13,10 +14,6 @@ GREEN, ORANGE, RED, YELLOW, PURPLE = "#009E73", "#E69F00", "#D55E00", "#F0E442",
 SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY, YELLOW)
 MARKERS = "osD^vP*Xd"
 LINES = ("-", "--", "-.", ":")
-NAMES = {
-    "ldre": "LDRE", "cirevl": "CIReVL", "searle": "SEARLE", "searle_oti": "SEARLE-OTI", "lincir": "LinCIR",
-    "pic2word": "Pic2Word", "image_only": "image only", "text_only": "text only", "image_text": "image + text",
-}  # fmt: skip
 SETTINGS = {
     "svg.hashsalt": "ipcir",
     "font.family": "DejaVu Sans",
@@ -72,7 +69,7 @@ def panels(plt, count: int, width: float = 3.0, height: float = 2.6, columns: in
 
 
 def name_of(baseline: str) -> str:
-    return NAMES.get(baseline, baseline)
+    return BASELINES[baseline].label if baseline in BASELINES else baseline
 
 
 def note(figure, text: str) -> None:
