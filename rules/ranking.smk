@@ -12,7 +12,7 @@ rule ranking:
         queries=paths.QUERIES,
         gallery_images=paths.GALLERY,
         fusion=expand(paths.FUSED, proxy=PROXIES, allow_missing=True),
-        balance=tuned_balance,
+        lambda_file=tuned_lambda,
     output:
         expand([paths.RANKINGS, paths.SUBSET], variant=VARIANTS, allow_missing=True),
     log:
@@ -29,7 +29,7 @@ rule ranking:
         runtime=240,
     params:
         options=lambda wildcards, input: options(
-            input, variants=VARIANTS, **balance_options(wildcards)
+            input, variants=VARIANTS, **lambda_options(wildcards)
         ),
         settings=section_json(CONFIG, "ranking"),
         directory=lambda wildcards, output: Path(output[0]).parent,

@@ -1,7 +1,7 @@
 """Lambda chosen on a labelled split (datasets.NAME.tuned_on), and how much results depend on the settings."""
 
 
-rule balance:
+rule tuning:
     """Choose each variant's lambda where the targets are known."""
     input:
         text=paths.TEXT,
@@ -10,11 +10,11 @@ rule balance:
         gallery_images=paths.GALLERY,
         fusion=expand(paths.FUSED, proxy=PROXIES, allow_missing=True),
     output:
-        "results/{dataset}/{split}/{backbone}/{baseline}/balance.json",
+        paths.LAMBDA,
     log:
-        "logs/{dataset}/{split}/{backbone}/{baseline}/balance.log",
+        "logs/{dataset}/{split}/{backbone}/{baseline}/tuning.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/balance.tsv"
+        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/tuning.tsv"
     conda:
         "../envs/analysis.yaml"
     container:
@@ -29,9 +29,10 @@ rule balance:
             benchmark=dataset_benchmark(wildcards),
             exclude_reference=dataset_of(wildcards).exclude_reference,
         ),
-        settings=section_json(CONFIG, "ranking"),
+        settings=section_json(CONFIG, "tuning"),
     shell:
-        "IPCIR_RULE=balance ipcir balance {params.options} --settings {params.settings:q} --output {output} 2> {log}"
+        "IPCIR_RULE=tuning ipcir tune --per-variant {params.options} --settings {params.settings:q}"
+        " --output {output} 2> {log}"
 
 
 rule sensitivity:
@@ -45,7 +46,7 @@ rule sensitivity:
         source_captions=paths.SOURCE_CAPTION_FEATURES,
         queries=paths.QUERIES,
         gallery_images=paths.GALLERY,
-        balance=tuned_balance,
+        lambda_file=tuned_lambda,
     output:
         paths.SENSITIVITY,
     log:
@@ -66,7 +67,7 @@ rule sensitivity:
             benchmark=dataset_benchmark(wildcards),
             weights=CONFIG.fusion.weights,
             scale=CONFIG.fusion.scale,
-            **balance_options(wildcards),
+            **lambda_options(wildcards),
         ),
         seed=CONFIG.seed,
         settings=section_json(CONFIG, "sensitivity"),

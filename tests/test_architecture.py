@@ -28,7 +28,7 @@ MAY_IMPORT = {
 SHARED = {"imagine.llm", "seek.ranking", "seek.embeddings"}
 LONGEST, LONGEST_RULES, MOST_TANGLED = 300, 150, 20
 # Still to be untangled; delete an entry with the function that it names.
-PENDING = {"read_world", "rank_files", "_late_inputs", "pairs", "_change"}
+PENDING = {"_late_inputs", "pairs", "_change"}
 
 
 def modules() -> dict[str, Path]:

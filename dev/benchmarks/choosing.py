@@ -6,8 +6,12 @@ half measure recall@10. The best lambda of the measured half itself is the ceili
 
 import torch
 
-from ipcir_steps.evaluate.tuning.sweeps import LAMBDAS, agreed, interval, matched_spread
+from ipcir_steps.config.retrieval import Tuning
+from ipcir_steps.core.statistics import interval
+from ipcir_steps.evaluate.tuning.choose import agreed, matched_spread
 from ipcir_steps.seek.ranking import rank
+
+LAMBDAS = Tuning().lambdas
 
 
 def world(text_noise, proxy_noise, length, seed, images=5000, groups=200, dims=64, queries=400):
@@ -27,8 +31,8 @@ def world(text_noise, proxy_noise, length, seed, images=5000, groups=200, dims=6
     return view(text_noise), length * view(proxy_noise), gallery, right
 
 
-def hits(text, proxy, gallery, right, weight):
-    indices, _ = rank(text, gallery, 10, proxy, (weight,))
+def hits(text, proxy, gallery, right, lam):
+    indices, _ = rank(text, gallery, 10, proxy, (lam,))
     return (indices[0] == right[:, None]).any(1).double()
 
 
@@ -50,15 +54,15 @@ def main():
                     "0.8 (FashionIQ)": 0.8,
                     "ceiling": max(LAMBDAS, key=lambda w: float(hits(*held, gallery, right[half:], w).mean())),
                 }
-                for name, weight in chosen.items():
+                for name, lam in chosen.items():
                     found = rows.setdefault(name, ([], []))
-                    found[0].append(weight)
-                    found[1].append(hits(*held, gallery, right[half:], weight))
+                    found[0].append(lam)
+                    found[1].append(hits(*held, gallery, right[half:], lam))
             print(f"\n{text_noise} {proxy_noise} {length}")
-            for name, (weights, found) in rows.items():
+            for name, (lams, found) in rows.items():
                 found = torch.cat(found)
                 low, high = interval(found.tolist())
-                mean = sum(weights) / len(weights)
+                mean = sum(lams) / len(lams)
                 print(
                     f"  {name:16} {mean:.2f}  {100 * found.mean():5.1f} % [{100 * low:.1f}, {100 * high:.1f}]",
                     flush=True,

@@ -1,6 +1,6 @@
 """LDRE's ensemble on real text features against a synthetic gallery of CIRCO's size: time and peak memory.
 
-    python benchmarks/ldre.py val_text_features_vit-g-14.npz --images 123403
+    python dev/benchmarks/ldre.py val_text_features_vit-g-14.npz --images 123403
 
 The npz holds "target" and "source" caption features [C, Q, D]. See docs/baselines.md for measured figures.
 """

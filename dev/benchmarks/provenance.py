@@ -1,7 +1,7 @@
 """What recording costs: time spent on records and digests against the time of the steps, from the records themselves.
 
-python benchmarks/provenance.py [DIRECTORY]     # a finished tree, by default the working directory
-python benchmarks/provenance.py --hashing 2000  # seconds per GB for fresh files, and for files hashed before
+python dev/benchmarks/provenance.py [DIRECTORY]     # a finished tree, by default the working directory
+python dev/benchmarks/provenance.py --hashing 2000  # seconds per GB for fresh files, and for files hashed before
 """
 
 import argparse

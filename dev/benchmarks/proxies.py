@@ -1,7 +1,7 @@
 """Time the layout generator: five proxies in one batch against explicit attention maps, one image at a time.
 
-    python benchmarks/proxies.py                        # about 8 minutes on two idle cores
-    python benchmarks/proxies.py --steps 2 --images 1   # quick look
+    python dev/benchmarks/proxies.py                        # about 8 minutes on two idle cores
+    python dev/benchmarks/proxies.py --steps 2 --images 1   # quick look
 
 Topology of SD 1.5 with channels (64, 128, 256, 256), 64 x 64 latents, three instances, random weights, CPU, float32;
 half of the steps run the MIGC blocks, the others the naive fuser. The bare U-Net is the same number of forwards with

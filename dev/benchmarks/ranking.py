@@ -1,7 +1,7 @@
 """Time and peak memory of the streaming pass at the benchmarks' size; see docs/ranking.md for measured figures.
 
-    python benchmarks/ranking.py --queries 800 --images 123403
-    python benchmarks/ranking.py --queries 200 --published     # also the published order of operations
+    python dev/benchmarks/ranking.py --queries 800 --images 123403
+    python dev/benchmarks/ranking.py --queries 200 --published     # also the published order of operations
 
 Each measurement runs in its own process, so that peaks do not mix. Features are random.
 """

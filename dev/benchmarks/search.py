@@ -1,6 +1,6 @@
 """Early-stopping search against the scan at 2 M images: equal lists, inner products, time; see docs/ranking.md.
 
-python benchmarks/search.py --images 2000000 --dims 64
+python dev/benchmarks/search.py --images 2000000 --dims 64
 """
 
 import argparse

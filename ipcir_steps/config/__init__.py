@@ -13,7 +13,7 @@ from ipcir_steps.config.defaults import BACKBONES, DATASETS, MAPPINGS, MODELS
 from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.language import Layouts, Reasoning
-from ipcir_steps.config.retrieval import Fusion, Ranking
+from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
 from ipcir_steps.config.vision import Captions, Embeddings, Masks
 from ipcir_steps.core.errors import InputError
 
@@ -73,6 +73,7 @@ class Config(Section):
     )
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
+    tuning: Tuning = Field(Tuning(), description="lambda chosen on another dataset's labelled split (tuned_on)")
     sensitivity: Sensitivity = Field(Sensitivity(), description="settings tried around the configured ones")
     figures: Figures = Field(Figures(), description="figures that show queries, and the query browser")
     resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")

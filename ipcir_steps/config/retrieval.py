@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ipcir_steps.config.base import Count, Section
+from ipcir_steps.config.base import Count, Fraction, Section
 
 
 class Fusion(Section):
@@ -24,14 +24,21 @@ class Ranking(Section):
     memory_mb: Count = Field(2048, description="bound on resident memory, MiB")
 
 
-class Tune(Ranking):
-    """Grid for choosing lambda, the weights and the number of proxies."""
+class Tuning(Ranking):
+    """Grid for choosing each variant's lambda on a labelled split."""
 
-    lambdas: tuple[float, ...] = Field(
-        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), description="values of lambda", min_length=1
+    lambdas: tuple[Fraction, ...] = Field(
+        tuple(step / 10 for step in range(11)), min_length=1, description="values of lambda to choose from"
     )
+
+
+class Grid(Tuning):
+    """Grid for choosing lambda, the weights and the number of proxies together."""
+
     weights: tuple[tuple[float, float, float], ...] = Field(
-        ((1.0, 1.0, 1.0),), description="weight triples: proxy, query, perturbation", min_length=1
+        ((1.0, 1.0, 1.0),),
+        min_length=1,
+        description="not with --per-variant: weight triples of proxy, query, perturbation",
     )
-    proxies: tuple[Count, ...] = Field((), description="numbers of proxies; empty: all there are")
-    scale: Literal["dataset", "query"] = Field("dataset", description="as in fusion")
+    proxies: tuple[Count, ...] = Field((), description="not with --per-variant: numbers of proxies; empty: all")
+    scale: Literal["dataset", "query"] = Field("dataset", description="not with --per-variant: as in fusion")

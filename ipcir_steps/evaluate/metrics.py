@@ -4,13 +4,13 @@ A query whose ranking is absent or short is scored on what there is: it counts, 
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_jsonl, write_json
+from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.scores import Rankings
 
@@ -28,28 +28,6 @@ def cirr(rankings: Rankings, queries: Sequence[Query], subset: Rankings | None =
 def fashioniq(rankings: Rankings, queries: Sequence[Query]) -> dict[str, float]:
     """recall@10/50 per category and their average: ``ipcir_steps.benchmarks.fashioniq.total``."""
     return BENCHMARKS["fashioniq"].total(rankings, queries)
-
-
-def read_rankings(path: str | Path) -> dict[str, list[str]]:
-    """{query_id: image names by rank} from a rankings parquet, or from a server-style JSON object of lists."""
-    path = Path(path)
-    if path.suffix == ".json":
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(key): [str(name) for name in names] for key, names in content.items() if isinstance(names, list)}
-    import pyarrow.parquet as parquet
-
-    try:
-        table = parquet.read_table(path, columns=["query_id", "rank", "image"])
-    except FileNotFoundError:
-        raise InputError("does not exist", file=path) from None
-    except (OSError, ValueError, KeyError) as error:
-        remedy = "Delete it and run again to rebuild it."
-        raise InputError(f"is not a rankings file ({error})", file=path, remedy=remedy) from error
-    rankings: dict[str, list[str]] = {}
-    table = table.sort_by([("query_id", "ascending"), ("rank", "ascending")])
-    for query_id, image in zip(table["query_id"].to_pylist(), table["image"].to_pylist(), strict=True):
-        rankings.setdefault(query_id, []).append(image)
-    return rankings
 
 
 def score(

@@ -14,8 +14,8 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.benchmarks.server import kind_of
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import write_text
+from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query, read_images, read_queries
-from ipcir_steps.evaluate.metrics import read_rankings
 
 SERVED = sorted(name for name, benchmark in BENCHMARKS.items() if benchmark.server_files)
 

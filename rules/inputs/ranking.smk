@@ -1,18 +1,16 @@
 """Input functions of ranking and tuning."""
 
 
-def tuned_balance(wildcards):
+def tuned_lambda(wildcards):
     """The choice of lambda on the dataset that this one is tuned on; nothing where lambda is set."""
     name = dataset_of(wildcards).tuned_on
     if name is None:
         return []
     split = CONFIG.datasets[name].split
-    return (
-        f"results/{name}/{split}/{wildcards.backbone}/{wildcards.baseline}/balance.json"
-    )
+    return paths.LAMBDA.format(**{**wildcards, "dataset": name, "split": split})
 
 
-def balance_options(wildcards):
+def lambda_options(wildcards):
     """Lambda, where it is not chosen on another dataset, and whether the reference is left out of its own list."""
     dataset = dataset_of(wildcards)
     lam = None if dataset.tuned_on else dataset.lambda_of(wildcards.backbone)

@@ -39,7 +39,7 @@ def test_a_list_that_names_an_image_twice_is_refused(name):
         metrics.score({"12": [5, 5, 5, 5, 5]}, [query], name)
 
 
-@pytest.mark.parametrize("command", ["metrics", "baselines", "balance", "tune", "sensitivity"])
+@pytest.mark.parametrize("command", ["metrics", "baselines", "tune", "sensitivity"])
 def test_commands_offer_every_benchmark(command):
     parser = argparse.ArgumentParser()
     STEPS[command].load().arguments(parser)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ipcir_steps.benchmarks import circo
+from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query
-from ipcir_steps.evaluate.metrics import read_rankings
 
 
 @pytest.fixture

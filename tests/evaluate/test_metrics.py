@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from ipcir_steps.benchmarks import folder
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.files import write_json
 from ipcir_steps.core.records import Query, write_records
 from ipcir_steps.core.scores import average_precision
 from ipcir_steps.evaluate import metrics
@@ -115,13 +114,3 @@ def _env():
     from pathlib import Path
 
     return os.environ | {"PYTHONPATH": str(Path(metrics.__file__).parents[2])}
-
-
-def test_damaged_and_foreign_rankings(tmp_path):
-    (tmp_path / "r.parquet").write_bytes(b"PAR1 nonsense")
-    with pytest.raises(InputError, match="is not a rankings file"):
-        metrics.read_rankings(tmp_path / "r.parquet")
-    with pytest.raises(InputError, match="does not exist"):
-        metrics.read_rankings(tmp_path / "none.parquet")
-    write_json(tmp_path / "r.json", {"1": [5, 6], "version": "rc2"})
-    assert metrics.read_rankings(tmp_path / "r.json") == {"1": ["5", "6"]}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import inside, read_jsonl
+from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query, read_images, read_queries
-from ipcir_steps.evaluate.metrics import read_rankings
 from ipcir_steps.variants import BASE, METHOD
 
 

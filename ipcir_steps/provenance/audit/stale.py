@@ -12,7 +12,7 @@ from ipcir_steps import config
 SEEDED = {"captions", "reasoning", "layouts", "masks", "proxies", "fusion", "baselines", "sensitivity"}
 SECTIONS = {"captions", "reasoning", "layouts", "masks", "proxies", "fusion", "ranking", "figures", "sensitivity"}
 # Steps whose outputs lie below results/{dataset}, and those that are told the dataset.
-OF_DATASET = SECTIONS - {"figures"} | {"datasets", "embeddings", "baselines", "balance"}
+OF_DATASET = SECTIONS - {"figures"} | {"datasets", "embeddings", "baselines", "tune"}
 SHOWING = {"figures", "browser"}
 
 
@@ -99,14 +99,14 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
         architecture = (backbone and backbone.architecture) or now.embeddings.architecture
         yield from section("embeddings", settings, now.embeddings.model_copy(update={"architecture": architecture}))
     if step in ("ranking", "sensitivity"):
-        chosen = [Path(source["path"]).parts[1] for source in record["inputs"] if source["argument"] == "balance"]
+        chosen = [Path(source["path"]).parts[1] for source in record["inputs"] if source["argument"] == "lambda_file"]
         yield f"datasets.{dataset}.tuned_on", chosen[0] if chosen else None, entry.tuned_on
         if not chosen:
             yield f"datasets.{dataset}.lambda", given["lam"], entry.lambda_of(parts[3])
-    if step in ("ranking", "sensitivity", "balance"):
+    if step in ("ranking", "sensitivity", "tune"):
         yield f"datasets.{dataset}.exclude_reference", given["exclude_reference"], entry.exclude_reference
-    if step == "balance":
-        yield from section("ranking", settings, now.ranking)
+    if step == "tune":
+        yield from section("tuning", settings, now.tuning)
     if step == "sensitivity":
         yield "fusion.weights", given["weights"], now.fusion.weights
         yield "fusion.scale", given["scale"], now.fusion.scale

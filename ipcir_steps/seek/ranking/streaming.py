@@ -103,13 +103,13 @@ def _balance(text, parts, balances, best, place, barred):
             row += queries
 
 
-def _mix(weights, parts, low):
+def _mix(counted, parts, low):
     rows = len(next(iter(parts.values())))
 
-    def weight(value):
+    def of_rows(value):
         return value[low : low + rows] if isinstance(value, torch.Tensor) and len(value) > 1 else value
 
-    return sum(weight(value) * parts[name] for name, value in weights.items())
+    return sum(of_rows(value) * parts[name] for name, value in counted.items())
 
 
 def _hidden(exclude, queries, total, subset):

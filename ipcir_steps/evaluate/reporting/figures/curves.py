@@ -7,7 +7,7 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core import paths
 from ipcir_steps.evaluate.reporting.figures import cards, style
 
-PARTS = ("proxy", "query", "change")
+PARTS = ("proxy", "query", "perturbation")
 
 
 def name(path: Path) -> dict[str, str]:

@@ -1,23 +1,14 @@
-"""Streamed ranking against whole float64 matrices, and the command line."""
-
-import argparse
-import json
+"""Streamed ranking against whole float64 matrices."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.features import Features, save_features
-from ipcir_steps.core.records import Image, Query, write_records
-from ipcir_steps.evaluate.metrics import read_rankings
-from ipcir_steps.seek import ranking
 from ipcir_steps.seek.ranking import rank
 from ipcir_steps.seek.ranking.streaming import Balance, block_rows, scan, top_sum
-from ipcir_steps.seek.ranking.topk import TopK
 
 LAMBDAS = (0.0, 0.3, 1.0)
 
@@ -146,13 +137,6 @@ def test_top_sum_is_ldre_statistic():
         assert torch.allclose(got.double(), expected, rtol=1e-6, atol=1e-5)
 
 
-def test_top_k_keeps_nothing_below_the_floor():
-    best = TopK(2, 3, floor=0.0)
-    best.add(torch.tensor([[-1.0, 2.0] + [-5.0] * 14, [0.0] * 16]), 0, 0)
-    best.merge()
-    assert best.scores.tolist() == [[2, 0, 0], [0, 0, 0]] and best.indices.tolist() == [[1, -1, -1], [-1, -1, -1]]
-
-
 @pytest.mark.parametrize("where", ["text", "proxy", "gallery"])
 @pytest.mark.parametrize(
     "value, message", [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (0, "zero vector")]
@@ -185,118 +169,3 @@ def test_memory_bound_sets_the_block_or_refuses():
     assert 64 <= block_rows(1024, 1600, 800, 50, limits) < block_rows(1024, 1600, 800, 50, limits | {"memory_mb": 2000})
     with pytest.raises(InputError, match=r"memory_mb.*is 300, this needs"):
         block_rows(1024, 1600, 800, 50, {"memory_mb": 300})
-
-
-# The command line: five queries, one without proxy, one without text.
-
-
-@pytest.fixture
-def world(tmp_path):
-    draw = np.random.default_rng(0)
-    names, ids = [f"image-{n}.png" for n in range(30)], [f"q{n}" for n in range(5)]
-    images = [Image(name, name, categories=("dress",) if n % 2 else ("shirt",)) for n, name in enumerate(names)]
-    write_records(tmp_path / "gallery.jsonl", images)
-    write_records(tmp_path / "queries.jsonl", [Query(q, names[n], ("redder",)) for n, q in enumerate(ids)])
-    values = {name: draw.standard_normal((5, 6)).astype(np.float32) for name in ("text", "pi", "rp")}
-    values["text"][4], values["rp"][1] = 0, 0
-    values["gallery"] = draw.standard_normal((30, 6)).astype(np.float32)
-    for name, rows in values.items():
-        gone = {"text": ("q4",), "rp": ("q1",)}.get(name, ())
-        save_features(
-            tmp_path / f"{name}.safetensors", Features(rows, tuple(names if name == "gallery" else ids), gone)
-        )
-    return tmp_path, values, names
-
-
-def _run(directory, *extra, variants=("base", "pi", "rp", "rp_bm"), output="out"):
-    parser = argparse.ArgumentParser()
-    ranking.arguments(parser)
-    given_args = []
-    for flag, file in {
-        "text": "text.safetensors",
-        "gallery": "gallery.safetensors",
-        "queries": "queries.jsonl",
-    }.items():
-        given_args += [f"--{flag}", str(directory / file)]
-    given_args += ["--gallery-images", str(directory / "gallery.jsonl"), "--output-dir", str(directory / output)]
-    given_args += ["--fusion", str(directory / "pi.safetensors"), str(directory / "rp.safetensors")]
-    ranking.main(parser.parse_args([*given_args, "--variants", *variants, *extra]))
-    return {v: read_rankings(directory / output / f"{v}.rankings.parquet") for v in variants}
-
-
-def test_command_writes_every_variant(world):
-    directory, values, names = world
-    lists = _run(directory, "--lambda", "0.4", "--settings", '{"k": 8}')
-    tensors = {name: torch.from_numpy(rows) for name, rows in values.items()}
-    for variant, (part, combine) in {"pi": ("pi", "sum"), "rp": ("rp", "sum"), "rp_bm": ("rp", "product")}.items():
-        scores = _scores(tensors["text"], tensors[part], tensors["gallery"], 0.4, combine)
-        expected = [[names[i] for i in row] for row in scores.topk(8).indices.tolist()]
-        assert list(lists[variant]) == ["q0", "q1", "q2", "q3"]  # q4 has no text feature
-        for n, query in enumerate(lists[variant]):
-            fallback = part == "rp" and query == "q1"
-            assert lists[variant][query] == (lists["base"][query] if fallback else expected[n])
-    table = parquet.read_table(directory / "out" / "rp_bm.rankings.parquet")
-    assert table.column_names == ["query_id", "rank", "image", "score"] and table["rank"].to_pylist()[:8] == list(
-        range(1, 9)
-    )
-    assert json.loads(table.schema.metadata[b"ipcir"])["lambda"] == 0.4
-
-
-def test_command_is_deterministic_and_order_free(world):
-    directory, values, _ = world
-    _run(directory, output="one")
-    save_features(directory / "pi.safetensors", Features(values["pi"][::-1], tuple(f"q{n}" for n in range(5))[::-1]))
-    _run(directory, output="two")
-    for path in sorted((directory / "one").iterdir()):
-        assert path.read_bytes() == (directory / "two" / path.name).read_bytes()
-
-
-def test_command_excludes_the_reference(world):
-    directory, _, names = world
-    kept = _run(directory, variants=("base",), output="kept")["base"]
-    without = _run(directory, "--exclude-reference", variants=("base",), output="without")["base"]
-    for n, query in enumerate(without):
-        assert without[query] == [name for name in kept[query] if name != names[n]] and len(without[query]) == 29
-
-
-def test_image_sets_are_ranked_in_the_order_of_the_full_list(world):
-    directory, _, names = world
-    groups = [[names[n], *names[3 * n + 5 : 3 * n + 10]] for n in range(5)]
-    queries = [Query(f"q{n}", names[n], ("redder",), group=[*groups[n], "absent.png"]) for n in range(4)]
-    write_records(directory / "queries.jsonl", [*queries, Query("q4", names[4], ("redder",))])
-    for variant, full in _run(directory, "--settings", '{"k": 30}').items():
-        inner = read_rankings(directory / "out" / f"{variant}.subset.parquet")
-        assert list(inner) == ["q0", "q1", "q2", "q3"]
-        for n, query in enumerate(inner):
-            assert inner[query] == [name for name in full[query] if name in groups[n][1:]]
-
-
-def test_categories_have_their_own_gallery(world):
-    directory, _, names = world
-    queries = [Query(f"q{n}", names[n], ("redder",), category=("dress", "shirt")[n % 2]) for n in range(5)]
-    write_records(directory / "queries.jsonl", queries)
-    for query, images in _run(directory)["rp_bm"].items():
-        own = names[1::2] if int(query[1]) % 2 == 0 else names[::2]
-        assert sorted(images) == sorted(own)
-
-
-def test_names_that_do_not_match_are_named(world):
-    directory, values, names = world
-    ids = ("q0", "q1", "q2", "x", "q4")
-    save_features(directory / "pi.safetensors", Features(values["pi"], ids))
-    with pytest.raises(InputError, match=r"pi\.safetensors: record q3: has no row"):
-        _run(directory)
-    save_features(
-        directory / "pi.safetensors", Features(np.ones((6, 6), np.float32), ("q0", "q1", "q2", "q3", "q4", "x"))
-    )
-    with pytest.raises(InputError, match=r"pi\.safetensors: record x: is not in .*queries\.jsonl"):
-        _run(directory)
-    save_features(directory / "pi.safetensors", Features(np.ones((5, 7), np.float32), tuple(f"q{n}" for n in range(5))))
-    with pytest.raises(InputError, match=r"pi\.safetensors: .*7 dimensions.*has 6"):
-        _run(directory)
-    save_features(directory / "gallery.safetensors", Features(values["gallery"], ("other.png", *names[1:])))
-    with pytest.raises(InputError, match=r"gallery\.safetensors: record image-0\.png"):
-        _run(directory)
-    with pytest.raises(InputError, match=r"lacks no_proxy\.safetensors"):
-        _run(directory, variants=("base", "no_proxy"))
-    assert not (directory / "out").exists()

@@ -1,0 +1,102 @@
+"""The ranked lists of every variant, over the whole gallery and within CIRR's image sets."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ipcir_steps.core.records import Query
+from ipcir_steps.seek.ranking.inputs import RetrievalInputs
+from ipcir_steps.variants import BASE, VARIANTS
+
+Entries = list[tuple[str, float]]  # (image, score), best first
+
+
+class Lists:
+    """Ranked lists by variant. A query without the proxy of a variant keeps the list of the text there.
+
+    lams: {variant: values of lambda}, one list per query for each. without: {proxy: ids of the queries that lack it}.
+    """
+
+    def __init__(self, lams: Mapping[str, Sequence[float]], without: Mapping[str, frozenset[str]]):
+        self._without = without
+        self._found: dict[str, list[dict[str, Entries]]] = {name: [{} for _ in lams[name]] for name in lams}
+
+    def add(self, query: Query, text: Entries, ranked: Mapping[str, Sequence[Entries]]) -> None:
+        """The lists of one query: by the text alone, and {variant: a list per lambda} of the others."""
+        for variant, of_lams in self._found.items():
+            own = variant != BASE and query.query_id not in self._without[VARIANTS[variant].proxy]
+            for number, filled in enumerate(of_lams):
+                filled[query.query_id] = ranked[variant][number] if own else text
+
+    def of(self, queries: Sequence[Query]) -> dict[str, list[list[tuple[str, Entries]]]]:
+        """{variant: [(query id, entries)] per lambda}, in the order of ``queries``; those without a list left out."""
+        ids = [query.query_id for query in queries]
+        return {
+            variant: [[(query_id, filled[query_id]) for query_id in ids if query_id in filled] for filled in of_lams]
+            for variant, of_lams in self._found.items()
+        }
+
+
+def rank_gallery(inputs: RetrievalInputs, lams: Mapping[str, Sequence[float]], settings) -> dict[str, list[list]]:
+    """{variant: [(query id, [(image, score)])] per lambda}, best first, of all variants from one pass over the gallery.
+
+    lams: {variant: values of lambda}; base always ranks by S_t. settings: ``config.retrieval.Ranking``.
+    """
+    from ipcir_steps.seek.ranking.streaming import Balance, scan
+
+    variants = [VARIANTS[name] for name in lams if name != BASE]
+    balances = [Balance(), *(Balance(v.proxy, tuple(lams[v.name]), v.combine) for v in variants)]
+    lists = Lists(lams, inputs.without)
+    for rows, subset in inputs.by_category():
+        found = scan(
+            inputs.text[rows], inputs.gallery, balances, {name: part[rows] for name, part in inputs.proxies.items()},
+            settings.k, inputs.excluded(rows), subset, block=settings.block, memory_mb=settings.memory_mb,
+        )  # fmt: skip
+        of_queries = zip(*(_named(indices, scores, inputs.names) for indices, scores in found), strict=True)
+        for row, (text, *others) in zip(rows, of_queries, strict=True):
+            ranked = dict(zip((variant.name for variant in variants), others, strict=True))
+            lists.add(inputs.queries[row], text[0], ranked)
+    return lists.of(inputs.queries)
+
+
+def _named(indices, scores, names: Sequence[str]) -> Iterator[list[Entries]]:
+    """The lists of each query, one per lambda, from indices and scores [L, Q, k]."""
+    for of_lams in zip(indices.transpose(0, 1).tolist(), scores.transpose(0, 1).tolist(), strict=True):
+        yield [
+            [(names[i], score) for i, score in zip(*one, strict=True) if i >= 0] for one in zip(*of_lams, strict=True)
+        ]
+
+
+def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, float]) -> dict[str, list[tuple[str, Entries]]]:
+    """CIRR's subset lists {variant: [(query id, [(image, score)])]}: the other members of each query's image set.
+
+    lams: {variant: lambda}. Members that the gallery lacks are left out, ties keep the annotated order. Queries without
+    an image set have no list.
+    """
+    import torch
+
+    row_of = {name: row for row, name in enumerate(inputs.names)}
+    lists = Lists({variant: (lam,) for variant, lam in lams.items()}, inputs.without)
+    for row, query in enumerate(inputs.queries):
+        if not query.group:
+            continue
+        names = [name for name in query.group if name in row_of and name != query.reference]
+        members = torch.as_tensor(inputs.gallery[[row_of[name] for name in names]])
+        members = torch.nn.functional.normalize(members, dim=1)
+        text = members @ inputs.text[row]
+        similar = {name: members @ part[row] for name, part in inputs.proxies.items()}
+        ranked = {}
+        for variant, lam in lams.items():
+            if variant != BASE:
+                scores = _balanced(text, similar[VARIANTS[variant].proxy], lam, VARIANTS[variant].combine)
+                ranked[variant] = [_sorted(names, scores)]
+        lists.add(query, _sorted(names, text), ranked)
+    return {variant: rows for variant, (rows,) in lists.of(inputs.queries).items()}
+
+
+def _balanced(text, proxy, lam: float, combine: str):
+    """S_f of some images (eq. 2, or the sum of the paper's plainer variants)."""
+    return (text * proxy if combine == "product" else proxy).lerp(text, lam)
+
+
+def _sorted(names: Sequence[str], scores) -> Entries:
+    order = scores.argsort(descending=True, stable=True).tolist()
+    return [(names[i], scores[i].item()) for i in order]

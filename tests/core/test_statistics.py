@@ -1,0 +1,50 @@
+"""The bootstrap: it covers what it should, resamples within strata, and always draws the same."""
+
+import numpy as np
+import pytest
+
+from ipcir_steps.core.statistics import bootstrap, interval, paired_interval
+
+DRAW = np.random.default_rng(0)
+BASE, OTHER = DRAW.random(400), DRAW.random(400) + 0.1
+ONE = np.zeros(400, int)
+
+
+def test_interval_has_the_width_of_the_normal_approximation():
+    values = DRAW.normal(3, 1, 400)
+    low, high = interval(values)
+    assert low < values.mean() < high and high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    assert interval(values, seed=1) != (low, high) == interval(values)
+
+
+def test_paired_interval_has_the_width_of_the_normal_approximation():
+    difference, low, high = paired_interval(BASE, OTHER, ONE, seed=1)
+    spread = (OTHER - BASE).std() / 20
+    assert difference == pytest.approx((OTHER - BASE).mean()) and low < difference < high
+    assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+    assert paired_interval(BASE, OTHER, ONE, seed=1) == (difference, low, high)
+
+
+def test_strata_weigh_the_same_and_are_resampled_apart():
+    """A stratum of 300 zeros and one of 100 ones: the mean of means is 1/2, and no resample can change it."""
+    strata = np.array([0] * 300 + [1] * 100)
+    assert paired_interval(np.zeros(400), strata.astype(float), strata, seed=0) == (0.5, 0.5, 0.5)
+    _, low, high = paired_interval(np.zeros(400), strata.astype(float), ONE, seed=0)
+    assert low < 0.25 < high
+
+
+def test_a_level_takes_what_it_says_off_both_ends():
+    draws = iter(np.arange(1000))
+    low, high = bootstrap(
+        [np.arange(1000.0)], lambda rows, n: np.array([[next(draws)] for _ in range(rows)]), 1000, 0.9
+    )
+    assert (low, high) == (pytest.approx(49.95), pytest.approx(949.05))
+
+
+@pytest.mark.parametrize("resamples", [1, 255, 256, 257, 1000])
+def test_resamples_in_parts_are_those_of_one_draw(resamples):
+    """Drawn in blocks, the rows are those that one call would draw: results do not depend on the block."""
+    picked = np.random.default_rng(5).integers(400, size=(resamples, 400))
+    means = BASE[picked].mean(1)
+    expected = np.quantile(means, [0.025, 0.975])
+    assert paired_interval(np.zeros(400), BASE, ONE, seed=5, resamples=resamples)[1:] == pytest.approx(tuple(expected))
