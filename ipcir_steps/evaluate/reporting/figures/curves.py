@@ -90,7 +90,7 @@ def proxies(sweeps):
 @cards.figure(
     "fig5",
     of="sweeps",
-    caption="The seven ways to keep proxy, query and change in eq. 1, weights {fusion[weights]}.",
+    caption="The seven ways to keep proxy, query and perturbation in eq. 1, weights {fusion[weights]}.",
 )
 def components(sweeps: Sequence[dict]):
     """Fig. 5: the seven ways to keep parts of eq. 1, at the configured weights and lambda.
@@ -130,7 +130,7 @@ def components(sweeps: Sequence[dict]):
 @cards.figure(
     "heatmap",
     of="sweeps",
-    caption="""λ times the weight of the proxy ({sensitivity[proxy_weights]}) beside the weights of query and change
+    caption="""λ times the weight of the proxy ({sensitivity[proxy_weights]}) beside those of query and perturbation
     (the last two of {fusion[weights]}); {first_baseline} on {first_backbone}.""",
 )
 def heatmap(sweeps: Sequence[dict]):
