@@ -1,7 +1,8 @@
 """The mini world: rendered datasets in the official layouts, and tiny checkpoints of the real model classes."""
 
 import argparse
-from pathlib import Path
+
+from ipcir_steps.core.arguments import Directory, InFile, OutFile, OutTree, Scratch
 
 DATASETS = ("cirr", "circo", "fashioniq")
 
@@ -10,35 +11,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     world = commands.add_parser("world", help="render mini_cirr, mini_circo and mini_fashioniq")
     world.add_argument("--seed", type=int, required=True)
-    world.add_argument("--output", type=Path, required=True, help="directory to write")
+    world.add_argument("--output", type=OutTree, required=True, help="directory to write")
     world.add_argument("--queries", type=int, default=40, help="queries of each val part (test parts: a quarter)")
     world.add_argument("--gallery", type=int, default=300, help="images of each val part")
     world.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS, help="which; default: all three")
     models = commands.add_parser("models", help="build the tiny checkpoints of the real classes")
     models.add_argument("--seed", type=int, required=True)
-    models.add_argument("--output", type=Path, required=True, help="directory to write, one directory per model")
-    models.add_argument("--weights", type=Path, help="directory of trained weights; default: those that are shipped")
+    models.add_argument("--output", type=OutTree, required=True, help="directory to write, one directory per model")
+    models.add_argument("--weights", type=InFile, help="directory of trained weights; default: those that are shipped")
     models.add_argument("--untrained", action="store_true", help="random weights")
     pool = commands.add_parser("pool", help="render the pictures that all trainings share")
     pool.add_argument("--seed", type=int, required=True)
-    pool.add_argument("--output", type=Path, required=True, help="file to write, pool.npy of a training's --work")
+    pool.add_argument("--output", type=OutFile, required=True, help="file to write, pool.npy of a training's --work")
     evaluate = commands.add_parser("evaluate", help="measure every model on pictures that no training has seen")
-    evaluate.add_argument("--models", type=Path, required=True, help="directory that `ipcir mini models` wrote")
+    evaluate.add_argument("--models", type=InFile, required=True, help="directory that `ipcir mini models` wrote")
     evaluate.add_argument("--seed", type=int, required=True, help="the seed of the trainings")
-    evaluate.add_argument("--output", type=Path, required=True, help="figures to write (JSON)")
+    evaluate.add_argument("--output", type=OutFile, required=True, help="figures to write (JSON)")
     check = commands.add_parser("check", help="compare a result file with a recorded one: did any metric drop?")
-    check.add_argument("--results", type=Path, required=True, help="result file of a dataset")
-    check.add_argument("--reference", type=Path, help="recorded values and their noise; default: the test world's")
+    check.add_argument("--results", type=InFile, required=True, help="result file of a dataset")
+    check.add_argument("--reference", type=InFile, help="recorded values and their noise; default: the test world's")
     check.add_argument("--record", action="store_true", help="write the reference anew from the results")
     curves = commands.add_parser("curves", help="draw the learning curves")
-    curves.add_argument("--weights", type=Path, help="directory of *.curve.jsonl; default: those that are shipped")
-    curves.add_argument("--svg", type=Path, required=True)
-    curves.add_argument("--png", type=Path, required=True)
+    curves.add_argument("--weights", type=InFile, help="directory of *.curve.jsonl; default: those that are shipped")
+    curves.add_argument("--svg", type=OutFile, required=True)
+    curves.add_argument("--png", type=OutFile, required=True)
     train = commands.add_parser("train", help="train one model from scratch, or go on with it")
     train.add_argument("name", help="clip, blip2, qwen, sd, elite, mappings, judge, grounding_dino or sam")
     train.add_argument("--seed", type=int, required=True)
-    train.add_argument("--work", type=Path, required=True, help="directory of training pictures, states and curves")
-    train.add_argument("--weights", type=Path, required=True, help="directory of weights to read and write")
+    train.add_argument("--work", type=Scratch, required=True, help="directory of training pictures, states and curves")
+    train.add_argument("--weights", type=Directory, required=True, help="directory of weights to read and write")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.data import Dataset
+from ipcir_steps.core.arguments import Directory
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import write_json, write_jsonl
 from ipcir_steps.core.images import probe
@@ -108,7 +109,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
     add_settings(parser, Dataset)
     parser.add_argument("--split", required=True, help="split of the annotations, such as val or test1")
-    parser.add_argument("--output", type=Path, required=True, help="directory for queries, gallery, references, …")
+    parser.add_argument("--output", type=Directory, required=True, help="directory for queries, gallery, references, …")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -1,12 +1,12 @@
 """``ipcir config``: check a configuration; write the commented defaults and the JSON schema."""
 
 import argparse
-from pathlib import Path
 
 import yaml
 
 from ipcir_steps.config import Config, load_config, plain
 from ipcir_steps.config.base import Section
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import write_json, write_text
 
 
@@ -43,9 +43,9 @@ def _yaml(section: Section, depth: int) -> str:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", type=Path, help="validate a config.yaml")
-    parser.add_argument("--defaults", type=Path, help="write the commented default config.yaml here")
-    parser.add_argument("--schema", type=Path, help="write the JSON schema here")
+    parser.add_argument("--check", type=InFile, help="validate a config.yaml")
+    parser.add_argument("--defaults", type=OutFile, help="write the commented default config.yaml here")
+    parser.add_argument("--schema", type=OutFile, help="write the JSON schema here")
 
 
 def main(args: argparse.Namespace) -> None:

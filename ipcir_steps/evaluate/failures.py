@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import read_jsonl, write_jsonl
 
 
@@ -17,8 +18,8 @@ def collect(files: list[Path]) -> list[dict]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", type=Path, nargs="+", help="STEP.failures.jsonl of each step, in order")
-    parser.add_argument("--output", type=Path, required=True, help="failures.jsonl")
+    parser.add_argument("files", type=InFile, nargs="+", help="STEP.failures.jsonl of each step, in order")
+    parser.add_argument("--output", type=OutFile, required=True, help="failures.jsonl")
 
 
 def main(args: argparse.Namespace) -> None:

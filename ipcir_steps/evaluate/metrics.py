@@ -5,9 +5,9 @@ A query whose ranking is absent or short is scored on what there is: it counts, 
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_jsonl, write_json
 from ipcir_steps.core.rankings import read_rankings
@@ -55,13 +55,13 @@ def score(
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rankings", required=True, type=Path, help="rankings.parquet, or a server-style JSON file")
-    parser.add_argument("--subset", type=Path, help="CIRR: rankings of each image set's members (parquet or JSON)")
-    parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
-    parser.add_argument("--gallery", type=Path, help="gallery.jsonl: refuse names that are not in it")
+    parser.add_argument("--rankings", required=True, type=InFile, help="rankings.parquet, or a server-style JSON file")
+    parser.add_argument("--subset", type=InFile, help="CIRR: rankings of each image set's members (parquet or JSON)")
+    parser.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
+    parser.add_argument("--gallery", type=InFile, help="gallery.jsonl: refuse names that are not in it")
     parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose rules to score by")
-    parser.add_argument("--failures", type=Path, nargs="*", default=[], help="failures files of earlier steps")
-    parser.add_argument("--output", required=True, type=Path, help="metrics file to write (JSON)")
+    parser.add_argument("--failures", type=InFile, nargs="*", default=[], help="failures files of earlier steps")
+    parser.add_argument("--output", required=True, type=OutFile, help="metrics file to write (JSON)")
 
 
 def main(args: argparse.Namespace) -> None:

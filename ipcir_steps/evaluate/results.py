@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.base import Count, Section
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
 from ipcir_steps.core.records import read_queries
@@ -135,13 +136,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     from ipcir_steps.config.settings import add_settings
 
     add_settings(parser, Results)
-    parser.add_argument("--show", type=Path, help="print a result file as a table and do nothing else")
+    parser.add_argument("--show", type=InFile, help="print a result file as a table and do nothing else")
     parser.add_argument("--dataset", help="the dataset's name")
-    parser.add_argument("--metrics", type=Path, nargs="+", help="BACKBONE/BASELINE/VARIANT.metrics.json files")
-    parser.add_argument("--queries", type=Path, help="queries.jsonl")
-    parser.add_argument("--failures", type=Path, help="failures.jsonl")
+    parser.add_argument("--metrics", type=InFile, nargs="+", help="BACKBONE/BASELINE/VARIANT.metrics.json files")
+    parser.add_argument("--queries", type=InFile, help="queries.jsonl")
+    parser.add_argument("--failures", type=InFile, help="failures.jsonl")
     parser.add_argument("--strict", action="store_true", help="fail when any query failed")
-    parser.add_argument("--output", type=Path, help="result file to write (JSON)")
+    parser.add_argument("--output", type=OutFile, help="result file to write (JSON)")
 
 
 def main(args: argparse.Namespace) -> None:

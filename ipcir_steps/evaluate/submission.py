@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.benchmarks.server import kind_of
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import write_text
 from ipcir_steps.core.rankings import read_rankings
@@ -82,17 +83,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="write|check", required=True)
     write = actions.add_parser("write", help="write server files from rankings")
     write.add_argument("--benchmark", required=True, choices=SERVED)
-    write.add_argument("--rankings", required=True, type=Path, help="rankings.parquet")
-    write.add_argument("--subset", type=Path, help="CIRR: rankings of each image set's members")
-    write.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
-    write.add_argument("--gallery", required=True, type=Path, help="gallery.jsonl")
-    write.add_argument("--output", required=True, type=Path, help="file to write")
-    write.add_argument("--subset-output", type=Path, help="CIRR: the recall_subset file to write")
+    write.add_argument("--rankings", required=True, type=InFile, help="rankings.parquet")
+    write.add_argument("--subset", type=InFile, help="CIRR: rankings of each image set's members")
+    write.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
+    write.add_argument("--gallery", required=True, type=InFile, help="gallery.jsonl")
+    write.add_argument("--output", required=True, type=OutFile, help="file to write")
+    write.add_argument("--subset-output", type=OutFile, help="CIRR: the recall_subset file to write")
     verify = actions.add_parser("check", help="validate files by the servers' rules")
-    verify.add_argument("files", nargs="+", type=Path)
+    verify.add_argument("files", nargs="+", type=InFile)
     verify.add_argument("--benchmark", choices=SERVED, help="whose files; by default what they say themselves")
-    verify.add_argument("--queries", type=Path, help="queries.jsonl of the split, for a complete check")
-    verify.add_argument("--gallery", type=Path, help="gallery.jsonl, to check image names")
+    verify.add_argument("--queries", type=InFile, help="queries.jsonl of the split, for a complete check")
+    verify.add_argument("--gallery", type=InFile, help="gallery.jsonl, to check image names")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.config.vision import Captions
+from ipcir_steps.core.arguments import ImageList, InFile, OutFile, Root
 from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import seed, stamp
@@ -98,12 +99,14 @@ def caption_image(image: Image, root: Path, caption: Callable, settings: Caption
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--references", type=Path, required=True, help="references.jsonl: each unique reference image")
-    parser.add_argument("--root", type=Path, required=True, help="directory that image paths are relative to")
-    parser.add_argument("--model", type=Path, required=True, help="manifest or directory of a BLIP-2 model")
+    parser.add_argument(
+        "--references", type=ImageList, required=True, help="references.jsonl: each unique reference image"
+    )
+    parser.add_argument("--root", type=Root, required=True, help="directory that image paths are relative to")
+    parser.add_argument("--model", type=InFile, required=True, help="manifest or directory of a BLIP-2 model")
     parser.add_argument("--seed", type=int, default=0, help="run seed")
     parser.add_argument("--shard", default="0/1", help="part i/n of the images")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines to write: reference, captions")
+    parser.add_argument("--output", type=OutFile, required=True, help="JSON lines to write: reference, captions")
     add_settings(parser, Captions)
 
 

@@ -1,8 +1,8 @@
 """Join the shards of a step in query order; successes and failures go to two files."""
 
 import argparse
-from pathlib import Path
 
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_jsonl, write_jsonl
 from ipcir_steps.core.records import Query, read_queries
@@ -26,11 +26,11 @@ def gather(queries: list[Query], records: list[dict], key: str = "query_id") -> 
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl: the order of the output")
-    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="the step's shard files")
+    parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl: the order of the output")
+    parser.add_argument("--shards", type=InFile, nargs="+", required=True, help="the step's shard files")
     parser.add_argument("--key", choices=["query_id", "reference"], default="query_id", help="what a record is for")
-    parser.add_argument("--output", type=Path, required=True, help="successes (JSON lines)")
-    parser.add_argument("--failures", type=Path, required=True, help="failures (JSON lines)")
+    parser.add_argument("--output", type=OutFile, required=True, help="successes (JSON lines)")
+    parser.add_argument("--failures", type=OutFile, required=True, help="failures (JSON lines)")
 
 
 def main(args: argparse.Namespace) -> None:

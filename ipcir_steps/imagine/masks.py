@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.config.vision import Masks
+from ipcir_steps.core.arguments import ImageList, InFile, OutFile, Root, Scratch
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import StepFailure
@@ -118,16 +119,18 @@ def query_masks(query: Query, layout: dict | None, store: Store) -> dict | StepF
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl")
-    parser.add_argument("--layouts", type=Path, required=True, help="layouts.jsonl")
-    parser.add_argument("--references", type=Path, required=True, help="references.jsonl")
-    parser.add_argument("--root", type=Path, required=True, help="directory that image paths are relative to")
-    parser.add_argument("--detector", type=Path, required=True, help="manifest or directory of a Grounding DINO model")
-    parser.add_argument("--segmenter", type=Path, required=True, help="manifest or directory of a SAM model")
-    parser.add_argument("--cache", type=Path, help="directory of masks already made; none by default")
+    parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
+    parser.add_argument("--layouts", type=InFile, required=True, help="layouts.jsonl")
+    parser.add_argument("--references", type=ImageList, required=True, help="references.jsonl")
+    parser.add_argument("--root", type=Root, required=True, help="directory that image paths are relative to")
+    parser.add_argument(
+        "--detector", type=InFile, required=True, help="manifest or directory of a Grounding DINO model"
+    )
+    parser.add_argument("--segmenter", type=InFile, required=True, help="manifest or directory of a SAM model")
+    parser.add_argument("--cache", type=Scratch, help="directory of masks already made; none by default")
     parser.add_argument("--seed", type=int, default=0, help="accepted like in every step; nothing here is random")
     parser.add_argument("--shard", default="0/1", help="part i/n of the queries")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines to write: query_id, masks")
+    parser.add_argument("--output", type=OutFile, required=True, help="JSON lines to write: query_id, masks")
     add_settings(parser, Masks)
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ipcir_steps.core.arguments import Directory, Root
 from ipcir_steps.core.errors import InputError
 
 log = logging.getLogger("photos")
@@ -54,9 +55,9 @@ def folder_arguments(parser: argparse.ArgumentParser) -> None:
     """What index, search and serve have in common."""
     from ipcir_steps.photos.pictures import MEGAPIXELS
 
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of photos")
+    parser.add_argument("folder", type=Root, metavar="FOLDER", help="the folder of photos")
     parser.add_argument(
-        "--index", type=Path, metavar="DIR", help="where the index is kept; default: in your data directory"
+        "--index", type=Directory, metavar="DIR", help="where the index is kept; default: in your data directory"
     )
     parser.add_argument(
         "--stack", default="mini", metavar="NAME", help="models to use, or a configuration file (.yaml)"

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ipcir_steps import provenance
+from ipcir_steps.core.arguments import Directory, OutTree
 from ipcir_steps.core.errors import InputError
 
 PROFILES = {
@@ -237,9 +238,9 @@ def _context_cache(path: Path) -> Path:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, required=True, help="directory to write the crate into")
-    parser.add_argument("--records", type=Path, help="directory of the records (default: provenance)")
-    parser.add_argument("--workflow", type=Path, default=Path(), help="directory of the Snakefile (default: here)")
+    parser.add_argument("--output", type=OutTree, required=True, help="directory to write the crate into")
+    parser.add_argument("--records", type=Directory, help="directory of the records (default: provenance)")
+    parser.add_argument("--workflow", type=Directory, default=".", help="directory of the Snakefile (default: here)")
     parser.add_argument("--replace", action="store_true", help="replace a crate that is there")
     parser.add_argument("--validate", action="store_true", help="check it with roc-validator")
 

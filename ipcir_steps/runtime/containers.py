@@ -12,6 +12,7 @@ import os
 import re
 from pathlib import Path
 
+from ipcir_steps.core.arguments import Directory
 from ipcir_steps.core.errors import InputError, IPCIRError
 from ipcir_steps.core.files import digest, read_json, sha256, stamp, write_json
 
@@ -151,7 +152,9 @@ def build(name: str, directory: Path = DIRECTORY, *, bootstrap=None, base=None, 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["build", "check"], help="build, or verify what was built")
     parser.add_argument("family", nargs="*", help="default: all")
-    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where the definitions and images lie")
+    parser.add_argument(
+        "--directory", type=Directory, default=str(DIRECTORY), help="where the definitions and images lie"
+    )
     parser.add_argument("--bootstrap", help="build: BOOTSTRAP of the definition, such as docker or localimage")
     parser.add_argument("--base", help="build: BASE of the definition, such as an image file")
     parser.add_argument("--bind", help="build: paths to show while packages are installed, separated by commas")

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from pathlib import Path
 
+from ipcir_steps.core.arguments import OutManifest, Scratch
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.files import sha256, write_json
 from ipcir_steps.core.manifests import Manifest, describe
@@ -73,8 +74,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, help="hub id, local directory or file")
     parser.add_argument("--revision", help="commit of the hub repository")
     parser.add_argument("--sha256", help="digest that the file, or the manifest of a directory, must have")
-    parser.add_argument("--directory", type=Path, required=True, help="where a hub snapshot is stored")
-    parser.add_argument("--output", type=Path, required=True, help="manifest to write (JSON)")
+    parser.add_argument("--directory", type=Scratch, required=True, help="where a hub snapshot is stored")
+    parser.add_argument("--output", type=OutManifest, required=True, help="manifest to write (JSON)")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from ipcir_steps.core.arguments import InFile, Root
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import inside, read_jsonl
 from ipcir_steps.core.rankings import read_rankings
@@ -56,10 +57,10 @@ FILES = {
 
 def add_arguments(parser) -> None:
     for name, text in FILES.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=text)
-    parser.add_argument("--root", type=Path, required=True, help="directory that image paths are relative to")
-    parser.add_argument("--proxy-images", type=Path, required=True, help="directory of the proxies' images")
-    parser.add_argument("--rankings", type=Path, nargs="+", required=True, help="VARIANT.rankings.parquet files")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=InFile, required=True, help=text)
+    parser.add_argument("--root", type=Root, required=True, help="directory that image paths are relative to")
+    parser.add_argument("--proxy-images", type=Root, required=True, help="directory of the proxies' images")
+    parser.add_argument("--rankings", type=InFile, nargs="+", required=True, help="VARIANT.rankings.parquet files")
 
 
 def read(args) -> Collection:

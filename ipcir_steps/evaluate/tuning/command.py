@@ -2,11 +2,11 @@
 
 import argparse
 import itertools
-from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.retrieval import Grid, Tuning
 from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.arguments import OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import write_json
 from ipcir_steps.core.records import read_queries
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_parts(parser, required=False)
     parser.add_argument("--benchmark", choices=sorted(BENCHMARKS), help="whose metrics; left out: no labels are used")
     parser.add_argument("--key", help="the metric that decides, e.g. mAP@10 (default: the benchmark's)")
-    parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
+    parser.add_argument("--output", required=True, type=OutFile, help="JSON file to write")
     add_settings(parser, Grid)
 
 

@@ -1,11 +1,11 @@
 """How much do lambda, the weights, the number of proxies and the parts of eq. 1 matter? All from one pass."""
 
 import argparse
-from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.figures import Sensitivity
 from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.arguments import OutFile
 from ipcir_steps.core.files import seed, write_json
 from ipcir_steps.core.statistics import interval
 from ipcir_steps.evaluate.tuning.sweep import COMPONENTS, Components, Setting, add_parts, read_parts, sweep
@@ -71,7 +71,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="proxy, query, perturbation")
     parser.add_argument("--scale", choices=["dataset", "query"], default="dataset", help="as in fusion")
     parser.add_argument("--seed", type=int, default=0, help="run seed (intervals)")
-    parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
+    parser.add_argument("--output", required=True, type=OutFile, help="JSON file to write")
     add_settings(parser, Sensitivity)
 
 

@@ -7,9 +7,9 @@ import argparse
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipcir_steps.core.arguments import InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, from_args
 
@@ -46,7 +46,7 @@ class Components:
 
 def add_parts(parser: argparse.ArgumentParser, required: bool) -> None:
     for name, text in PARTS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", required=required, type=Path, help=text)
+        parser.add_argument(f"--{name.replace('_', '-')}", required=required, type=InFile, help=text)
 
 
 def read_parts(args: argparse.Namespace) -> tuple[RetrievalInputs, Components]:

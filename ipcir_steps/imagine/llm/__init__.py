@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ipcir_steps.config.language import LLM
 from ipcir_steps.config.settings import add_settings
+from ipcir_steps.core.arguments import InFile, OutFile, Scratch
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
 
@@ -66,11 +67,11 @@ def speed(backend: Backend) -> Callable[[], dict]:
 
 def arguments(parser: argparse.ArgumentParser, section: type[LLM]) -> None:
     """What reasoning and layouts have in common on the command line."""
-    parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl")
-    parser.add_argument("--captions", type=Path, required=True, help="source_captions.jsonl: query_id, captions")
-    parser.add_argument("--model", type=Path, help="manifest or directory of the chat model (transformers backend)")
-    parser.add_argument("--cache", type=Path, help="directory of answers already given; none by default")
+    parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
+    parser.add_argument("--captions", type=InFile, required=True, help="source_captions.jsonl: query_id, captions")
+    parser.add_argument("--model", type=InFile, help="manifest or directory of the chat model (transformers backend)")
+    parser.add_argument("--cache", type=Scratch, help="directory of answers already given; none by default")
     parser.add_argument("--seed", type=int, default=0, help="run seed")
     parser.add_argument("--shard", default="0/1", help="part i/n of the queries")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines to write")
+    parser.add_argument("--output", type=OutFile, required=True, help="JSON lines to write")
     add_settings(parser, section)

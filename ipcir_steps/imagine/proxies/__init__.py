@@ -2,10 +2,10 @@
 
 import argparse
 import importlib
-from pathlib import Path
 
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.arguments import ImageList, InFile, OutImageList, OutImages, Root
 from ipcir_steps.core.journal import shard
 from ipcir_steps.core.manifests import load_manifest
 
@@ -35,17 +35,17 @@ def __getattr__(name: str):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queries", type=Path, required=True, help="queries.jsonl")
-    parser.add_argument("--layouts", type=Path, required=True, help="layouts.jsonl")
-    parser.add_argument("--masks", type=Path, help="reference_masks.jsonl; without it whole references are used")
-    parser.add_argument("--references", type=Path, help="references.jsonl")
-    parser.add_argument("--root", type=Path, help="directory that the references' paths are relative to")
+    parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
+    parser.add_argument("--layouts", type=InFile, required=True, help="layouts.jsonl")
+    parser.add_argument("--masks", type=InFile, help="reference_masks.jsonl; without it whole references are used")
+    parser.add_argument("--references", type=ImageList, help="references.jsonl")
+    parser.add_argument("--root", type=Root, help="directory that the references' paths are relative to")
     for name, text in MODELS.items():
-        parser.add_argument(f"--{name}", type=Path, help=text)
-    parser.add_argument("--images", type=Path, required=True, help="directory for {query_id}/{n}.png")
+        parser.add_argument(f"--{name}", type=InFile, help=text)
+    parser.add_argument("--images", type=OutImages, required=True, help="directory for {query_id}/{n}.png")
     parser.add_argument("--seed", type=int, default=2025, help="seed of the run")
     parser.add_argument("--shard", default="0/1", help="i/n: draw the i-th of n parts (0-based)")
-    parser.add_argument("--output", type=Path, required=True, help="index to write (JSON lines)")
+    parser.add_argument("--output", type=OutImageList, required=True, help="index to write (JSON lines)")
     add_settings(parser, Proxies)
 
 

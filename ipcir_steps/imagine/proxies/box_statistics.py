@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, write_json
 
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ipcir_steps.imagine.proxies.box_statistics", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--instances", type=Path, required=True, help="annotations, as instances_train2017.json")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--instances", type=InFile, required=True, help="annotations, as instances_train2017.json")
+    parser.add_argument("--output", type=OutFile, required=True, help="JSON file to write")
     args = parser.parse_args(argv)
     try:
         write_json(args.output, box_statistics(read_json(args.instances), args.instances))

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 from ipcir_steps import provenance
+from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", type=Path, nargs="*", metavar="FILE", help="figures or files to trace")
+    parser.add_argument("files", type=InFile, nargs="*", metavar="FILE", help="figures or files to trace")
     parser.add_argument(
         "--all", action="store_true", help="verify everything that has a record, and find what has none"
     )
@@ -18,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--configfile", nargs="+", metavar="FILE", help="configuration to compare with (default: the files of each run)"
     )
-    parser.add_argument("--records", type=Path, help="directory of the records (default: provenance)")
+    parser.add_argument("--records", type=Directory, help="directory of the records (default: provenance)")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from ipcir_steps.core.arguments import Directory
 from ipcir_steps.core.errors import InputError, IPCIRError
 from ipcir_steps.core.files import read_jsonl
 from ipcir_steps.runtime.doctor import checks
@@ -147,7 +148,7 @@ def command(paths: list[Path], directory: Path) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "directory", type=Path, nargs="?", default=Path(), help="where the workflow ran (default: here)"
+        "directory", type=Directory, nargs="?", default=".", help="where the workflow ran (default: here)"
     )
     parser.add_argument(
         "--clean", action="store_true", help="remove temporary files of killed runs; stop all runs first"

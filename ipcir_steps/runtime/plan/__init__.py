@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ipcir_steps.config import Config, load_config
+from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.runtime.plan.benchmarks import Speed, speed
 
@@ -205,10 +206,10 @@ def _width(directory: Path, backbone: str) -> int | None:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, nargs="*", help="configuration files, as for --configfile")
+    parser.add_argument("config", type=InFile, nargs="*", help="configuration files, as for --configfile")
     parser.add_argument("--dataset", action="append", help="dataset to plan (default: those of `run`); repeatable")
     parser.add_argument(
-        "--benchmarks", type=Path, default=Path(), help="directory of a workflow that has run (default: this one)"
+        "--benchmarks", type=Directory, default=".", help="directory of a workflow that has run (default: this one)"
     )
 
 

@@ -9,12 +9,12 @@ import argparse
 import importlib
 import typing
 from collections.abc import Callable
-from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.base import Section
 from ipcir_steps.config.baselines import BASELINES, Custom
 from ipcir_steps.core import plugins
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 
 
@@ -49,20 +49,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", help=f"{', '.join(BASELINES)}; package.module:function; or a safetensors file of ready features"
     )
-    parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
+    parser.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
     parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose published form (ldre)")
-    parser.add_argument("--target-captions", type=Path, help="features [Q, K, D] (ldre, cirevl)")
-    parser.add_argument("--source-captions", type=Path, help="features [Q, K, D] (ldre)")
-    parser.add_argument("--references", type=Path, help="features [Q, D] (image and pseudo-word baselines)")
-    parser.add_argument("--gallery", type=Path, help="features [G, D] (ldre's ensemble)")
-    parser.add_argument("--model", type=Path, help="the CLIP model the features come from (baselines that encode text)")
+    parser.add_argument("--target-captions", type=InFile, help="features [Q, K, D] (ldre, cirevl)")
+    parser.add_argument("--source-captions", type=InFile, help="features [Q, K, D] (ldre)")
+    parser.add_argument("--references", type=InFile, help="features [Q, D] (image and pseudo-word baselines)")
+    parser.add_argument("--gallery", type=InFile, help="features [G, D] (ldre's ensemble)")
+    parser.add_argument(
+        "--model", type=InFile, help="the CLIP model the features come from (baselines that encode text)"
+    )
     parser.add_argument("--architecture", help="open_clip name, where --model is one weights file")
     parser.add_argument(
-        "--weights", type=Path, help="manifest or file of the mapping network (searle, lincir, pic2word)"
+        "--weights", type=InFile, help="manifest or file of the mapping network (searle, lincir, pic2word)"
     )
     parser.add_argument("--seed", type=int, default=0, help="run seed (searle_oti)")
     parser.add_argument("--settings", default="{}", metavar="JSON", help="settings as JSON text or a JSON file")
-    parser.add_argument("--output", required=True, type=Path, help="text feature file to write")
+    parser.add_argument("--output", required=True, type=OutFile, help="text feature file to write")
     parser.epilog = "\n".join(
         f"settings of {name}:\n"
         + "\n".join(f"  {key}: {field.description}" for key, field in card.settings.model_fields.items())

@@ -1,10 +1,10 @@
 """Fusion: imagined proxies, the reference image and the change of captions become one robust proxy (eq. 1)."""
 
 import argparse
-from pathlib import Path
 
 from ipcir_steps.config.retrieval import Fusion
 from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.features import align, load_features, save_features
 
@@ -94,14 +94,14 @@ def _same(name, shape, other, expected):
 def arguments(parser: argparse.ArgumentParser) -> None:
     from ipcir_steps.seek.fusion.recipes import FUSIONS
 
-    parser.add_argument("--references", required=True, type=Path, help="reference features, one row per query")
-    parser.add_argument("--proxies", type=Path, help="proxy features [Q, N, D] (not needed by no_proxy)")
-    parser.add_argument("--target-captions", type=Path, help="target caption features [Q, K, D] (not needed by pi)")
-    parser.add_argument("--source-captions", type=Path, help="source caption features [Q, K, D] (not needed by pi)")
+    parser.add_argument("--references", required=True, type=InFile, help="reference features, one row per query")
+    parser.add_argument("--proxies", type=InFile, help="proxy features [Q, N, D] (not needed by no_proxy)")
+    parser.add_argument("--target-captions", type=InFile, help="target caption features [Q, K, D] (not needed by pi)")
+    parser.add_argument("--source-captions", type=InFile, help="source caption features [Q, K, D] (not needed by pi)")
     names = "; ".join(f"{name}: {fusion.help}" for name, fusion in FUSIONS.items())
     parser.add_argument("--variant", required=True, choices=FUSIONS, help=names)
     parser.add_argument("--seed", type=int, default=0, help="run seed (other_proxy: whose proxies a query gets)")
-    parser.add_argument("--output", required=True, type=Path, help="feature file to write")
+    parser.add_argument("--output", required=True, type=OutFile, help="feature file to write")
     add_settings(parser, Fusion)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ipcir_steps.config.retrieval import Ranking
 from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json
 from ipcir_steps.core.rankings import write_rankings
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants", nargs="+", default=[BASE], choices=VARIANTS, metavar="V", help=", ".join(VARIANTS)
     )
-    parser.add_argument("--output-dir", required=True, type=Path, help="gets VARIANT.{rankings,subset}.parquet")
+    parser.add_argument("--output-dir", required=True, type=Directory, help="gets VARIANT.{rankings,subset}.parquet")
     add_settings(parser, Ranking)
 
 
@@ -41,14 +42,14 @@ def main(args: argparse.Namespace) -> None:
 
 def add_fused(parser: argparse.ArgumentParser) -> None:
     help_text = "fused proxies, named PROXY.safetensors"
-    parser.add_argument("--fusion", nargs="*", default=[], type=Path, metavar="FILE", help=help_text)
+    parser.add_argument("--fusion", nargs="*", default=[], type=InFile, metavar="FILE", help=help_text)
 
 
 def add_lambda(parser: argparse.ArgumentParser) -> None:
     """Lambda as one number, or as ``ipcir tune --per-variant`` chose it; ``lambdas_of`` reads it."""
     parser.add_argument("--lambda", dest="lam", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
     parser.add_argument(
-        "--lambda-file", type=Path, metavar="FILE", help="each variant's own lambda, from ipcir tune --per-variant"
+        "--lambda-file", type=InFile, metavar="FILE", help="each variant's own lambda, from ipcir tune --per-variant"
     )
 
 

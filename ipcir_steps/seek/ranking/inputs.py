@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipcir_steps.core.arguments import InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.features import Features, align, load_features
 from ipcir_steps.core.records import Image, Query, read_images, read_queries
@@ -96,10 +97,10 @@ def load_retrieval(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every command which searches a gallery shares; ``from_args`` reads them."""
-    parser.add_argument("--text", required=True, type=Path, help="text features of a baseline, one row per query")
-    parser.add_argument("--gallery", required=True, type=Path, help="gallery features")
-    parser.add_argument("--queries", required=True, type=Path, help="queries.jsonl")
-    parser.add_argument("--gallery-images", required=True, type=Path, help="gallery.jsonl")
+    parser.add_argument("--text", required=True, type=InFile, help="text features of a baseline, one row per query")
+    parser.add_argument("--gallery", required=True, type=InFile, help="gallery features")
+    parser.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
+    parser.add_argument("--gallery-images", required=True, type=InFile, help="gallery.jsonl")
     parser.add_argument("--exclude-reference", action="store_true", help="leave each query's reference out (CIRR)")
 
 

@@ -4,10 +4,10 @@ It opens from a file, needs no server and asks for nothing outside its directory
 """
 
 import argparse
-from pathlib import Path
 
 from ipcir_steps.config.figures import Figures
 from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.arguments import OutTree
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--dataset", required=True, help="its name, for the title")
     examples.add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, help="directory to write: index.html and pictures")
+    parser.add_argument("--output", type=OutTree, required=True, help="directory to write: index.html and pictures")
     add_settings(parser, Figures)
 
 

@@ -4,10 +4,10 @@ A new one is a function with ``@figure`` in one of the modules below, or in a mo
 """
 
 import argparse
-from pathlib import Path
 
 from ipcir_steps.config.figures import Figures
 from ipcir_steps.config.settings import add_settings, read_settings
+from ipcir_steps.core.arguments import InFile, OutFile, Root
 from ipcir_steps.core.files import read_json
 from ipcir_steps.evaluate.reporting import examples
 from ipcir_steps.evaluate.reporting.figures import costs, curves, queries, scores, style
@@ -21,8 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for name, card in FIGURES.items():
         one = kinds.add_parser(name, help=card.help)
         ARGUMENTS[card.of](one)
-        one.add_argument("--svg", type=Path, required=True, help="vector figure to write")
-        one.add_argument("--png", type=Path, required=True, help="raster figure to write, 200 dpi")
+        one.add_argument("--svg", type=OutFile, required=True, help="vector figure to write")
+        one.add_argument("--png", type=OutFile, required=True, help="raster figure to write, 200 dpi")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -36,15 +36,15 @@ def draw(args: argparse.Namespace):
 
 
 def _result_arguments(parser) -> None:
-    parser.add_argument("--results", type=Path, required=True, help="result file of a dataset (JSON)")
+    parser.add_argument("--results", type=InFile, required=True, help="result file of a dataset (JSON)")
 
 
 def _results_arguments(parser) -> None:
-    parser.add_argument("--results", type=Path, nargs="+", required=True, help="result files")
+    parser.add_argument("--results", type=InFile, nargs="+", required=True, help="result files")
 
 
 def _sweeps_arguments(parser) -> None:
-    parser.add_argument("--sensitivity", type=Path, nargs="+", required=True, help="sensitivity.json files")
+    parser.add_argument("--sensitivity", type=InFile, nargs="+", required=True, help="sensitivity.json files")
 
 
 def _queries_arguments(parser) -> None:
@@ -56,8 +56,8 @@ def _queries_arguments(parser) -> None:
 def _run_arguments(parser) -> None:
     _results_arguments(parser)
     parser.add_argument("--splits", nargs="+", required=True, help="the split of each result file")
-    parser.add_argument("--benchmarks", type=Path, required=True, help="directory of the steps' benchmark files")
-    parser.add_argument("--records", type=Path, help="directory of the steps' records, which know about GPUs")
+    parser.add_argument("--benchmarks", type=Root, required=True, help="directory of the steps' benchmark files")
+    parser.add_argument("--records", type=Root, help="directory of the steps' records, which know about GPUs")
 
 
 def _read_queries(args):

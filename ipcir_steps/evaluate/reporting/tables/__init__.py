@@ -3,9 +3,9 @@
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
+from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import read_json, write_text
 from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
@@ -93,11 +93,11 @@ def cell(entry: dict, metric: str) -> Cell:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", type=Path, nargs="+", required=True, help="result files of the datasets")
+    parser.add_argument("--results", type=InFile, nargs="+", required=True, help="result files of the datasets")
     parser.add_argument("--number", type=int, choices=sorted(TITLES), required=True, help="which of the paper's tables")
-    parser.add_argument("--markdown", type=Path, required=True, help="Markdown file to write")
-    parser.add_argument("--csv", type=Path, required=True, help="CSV file to write, one line per value")
-    parser.add_argument("--latex", type=Path, required=True, help="LaTeX file to write (booktabs)")
+    parser.add_argument("--markdown", type=OutFile, required=True, help="Markdown file to write")
+    parser.add_argument("--csv", type=OutFile, required=True, help="CSV file to write, one line per value")
+    parser.add_argument("--latex", type=OutFile, required=True, help="LaTeX file to write (booktabs)")
 
 
 def main(args: argparse.Namespace) -> None:
