@@ -1,5 +1,7 @@
 """What every paper compares with: the image alone, the text alone, and their sum."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ipcir_steps.config.baselines import Plain
@@ -24,7 +26,16 @@ def image_text(inputs: Inputs, settings: Plain) -> tuple[np.ndarray, set[str]]:
     """The normalised sum of the two normalised features."""
     image, missing = image_only(inputs, settings)
     text, _ = text_only(inputs, settings)
-    return _normalize(image + text), missing
+    return weighted_sum([image, text], [1, 1]), missing
+
+
+def weighted_sum(parts: Sequence, weights: Sequence[float]) -> np.ndarray:
+    """The normalised sum of normalised ``parts`` [..., D], each times its weight; a negative one pushes away.
+
+    >>> weighted_sum([[2.0, 0.0], [0.0, 5.0]], [3, -4])
+    array([ 0.6, -0.8], dtype=float32)
+    """
+    return _normalize(sum(np.float32(weight) * _normalize(part) for part, weight in zip(parts, weights, strict=True)))
 
 
 def _normalize(values) -> np.ndarray:
