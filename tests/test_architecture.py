@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "imagine": CORE | {"config", "benchmarks", "variants"},
     "seek": CORE | {"config", "benchmarks", "variants"},
     "evaluate": CORE | {"config", "benchmarks", "variants", "seek"},
+    "photos": CORE | {"config", "benchmarks", "variants", "imagine", "seek", "evaluate"},
     "provenance": CORE | {"config", "benchmarks", "variants", "steps", "evaluate"},
     "runtime": CORE | {"config", "benchmarks", "variants", "steps", "evaluate", "provenance", "imagine", "seek"},
 }

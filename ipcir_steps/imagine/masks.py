@@ -13,7 +13,7 @@ from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import read_jsonl, sha256, stamp
 from ipcir_steps.core.images import load_image
 from ipcir_steps.core.journal import run_journaled, shard
-from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.core.manifests import Manifest, load_manifest
 from ipcir_steps.core.masks import encode_rle
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.core.records import Image, Query, as_dict, read_images, read_queries
@@ -103,6 +103,12 @@ class Store:
         return self._made[pair]
 
 
+def identity_of(detector: Manifest, cutter: Manifest, settings: Masks) -> list:
+    """What a mask depends on beside the image and the category."""
+    identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold, settings.dtype]
+    return [*identity, "best of three"] if settings.best_of_three else identity
+
+
 def query_masks(query: Query, layout: dict | None, store: Store) -> dict | StepFailure:
     """{"masks": one entry per image-modality instance of the layout}; see ``segmenter`` for an entry."""
     if layout is None:
@@ -139,8 +145,7 @@ def main(args: argparse.Namespace) -> None:
     detector, cutter = load_manifest(args.detector), load_manifest(args.segmenter)
     layouts = {record["query_id"]: record for record in read_jsonl(args.layouts) if "instances" in record}
     images = {image.name: image for image in read_images(args.references)}
-    identity = [detector.digest, cutter.digest, settings.box_threshold, settings.text_threshold, settings.dtype]
-    identity += ["best of three"] if settings.best_of_three else []
+    identity = identity_of(detector, cutter, settings)
     store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)
     run_journaled(
         shard(read_queries(args.queries), args.shard),

@@ -40,7 +40,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="run seed of --imagine; default: the stack's")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
-    parser.add_argument("--open", action="store_true", help="open a page of the results in the browser")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -67,10 +66,6 @@ def main(args: argparse.Namespace) -> None:
         )
     else:
         print(table(rows))
-    if args.open:
-        from ipcir_steps.photos.page import write
-
-        write(finder, question, rows)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -97,12 +92,13 @@ def asked(args: argparse.Namespace, finder):
 def imagined(args: argparse.Namespace, finder, question, limits):
     """The list with proxies; what is being done is told on stderr."""
     from ipcir_steps.photos.imagine import Imagination, told
+    from ipcir_steps.photos.sides import both
 
     seed = finder.models.stack.config.seed if args.seed is None else args.seed
     imagination = Imagination(finder, question, seed)
     for event in imagination.run():
         told(event)
-    return finder.find(question, limits, imagination.sides(tuple(args.weights)), args.lam)
+    return finder.find(question, limits, both(imagination, tuple(args.weights)), args.lam)
 
 
 def table(rows: list[dict]) -> str:

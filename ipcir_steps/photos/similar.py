@@ -124,7 +124,7 @@ def _exact(gallery: Gallery, lines, rough, text, proxy, lam, k) -> tuple[list[Hi
     ((indices, scores),) = scan(text[None], values, [balance], parts, k)
     rows, scores = indices[0, 0], scores[0, 0]
     chosen = unit(values[rows], "gallery")
-    s_t = (chosen @ text).tolist()
+    s_t = scores.tolist() if proxy is None else (chosen @ text).tolist()
     s_p = [None] * k if proxy is None else (chosen @ proxy.vector).tolist()
     found = lines[rows]
     hits = [Hit(*values) for values in zip(found.tolist(), scores.tolist(), s_t, s_p, strict=True)]

@@ -33,20 +33,36 @@ class Inputs:
 
     def task(self, query: Query, run_seed: int, count: int) -> Task:
         """Raises StepFailure when the query has no usable layout."""
-        layout = self.layouts.get(query.query_id)
-        if layout is None or "failure" in layout:
-            raise StepFailure("no layout")
-        found = {mask["instance"]: mask.get("rle") for mask in self.masks.get(query.query_id, {}).get("masks", ())}
-        return Task(
-            query_id=query.query_id,
-            caption=query.caption,
-            scene=layout.get("scene") or "",
-            instances=tuple(
-                read_instance(values, number, found.get(number)) for number, values in enumerate(layout["instances"])
-            ),
-            seeds=tuple(seed(run_seed, query.query_id, n) for n in range(count)),
-            reference=self.references.get(query.reference),
+        return task_of(
+            query,
+            self.layouts.get(query.query_id),
+            self.masks.get(query.query_id),
+            self.references.get(query.reference),
+            run_seed,
+            count,
         )
+
+
+def task_of(
+    query: Query, layout: dict | None, masks: dict | None, reference: Path | None, run_seed: int, count: int
+) -> Task:
+    """The ``count`` images to draw for a query. layout, masks: its records; reference: its image file.
+
+    Raises StepFailure when there is no usable layout.
+    """
+    if layout is None or "failure" in layout:
+        raise StepFailure("no layout")
+    found = {mask["instance"]: mask.get("rle") for mask in (masks or {}).get("masks", ())}
+    return Task(
+        query_id=query.query_id,
+        caption=query.caption,
+        scene=layout.get("scene") or "",
+        instances=tuple(
+            read_instance(values, number, found.get(number)) for number, values in enumerate(layout["instances"])
+        ),
+        seeds=tuple(seed(run_seed, query.query_id, n) for n in range(count)),
+        reference=reference,
+    )
 
 
 def by_query(path: Path) -> dict[str, dict]:
