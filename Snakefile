@@ -70,7 +70,5 @@ rule figures:
 rule prefetch:
     """Everything that a cluster without a network needs: models fetched and verified, every image opened once."""
     input:
-        expand(paths.MANIFEST, role=CONFIG.models),
-        expand(paths.CLIP_MANIFEST, backbone=CONFIG.backbones),
-        mapping_manifests(),
+        prefetched(),
         dataset_reports(),

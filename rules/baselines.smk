@@ -13,7 +13,7 @@ rule baseline:
         source_captions=paths.SOURCE_CAPTION_FEATURES,
         gallery=paths.GALLERY_FEATURES,
         references=paths.REFERENCE_FEATURES,
-        model=paths.CLIP_MANIFEST,
+        model=of_stack(paths.CLIP_MANIFEST),
         weights=mapping_of,
     output:
         paths.TEXT,

@@ -26,7 +26,7 @@ rule captions:
         options=lambda wildcards, input: options(input, root=dataset_root(wildcards)),
         seed=CONFIG.seed,
         shards=CONFIG.shards,
-        settings=section_json(CONFIG, "captions"),
+        settings=stack_settings("captions"),
     shell:
         "IPCIR_RULE={params.rule} ipcir devices --count {resources.gpu} -- ipcir {params.rule} {params.options}"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"

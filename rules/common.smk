@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.baselines import BASELINES
-from ipcir_steps.config.defaults import MINI
+from ipcir_steps.config.data import MINI
 from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED
@@ -19,9 +19,6 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-GENERATOR = CONFIG.proxies.generator.replace(":", ".")
-PROXY_INDEX = paths.fill(paths.PROXY_INDEX, generator=GENERATOR)
-
 
 wildcard_constraints:
     dataset="[A-Za-z0-9][A-Za-z0-9_.-]*?",
@@ -29,6 +26,8 @@ wildcard_constraints:
     backbone="[A-Za-z0-9][A-Za-z0-9_.-]*",
     baseline="[A-Za-z0-9][A-Za-z0-9_.-]*",
     role="[a-z_]+",
+    stack="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    generator=r"[A-Za-z_][\w.]*",
     shard=r"\d+",
     step="|".join(["datasets", *SHARDED]),
     proxy="|".join(PROXIES),
@@ -64,11 +63,6 @@ def container(family):
     return f"containers/{family}.sif"
 
 
-def manifest(role):
-    """The manifest of the model that plays a role."""
-    return paths.MANIFEST.format(role=role)
-
-
 def dataset_of(wildcards):
     """Settings of the dataset that a path names."""
     if wildcards.dataset not in CONFIG.datasets:
@@ -76,6 +70,48 @@ def dataset_of(wildcards):
             f"config.yaml: no dataset '{wildcards.dataset}' under datasets"
         )
     return CONFIG.datasets[wildcards.dataset]
+
+
+def stack_of(wildcards):
+    """The stack of the dataset, or the one, that a path names."""
+    if hasattr(wildcards, "stack"):
+        if wildcards.stack not in CONFIG.stacks:
+            raise WorkflowError(f"config.yaml: no stack '{wildcards.stack}'")
+        return CONFIG.stacks[wildcards.stack]
+    dataset_of(wildcards)
+    return CONFIG.stack_of(wildcards.dataset)
+
+
+def stack_settings(section):
+    """Function of the wildcards: a section of the dataset's stack, as ``--settings`` takes it."""
+    return lambda wildcards: section_json(stack_of(wildcards), section)
+
+
+def of_stack(pattern):
+    """Input function: ``pattern`` for the dataset's stack."""
+    return lambda wildcards: pattern.format(
+        stack=dataset_of(wildcards).stack, **wildcards
+    )
+
+
+def manifest(role):
+    """Input function: the manifest of the model that plays a role in the dataset's stack."""
+    return of_stack(paths.fill(paths.MANIFEST, role=role))
+
+
+def generator_of(wildcards):
+    """What the directory of a dataset's proxies is called."""
+    return stack_of(wildcards).proxies.generator.replace(":", ".")
+
+
+def proxy_index(wildcards):
+    """The index of a dataset's proxies."""
+    return paths.PROXY_INDEX.format(generator=generator_of(wildcards), **wildcards)
+
+
+def mark(wildcards):
+    """What every output of a dataset carries that is not meant for its models."""
+    return CONFIG.identity(wildcards.dataset)["mark"] or None
 
 
 def dataset_root(wildcards):
@@ -94,12 +130,16 @@ def of_metrics_split(pattern, **more):
 
 
 def of_run(pattern, **more):
-    """``pattern`` for the labelled split of every dataset of the run."""
+    """``pattern`` for the labelled split and the backbones of every dataset of the run."""
     return [
         path
         for name in CONFIG.run
         for path in expand(
-            pattern, dataset=name, split=CONFIG.datasets[name].split, **more
+            pattern,
+            dataset=name,
+            split=CONFIG.datasets[name].split,
+            backbone=CONFIG.stack_of(name).backbones,
+            **more,
         )
     ]
 

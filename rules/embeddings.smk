@@ -8,7 +8,7 @@ rule gallery_features:
     """Encode the gallery."""
     input:
         images=paths.GALLERY,
-        model=paths.CLIP_MANIFEST,
+        model=of_stack(paths.CLIP_MANIFEST),
     output:
         paths.GALLERY_FEATURES,
     log:
@@ -39,7 +39,7 @@ use rule gallery_features as references_features with:
     input:
         images=paths.REFERENCES,
         queries=paths.QUERIES,
-        model=paths.CLIP_MANIFEST,
+        model=of_stack(paths.CLIP_MANIFEST),
     output:
         paths.REFERENCE_FEATURES,
     log:
@@ -55,7 +55,7 @@ use rule gallery_features as source_captions_features with:
     input:
         captions=paths.SOURCE_CAPTIONS,
         queries=paths.QUERIES,
-        model=paths.CLIP_MANIFEST,
+        model=of_stack(paths.CLIP_MANIFEST),
     output:
         paths.SOURCE_CAPTION_FEATURES,
     log:
@@ -73,7 +73,7 @@ use rule source_captions_features as target_captions_features with:
     input:
         captions=paths.TARGET_CAPTIONS,
         queries=paths.QUERIES,
-        model=paths.CLIP_MANIFEST,
+        model=of_stack(paths.CLIP_MANIFEST),
     output:
         paths.TARGET_CAPTION_FEATURES,
     log:
@@ -87,9 +87,9 @@ use rule source_captions_features as target_captions_features with:
 use rule gallery_features as proxies_features with:
     """Encode the proxy images."""
     input:
-        index=PROXY_INDEX,
+        index=proxy_index,
         queries=paths.QUERIES,
-        model=paths.CLIP_MANIFEST,
+        model=of_stack(paths.CLIP_MANIFEST),
     output:
         paths.PROXY_FEATURES,
     log:

@@ -7,11 +7,7 @@ include: "inputs/evaluation.smk"
 rule failures:
     """Collect what could not be processed, with the reason."""
     input:
-        expand(
-            paths.STEP_FAILURES,
-            step=["datasets", *SHARDED],
-            allow_missing=True,
-        ),
+        failures_of_steps,
     output:
         paths.FAILURES,
     log:
@@ -53,7 +49,7 @@ rule metrics:
         runtime=30,
     params:
         options=lambda wildcards, input: options(
-            input, benchmark=dataset_benchmark(wildcards)
+            input, benchmark=dataset_benchmark(wildcards), mark=mark(wildcards)
         ),
     shell:
         "IPCIR_RULE=metrics ipcir metrics {params.options} --output {output} 2> {log}"
@@ -62,9 +58,8 @@ rule metrics:
 rule results:
     """Write every backbone, baseline and variant of a dataset into one file."""
     input:
-        metrics=of_metrics_split(
+        metrics=of_backbones(
             paths.METRICS,
-            backbone=CONFIG.backbones,
             baseline=CONFIG.baselines,
             variant=VARIANTS,
         ),
@@ -86,7 +81,7 @@ rule results:
         runtime=30,
     params:
         options=lambda wildcards, input: options(input, strict=CONFIG.strict),
-        settings=canonical({"seed": CONFIG.seed, "resamples": CONFIG.resamples}),
+        settings=results_settings,
     shell:
         "IPCIR_RULE=results ipcir results --dataset {wildcards.dataset} {params.options}"
         " --settings {params.settings:q} --output {output} 2> {log}"
@@ -113,7 +108,10 @@ rule submission:
     params:
         rule="submission",
         options=lambda wildcards, input, output: options(
-            input, benchmark=dataset_benchmark(wildcards), output=output
+            input,
+            benchmark=dataset_benchmark(wildcards),
+            mark=mark(wildcards),
+            output=output,
         ),
     shell:
         "IPCIR_RULE={params.rule} ipcir submission write {params.options} > {log} 2>&1"
@@ -133,5 +131,8 @@ use rule submission as image_sets_submission with:
     params:
         rule="image_sets_submission",
         options=lambda wildcards, input, output: options(
-            input, benchmark=dataset_benchmark(wildcards), **output
+            input,
+            benchmark=dataset_benchmark(wildcards),
+            mark=mark(wildcards),
+            **output,
         ),

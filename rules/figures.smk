@@ -67,7 +67,6 @@ use rule scores_figure as sensitivity_figure with:
     input:
         sensitivity=of_run(
             paths.SENSITIVITY,
-            backbone=CONFIG.backbones,
             baseline=CONFIG.baselines,
         ),
     output:

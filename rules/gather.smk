@@ -106,12 +106,12 @@ use rule gather_captions as gather_proxies with:
             allow_missing=True,
         ),
     output:
-        done=PROXY_INDEX,
-        failures=paths.fill(paths.STEP_FAILURES, step="proxies"),
+        done=paths.PROXY_INDEX,
+        failures=paths.PROXY_FAILURES,
     log:
-        "logs/{dataset}/{split}/proxies/gather.log",
+        "logs/{dataset}/{split}/proxies/{generator}.gather.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/proxies/gather.tsv"
+        "benchmarks/results/{dataset}/{split}/proxies/{generator}.gather.tsv"
     params:
         rule="gather_proxies",
         key="query_id",

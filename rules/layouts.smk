@@ -6,7 +6,7 @@ use rule reasoning as layouts with:
     input:
         queries=paths.QUERIES,
         captions=paths.SOURCE_CAPTIONS,
-        model=llm_manifest(CONFIG.layouts),
+        model=llm_manifest("layouts"),
     output:
         paths.fill(paths.SHARD, step="layouts"),
     log:
@@ -15,4 +15,4 @@ use rule reasoning as layouts with:
         paths.fill(paths.SHARD_TIMES, step="layouts")
     params:
         rule="layouts",
-        settings=section_json(CONFIG, "layouts"),
+        settings=stack_settings("layouts"),

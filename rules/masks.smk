@@ -20,4 +20,4 @@ use rule captions as masks with:
         options=lambda wildcards, input: options(
             input, root=dataset_root(wildcards), cache=paths.CACHE
         ),
-        settings=section_json(CONFIG, "masks"),
+        settings=stack_settings("masks"),

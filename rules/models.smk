@@ -7,13 +7,13 @@ include: "inputs/models.smk"
 rule model:
     """Fetch a model where it is not local; record the digest of its files."""
     input:
-        made_by_rule(lambda wildcards: CONFIG.models[wildcards.role]),
+        made_by_rule(lambda wildcards: stack_of(wildcards).models[wildcards.role]),
     output:
         paths.MANIFEST,
     log:
-        "logs/models/{role}.log",
+        "logs/models/{stack}/{role}.log",
     benchmark:
-        "benchmarks/results/models/{role}.tsv"
+        "benchmarks/results/models/{stack}/{role}.tsv"
     conda:
         "../envs/vision.yaml"
     container:
@@ -25,46 +25,51 @@ rule model:
     params:
         rule="model",
         name="{role}",
-        options=model_options(lambda wildcards: CONFIG.models[wildcards.role]),
-        directory=paths.MODEL,
+        options=model_options(
+            lambda wildcards: stack_of(wildcards).models[wildcards.role]
+        ),
     shell:
         "IPCIR_RULE={params.rule} HF_HUB_OFFLINE=0 ipcir models --name {params.name} {params.options}"
-        " --directory {params.directory} --output {output} 2> {log}"
+        " --output {output} 2> {log}"
 
 
 use rule model as clip_model with:
     """Fetch a CLIP backbone in the same way."""
     input:
-        made_by_rule(lambda wildcards: CONFIG.clip[wildcards.backbone]),
+        made_by_rule(lambda wildcards: stack_of(wildcards).clip[wildcards.backbone]),
     output:
         paths.CLIP_MANIFEST,
     log:
-        "logs/models/clip/{backbone}.log",
+        "logs/models/{stack}/clip/{backbone}.log",
     benchmark:
-        "benchmarks/results/models/clip/{backbone}.tsv"
+        "benchmarks/results/models/{stack}/clip/{backbone}.tsv"
     params:
         rule="clip_model",
         name="{backbone}",
-        options=model_options(lambda wildcards: CONFIG.clip[wildcards.backbone]),
-        directory=paths.CLIP_MODEL,
+        options=model_options(
+            lambda wildcards: stack_of(wildcards).clip[wildcards.backbone]
+        ),
 
 
 use rule model as mapping with:
     """Fetch the mapping network of a pseudo-word baseline in the same way."""
     input:
         made_by_rule(
-            lambda wildcards: CONFIG.mappings[wildcards.baseline][wildcards.backbone]
+            lambda wildcards: stack_of(wildcards).mappings[wildcards.baseline][
+                wildcards.backbone
+            ]
         ),
     output:
         paths.MAPPING_MANIFEST,
     log:
-        "logs/models/mappings/{baseline}/{backbone}.log",
+        "logs/models/{stack}/mappings/{baseline}/{backbone}.log",
     benchmark:
-        "benchmarks/results/models/mappings/{baseline}/{backbone}.tsv"
+        "benchmarks/results/models/{stack}/mappings/{baseline}/{backbone}.tsv"
     params:
         rule="mapping",
         name="{backbone}",
         options=model_options(
-            lambda wildcards: CONFIG.mappings[wildcards.baseline][wildcards.backbone]
+            lambda wildcards: stack_of(wildcards).mappings[wildcards.baseline][
+                wildcards.backbone
+            ]
         ),
-        directory=paths.MAPPING_MODEL,

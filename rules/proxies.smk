@@ -7,8 +7,8 @@ include: "inputs/proxies.smk"
 use rule captions as proxies with:
     """Draw N proxy images per query from its layout."""
     input:
-        [CONFIG.proxies.statistics] if CONFIG.proxies.statistics else [],
-        **{role: manifest(role) for role in generator_roles()},
+        statistics_of,
+        **{role: generator_model(role) for role in GENERATOR_ROLES},
         queries=paths.QUERIES,
         layouts=paths.LAYOUTS,
         masks=paths.REFERENCE_MASKS,
@@ -31,4 +31,4 @@ use rule captions as proxies with:
     params:
         rule="proxies",
         options=proxies_options,
-        settings=section_json(CONFIG, "proxies"),
+        settings=stack_settings("proxies"),

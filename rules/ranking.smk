@@ -29,7 +29,10 @@ rule ranking:
         runtime=240,
     params:
         options=lambda wildcards, input: options(
-            input, variants=VARIANTS, **lambda_options(wildcards)
+            input,
+            variants=VARIANTS,
+            mark=mark(wildcards),
+            **lambda_options(wildcards),
         ),
         settings=section_json(CONFIG, "ranking"),
         directory=lambda wildcards, output: Path(output[0]).parent,

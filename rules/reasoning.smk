@@ -6,7 +6,7 @@ use rule captions as reasoning with:
     input:
         queries=paths.QUERIES,
         captions=paths.SOURCE_CAPTIONS,
-        model=llm_manifest(CONFIG.reasoning),
+        model=llm_manifest("reasoning"),
     output:
         paths.fill(paths.SHARD, step="reasoning"),
     log:
@@ -20,4 +20,4 @@ use rule captions as reasoning with:
     params:
         rule="reasoning",
         options=lambda wildcards, input: options(input, cache=paths.CACHE),
-        settings=section_json(CONFIG, "reasoning"),
+        settings=stack_settings("reasoning"),

@@ -67,6 +67,7 @@ rule sensitivity:
             benchmark=dataset_benchmark(wildcards),
             weights=CONFIG.fusion.weights,
             scale=CONFIG.fusion.scale,
+            mark=mark(wildcards),
             **lambda_options(wildcards),
         ),
         seed=CONFIG.seed,

@@ -113,20 +113,33 @@ def _every_step(patch) -> None:
     small = {
         "run": ["world"],
         "datasets": {
-            "world": {"benchmark": "circo", "root": "world/mini_circo", "exclude_reference": False, "lambda": 0.5}
+            "world": {
+                "benchmark": "circo",
+                "root": "world/mini_circo",
+                "stack": "small",
+                "toy_models": True,
+                "exclude_reference": False,
+                "lambda": 0.5,
+            }
         },
-        "models": {
-            "captioner": {"source": "models/blip2"},
-            "llm": {"source": "models/qwen"},
-            "detector": {"source": "models/grounding_dino"},
-            "segmenter": {"source": "models/sam"},
-            "generator": {"source": "models/sd"},
+        "stacks": {
+            "small": {
+                "extends": "mini",
+                "toy": False,
+                "models": {
+                    "captioner": {"source": "models/blip2"},
+                    "llm": {"source": "models/qwen"},
+                    "detector": {"source": "models/grounding_dino"},
+                    "segmenter": {"source": "models/sam"},
+                    "generator": {"source": "models/sd"},
+                },
+                "clip": {"mini": {"source": "models/clip"}},
+                "captions": {"count": 2, "max_new_tokens": 6},
+                "reasoning": {"max_new_tokens": 6},
+                "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
+                "proxies": {"generator": "text_to_image", "count": 2, "steps": 2, "width": 64, "height": 64},
+            }
         },
-        "clip": {"mini": {"source": "models/clip"}},
-        "captions": {"count": 2, "max_new_tokens": 6},
-        "reasoning": {"max_new_tokens": 6},
-        "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
-        "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
         "figures": {"examples": 3},
         "sensitivity": {"resamples": 50, "lambdas": [0.0, 0.5, 1.0], "proxy_weights": [0.0, 1.0]},
         "resamples": 50,
@@ -140,7 +153,7 @@ def _every_step(patch) -> None:
     def step(rule, words, section=None, entry=None, settings=None):
         patch.setenv("IPCIR_RULE", rule)
         if section:
-            settings = config.section_json(loaded, section, entry)
+            settings = config.section_json(loaded if entry else loaded.resolved("world"), section, entry)
         arguments = shlex.split(words) + (["--settings", settings] if settings else [])
         assert cli.main(arguments) == 0, words
 
@@ -149,12 +162,16 @@ def _every_step(patch) -> None:
     step("mini_models", "mini models --untrained --seed 2025 --output models")
     roles = {"captioner": "blip2", "llm": "qwen", "detector": "grounding_dino", "segmenter": "sam", "generator": "sd"}
     for role, name in [*roles.items(), ("clip/mini", "clip")]:
-        made = f"--output resources/manifests/{role}.json"
+        made = f"--output resources/manifests/small/{role}.json"
         step("model", f"models --name {role.split('/')[-1]} --source models/{name} --directory unused {made}")
     step("dataset", f"datasets --split val --output {split}", "datasets", "world")
-    manifest, queries = "resources/manifests", f"--queries {split}/queries.jsonl"
+    manifest, queries = "resources/manifests/small", f"--queries {split}/queries.jsonl"
     root = f"--references {split}/references.jsonl --root world/mini_circo"
     shards = f"{split}/shards"
+
+    def failures(name):
+        return f"{split}/{'proxies/text_to_image/' if name == 'proxies' else ''}{name}.failures.jsonl"
+
     for name, words, gathered in (
         ("captions", f"{root} --model {manifest}/captioner.json", "source_captions"),
         (
@@ -182,7 +199,7 @@ def _every_step(patch) -> None:
     ):
         step(name, f"{name} {words} --seed 2025 --output {shards}/{name}/0.jsonl", name)
         key = "reference" if name == "captions" else "query_id"
-        outputs = f"--output {split}/{gathered}.jsonl --failures {split}/{name}.failures.jsonl"
+        outputs = f"--output {split}/{gathered}.jsonl --failures {failures(name)}"
         step(f"gather_{name}", f"gather {queries} --key {key} --shards {shards}/{name}/0.jsonl {outputs}")
     clip = f"--model {manifest}/clip/mini.json"
     for name, words in (
@@ -214,7 +231,7 @@ def _every_step(patch) -> None:
     words = f"ranking {text} --fusion {fused} --variants {' '.join(VARIANTS)} --lambda 0.5 --output-dir {one}/ldre"
     step("ranking", words, "ranking")
     names = ("datasets", "captions", "reasoning", "layouts", "masks", "proxies")
-    failed = " ".join(f"{split}/{name}.failures.jsonl" for name in names)
+    failed = " ".join(map(failures, names))
     step("failures", f"failures {failed} --output {split}/failures.jsonl")
     for variant in VARIANTS:
         words = f"metrics --rankings {one}/ldre/{variant}.rankings.parquet {queries} --benchmark circo"
@@ -222,7 +239,7 @@ def _every_step(patch) -> None:
         step("metrics", words)
     scored = " ".join(f"{one}/ldre/{variant}.metrics.json" for variant in VARIANTS)
     words = f"results --dataset world --metrics {scored} {queries} --failures {split}/failures.jsonl"
-    settings = json.dumps({"seed": 2025, "resamples": 50})
+    settings = json.dumps({"seed": 2025, "resamples": 50, "stack": loaded.identity("world")})
     step("results", f"{words} --output results/world_metrics.json", settings=settings)
     words = f"sensitivity {text} {features} --proxies {one}/proxies.safetensors --benchmark circo"
     words = f"{words} --weights 1 1 1 --scale dataset --lambda 0.5 --seed 2025 --output {one}/ldre/sensitivity.json"

@@ -1,20 +1,20 @@
 """The configuration: pydantic models from which the default config.yaml and its JSON schema are generated."""
 
+import dataclasses
 import difflib
 import json
 import re
+import typing
 
 import pydantic
 
 from ipcir_steps.config.base import Count, Section
-from ipcir_steps.config.baselines import BASELINES, LDRE, MAPPED, CustomBaseline, CustomEntry, Inversion
-from ipcir_steps.config.data import Backbone, Dataset, Model, Name
-from ipcir_steps.config.defaults import BACKBONES, DATASETS, MAPPINGS, MODELS
+from ipcir_steps.config.baselines import BASELINES, MAPPED, CustomBaseline, CustomEntry
+from ipcir_steps.config.data import MINI, Dataset, Name
+from ipcir_steps.config.defaults import DATASETS
 from ipcir_steps.config.figures import Figures, Sensitivity
-from ipcir_steps.config.generation import Proxies
-from ipcir_steps.config.language import Layouts, Reasoning
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
-from ipcir_steps.config.vision import Captions, Embeddings, Masks
+from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
 from ipcir_steps.core.errors import InputError
 
 Field = pydantic.Field
@@ -30,13 +30,12 @@ RENAMED = {
 
 
 class Config(Section):
-    """Settings of the IP-CIR workflow. Every key is optional; the defaults run the embedded mini world."""
+    """Settings of the IP-CIR workflow. Every key is optional; the target `all` runs the embedded mini world."""
 
     seed: int = Field(2025, ge=0, description="seed of everything that is drawn by chance")
     strict: bool = Field(False, description="end with an error when any query failed")
     shards: Count = Field(2, description="parts that long steps are split into; the results never depend on it")
     run: list[Name] = Field(["mini_cirr", "mini_circo", "mini_fashioniq"], description="datasets of the target `all`")
-    backbones: list[Name] = Field(["mini"], min_length=1, description="CLIP backbones to evaluate, of clip below")
     baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
     custom_baselines: dict[Name, CustomEntry] = Field(
         {},
@@ -44,32 +43,13 @@ class Config(Section):
         "({dataset}, {split}, {backbone}) in place of a function, or just one of the two as text",
     )
     datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
-    models: dict[Name, Model] = Field(MODELS, description="models by the role that they play")
-    clip: dict[Name, Backbone] = Field(BACKBONES, description="CLIP backbones by name")
+    stacks: dict[Name, Stack] = Field(
+        default_factory=lambda: _stacks({}),
+        description="changes of the built-in stacks (mini, published, modern, laptop), and stacks of your own; "
+        "`ipcir config --stack NAME` prints every setting of one",
+    )
     mini_weights: str | None = Field(
         None, description="directory of the mini models' weights: resources/mini/weights trains them; none: as shipped"
-    )
-    mappings: dict[Name, dict[Name, Model]] = Field(
-        MAPPINGS, description=f"mapping networks by baseline ({', '.join(MAPPED)}) and backbone"
-    )
-    captions: Captions = Field(Captions(count=5, max_new_tokens=40), description="source captions (BLIP-2)")
-    reasoning: Reasoning = Field(
-        Reasoning(prompt="mini_reasoning", temperature=0.3, max_new_tokens=40),
-        description="target captions (chat model)",
-    )
-    layouts: Layouts = Field(
-        Layouts(prompt="mini_layouts", captions=1, temperature=0.3, max_instances=2, max_text=80, max_new_tokens=256),
-        description="layouts (chat model)",
-    )
-    masks: Masks = Field(Masks(), description="reference-instance masks (Grounding DINO, SAM)")
-    proxies: Proxies = Field(
-        Proxies(generator="migc", width=64, height=64, steps=10, guidance=3.0, migc_steps=4),
-        description="imagined proxy images",
-    )
-    embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
-    ldre: LDRE = Field(LDRE(), description="LDRE's caption ensemble")
-    searle_oti: Inversion = Field(
-        Inversion(steps=20), description="SEARLE-OTI: the word of each reference is optimised"
     )
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
@@ -82,7 +62,6 @@ class Config(Section):
     def _references(self) -> "Config":
         for key, names, known in (
             ("run", self.run, self.datasets),
-            ("backbones", self.backbones, self.clip),
             ("baselines", self.baselines, [*BASELINES, *self.custom_baselines]),
         ):
             for name in names:
@@ -95,14 +74,66 @@ class Config(Section):
             if dataset.tuned_on and dataset.tuned_on not in self.datasets:
                 near = _nearest(dataset.tuned_on, self.datasets)
                 raise ValueError(f"datasets.{name}.tuned_on: unknown name {dataset.tuned_on!r}{near}")
-        for baseline in set(self.baselines) & set(MAPPED):
-            for backbone in self.backbones:
-                if backbone not in self.mappings.get(baseline, {}):
-                    raise ValueError(f"mappings: {baseline} needs a mapping network for backbone {backbone!r}")
-        missing = [role for role in MODELS if role not in self.models]
-        if missing:
-            raise ValueError(f"models: the role {missing[0]!r} is not set")
+            if dataset.stack not in self.stacks:
+                near = _nearest(dataset.stack, self.stacks)
+                raise ValueError(f"datasets.{name}.stack: unknown name {dataset.stack!r}{near}")
+            if self.is_foreign(name) and not dataset.toy_models:
+                raise ValueError(
+                    f"datasets.{name}: stack {dataset.stack!r} has toy models, which know nothing of these images. "
+                    "Set another stack (published, modern, laptop), or toy_models: true to run them all the same; "
+                    "every output is then marked"
+                )
+        for name in self.run:
+            stack = self.stacks[self.datasets[name].stack]
+            for baseline in set(self.baselines) & set(MAPPED):
+                for backbone in stack.backbones:
+                    if backbone not in stack.mappings.get(baseline, {}):
+                        where = f"stacks.{self.datasets[name].stack}.mappings"
+                        raise ValueError(f"{where}: {baseline} needs a mapping network for backbone {backbone!r}")
         return self
+
+    def stack_of(self, dataset: str) -> Stack:
+        """The stack that a dataset names."""
+        return self.stacks[self.datasets[dataset].stack]
+
+    def resolved(self, dataset: str) -> "Resolved":
+        """All settings that hold for one dataset: those of its stack, and the others."""
+        return self.with_stack(self.datasets[dataset].stack)
+
+    def with_stack(self, name: str) -> "Resolved":
+        """All settings under one stack. Raises InputError for a stack that there is none of."""
+        if name not in self.stacks:
+            raise InputError(f"there is no stack {name!r}{_nearest(name, self.stacks)}", field="--stack")
+        return Resolved(self, name, self.stacks[name])
+
+    def is_foreign(self, dataset: str) -> bool:
+        """Whether toy models are run on images that are not their world's."""
+        return self.stack_of(dataset).has_toys and not self.datasets[dataset].root.startswith(f"{MINI}/")
+
+    def identity(self, dataset: str) -> dict:
+        """What the results of a dataset were made with: name, digest and toy of its stack, the settings that differ
+        from the built-in stack of that name, and the mark that every output carries ("" where none is needed)."""
+        name = self.datasets[dataset].stack
+        stack = self.stacks[name]
+        told: dict = {"name": name, "digest": stack.digest, "toy": stack.has_toys}
+        if name in builtin():
+            original = Stack.model_validate_json(json.dumps(builtin()[name]))
+            told["changed"] = changes(*(plain(s, full=True) for s in (original, stack)))
+        foreign = self.is_foreign(dataset)
+        told["mark"] = f"TOY MODELS (stack {name}) on {dataset}: these numbers mean nothing" if foreign else ""
+        return told
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """The configuration as one dataset sees it: ``captions``, ``models``, … are its stack's."""
+
+    config: Config
+    stack_name: str
+    stack: Stack
+
+    def __getattr__(self, name: str):
+        return getattr(self.stack if name in Stack.model_fields else self.config, name)
 
 
 def _nearest(name: str, known) -> str:
@@ -113,30 +144,38 @@ def _nearest(name: str, known) -> str:
 def load_config(values: dict, file: str = "config.yaml") -> Config:
     """Validate. Raises InputError naming the key, the value and the nearest valid name.
 
-    The catalogues (datasets, models, clip, and mappings of each baseline) extend the built-in entries; all other keys
-    replace.
+    ``datasets`` and ``stacks`` change the built-in entries key by key; all other keys replace.
     """
     values = dict(values)
-    for key, builtin in (("datasets", DATASETS), ("models", MODELS), ("clip", BACKBONES)):
-        if isinstance(values.get(key), dict):
-            values[key] = {**plain(builtin), **values[key]}
-    if isinstance(mappings := values.get("mappings"), dict):
-        extended = {
-            name: {**plain(MAPPINGS.get(name, {})), **entry} if isinstance(entry, dict) else entry
-            for name, entry in mappings.items()
-        }
-        values["mappings"] = {**plain(MAPPINGS), **extended}
+    if isinstance(values.get("datasets"), dict):
+        values["datasets"] = merged(plain(DATASETS), values["datasets"])
+    misplaced = [key for key in values if key in Stack.model_fields and key not in Config.model_fields]
+    if misplaced:
+        key = misplaced[0]
+        raise InputError(
+            f"key '{key}' belongs to a stack",
+            file=file,
+            remedy=f"Write it below the stack that it changes, such as stacks: {{published: {{{key}: …}}}}.",
+        )
+    stacks = values.get("stacks") or {}
+    if not isinstance(stacks, dict) or not all(isinstance(entry, dict | None) for entry in stacks.values()):
+        raise InputError("key 'stacks' is not a mapping of names to settings", file=file)
+    values["stacks"] = resolve(stacks)
     try:
         return Config.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
         raise InputError(_explain(error.errors()[0]), file=file) from error
 
 
-def plain(value):
-    """Sections, and dictionaries of them, as what a user would write."""
+def _stacks(given: dict) -> dict[str, Stack]:
+    return {name: Stack.model_validate_json(json.dumps(values)) for name, values in resolve(given).items()}
+
+
+def plain(value, full: bool = False):
+    """Sections, and dictionaries of them, as what a user would write; full: with the defaults."""
     if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    return value.model_dump(mode="json", exclude_unset=True)
+        return {key: plain(entry, full) for key, entry in value.items()}
+    return value.model_dump(mode="json", exclude_unset=not full)
 
 
 def _explain(error: dict) -> str:
@@ -157,17 +196,18 @@ def _explain(error: dict) -> str:
 
 def _keys(path: tuple) -> list[str]:
     """The valid keys of the section at ``path``."""
-    section, catalogue = Config, {"datasets": Dataset, "models": Model, "clip": Backbone, "mappings": Model}
-    catalogue["custom_baselines"] = CustomBaseline
-    for depth, part in enumerate(path):
-        if depth == 0 and part in catalogue:
-            section = catalogue[part]
-        elif depth == 0:
-            section = section.model_fields[part].annotation
-    return [field.alias or name for name, field in section.model_fields.items()]
+    section = Config
+    for part in path:
+        field = getattr(section, "model_fields", {}).get(part)
+        # A name in a catalogue, such as datasets.circo, has the keys of the catalogue's entries.
+        section = field.annotation if field else section
+        while typing.get_origin(section) is dict:
+            section = typing.get_args(section)[1]
+        section = CustomBaseline if path[0] == "custom_baselines" else section
+    return [field.alias or name for name, field in getattr(section, "model_fields", {}).items()]
 
 
-def section_json(config: Config, name: str, entry: str | None = None) -> str:
+def section_json(config: Config | Stack, name: str, entry: str | None = None) -> str:
     """A section (or a catalogue's entry) as canonical JSON: what a rule passes with ``--settings``."""
     section = getattr(config, name)
     section = section if entry is None else section[entry]

@@ -24,14 +24,15 @@ def default_yaml() -> str:
 
 def _yaml(section: Section, depth: int) -> str:
     lines, pad = [], "  " * depth
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+    for key, field in type(section).model_fields.items():
+        value, name = getattr(section, key), field.alias or key
         if isinstance(value, Section):
             lines += [f"\n{pad}# {field.description}", f"{pad}{name}:", _yaml(value, depth + 1)]
         elif isinstance(value, dict):
             lines += [f"\n{pad}# {field.description}", f"{pad}{name}:"]
-            if not value:
+            if not value or (isinstance(section, Config) and name == "stacks"):
                 lines[-1] += " {}"
+                continue
             for key, entry in value.items():
                 text = yaml.safe_dump(plain(entry), sort_keys=False, width=200)
                 lines += [f"{pad}  {key}:", *(f"{pad}    {line}" for line in text.splitlines())]
@@ -44,13 +45,18 @@ def _yaml(section: Section, depth: int) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", type=InFile, help="validate a config.yaml")
+    parser.add_argument(
+        "--stack", metavar="NAME", help="print every setting of a stack, of the --check file's or a built-in"
+    )
     parser.add_argument("--defaults", type=OutFile, help="write the commented default config.yaml here")
     parser.add_argument("--schema", type=OutFile, help="write the JSON schema here")
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.check:
-        load_config(yaml.safe_load(args.check.read_text(encoding="utf-8")) or {}, str(args.check))
+    values = yaml.safe_load(args.check.read_text(encoding="utf-8")) or {} if args.check else {}
+    config = load_config(values, str(args.check or "config.yaml"))
+    if args.stack:
+        print(_yaml(config.with_stack(args.stack).stack, 0), end="")
     if args.defaults:
         write_text(args.defaults, default_yaml())
     if args.schema:

@@ -9,6 +9,7 @@ from ipcir_steps.core.errors import InputError
 
 # Each is a module of ipcir_steps.benchmarks with a card.
 BENCHMARKS = ("cirr", "circo", "fashioniq", "folder")
+MINI = "resources/mini"  # where the mini world and its models are made
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -22,10 +23,15 @@ class Dataset(Section):
     split: str = Field("val", description="split whose metrics are computed (folder: any name)")
     hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
     queries: str | None = Field(None, description="folder only: CSV with columns reference, caption[, targets, id]")
+    stack: Name = Field("published", description="models and settings: mini, published, modern, laptop, or your own")
+    toy_models: bool = Field(
+        False, description="run a stack of toy models on images that they know nothing of; marks every output"
+    )
     exclude_reference: bool = Field(description="remove the reference from its own ranking (published: CIRR only)")
     lam: Fraction | dict[Name, Fraction] = Field(
         alias="lambda",
-        description="lambda of eq. 2: 1 is the text alone, 0 the product with the proxy; a number, or one per backbone",
+        description="lambda of eq. 2: 1 is the text alone, 0 the product with the proxy; a number, or one per backbone "
+        "and a default",
     )
     tuned_on: str | None = Field(
         None, description="dataset on whose labelled split each variant's lambda is chosen, in place of lambda"
@@ -38,21 +44,22 @@ class Dataset(Section):
         """Lambda for one backbone. Raises InputError when only those of other backbones are given."""
         if not isinstance(self.lam, dict):
             return self.lam
-        if backbone not in self.lam:
+        if backbone not in self.lam and "default" not in self.lam:
             raise InputError(
                 f"has no value for backbone {backbone!r}",
                 file="config.yaml",
                 record=self.root,
                 field="lambda",
-                remedy=f"Add it beside {', '.join(self.lam)}, or give one value for all.",
+                remedy=f"Add it or a default beside {', '.join(self.lam)}, or give one value for all.",
             )
-        return self.lam[backbone]
+        return self.lam.get(backbone, self.lam.get("default"))
 
 
 class Model(Section):
     """Where a model comes from. It is always loaded from disk; only `snakemake prefetch` uses the network."""
 
     source: str = Field(description="hub id, local directory or local file")
+    file: str | None = Field(None, description="the one file of a hub repository that is the model, such as a GGUF")
     sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="what its digest must be: of the file, or of the manifest's files"
     )

@@ -27,6 +27,7 @@ REFERENCE_MASKS = f"{SPLIT}/reference_masks.jsonl"
 PROXY_IMAGES = f"{SPLIT}/proxies/{{generator}}"
 PROXY_INDEX = f"{PROXY_IMAGES}/index.jsonl"
 STEP_FAILURES = f"{SPLIT}/{{step}}.failures.jsonl"
+PROXY_FAILURES = f"{PROXY_IMAGES}/proxies.failures.jsonl"
 FAILURES = f"{SPLIT}/failures.jsonl"
 
 # What is sought with: features of one backbone.
@@ -60,12 +61,10 @@ SUBSET_SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}
 
 # What the steps need.
 MANIFESTS = "resources/manifests"
-MANIFEST = f"{MANIFESTS}/{{role}}.json"
-CLIP_MANIFEST = f"{MANIFESTS}/clip/{{backbone}}.json"
-MAPPING_MANIFEST = f"{MANIFESTS}/mappings/{{baseline}}/{{backbone}}.json"
-MODEL = "resources/models/{role}"
-CLIP_MODEL = "resources/models/clip/{backbone}"
-MAPPING_MODEL = "resources/models/mappings/{baseline}/{backbone}"
+MANIFEST = f"{MANIFESTS}/{{stack}}/{{role}}.json"
+CLIP_MANIFEST = f"{MANIFESTS}/{{stack}}/clip/{{backbone}}.json"
+MAPPING_MANIFEST = f"{MANIFESTS}/{{stack}}/mappings/{{baseline}}/{{backbone}}.json"
+MODELS = "resources/models"  # one directory per source and revision, shared by the stacks
 CACHE = "resources/cache"
 
 # What the run leaves beside the artefacts: records, and Snakemake's times and logs of each job.

@@ -10,6 +10,7 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_jsonl, write_json
+from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.scores import Rankings
@@ -61,6 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gallery", type=InFile, help="gallery.jsonl: refuse names that are not in it")
     parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose rules to score by")
     parser.add_argument("--failures", type=InFile, nargs="*", default=[], help="failures files of earlier steps")
+    add_mark(parser)
     parser.add_argument("--output", required=True, type=OutFile, help="metrics file to write (JSON)")
 
 
@@ -74,4 +76,5 @@ def main(args: argparse.Namespace) -> None:
                     raise InputError(f"{image!r} is not in the gallery", file=args.rankings, record=query_id)
     subset = read_rankings(args.subset) if args.subset else None
     failures = [record for path in args.failures for record in read_jsonl(path)]
-    write_json(args.output, score(rankings, read_queries(args.queries), args.benchmark, subset, failures))
+    scored = score(rankings, read_queries(args.queries), args.benchmark, subset, failures)
+    write_json(args.output, marked(scored, args.mark))

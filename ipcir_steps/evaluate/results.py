@@ -20,11 +20,22 @@ from ipcir_steps.core.statistics import paired_interval
 from ipcir_steps.variants import BASE, VARIANTS
 
 
+class Identity(Section):
+    """What results were made with."""
+
+    name: str = Field(description="the stack's name")
+    digest: str = Field(description="sha256 of its settings")
+    toy: bool = Field(False, description="its models are toys")
+    changed: tuple[str, ...] = Field((), description="settings that differ from the built-in stack of that name")
+    mark: str = Field("", description="what every output must say of itself")
+
+
 class Results(Section):
-    """How intervals are drawn."""
+    """How intervals are drawn, and what the results were made with."""
 
     seed: int = Field(2025, ge=0, description="seed of the resampling")
     resamples: Count = Field(2000, description="bootstrap resamples")
+    stack: Identity | None = Field(None, description="name, digest, … of the stack")
 
 
 def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, settings: Results) -> dict:
@@ -66,6 +77,7 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
     lost = read_jsonl(failures)
     return {
         "dataset": dataset,
+        **({"stack": settings.stack.model_dump(mode="json")} if settings.stack else {}),
         "protocol": first["protocol"],
         "protocol_text": first["protocol_text"],
         "queries": first["query_count"],
@@ -129,7 +141,16 @@ def table(result: dict) -> str:
     failed = result["failures"]["queries"]
     steps = ", ".join(f"{count} in {step}" for step, count in result["failures"]["by_step"].items())
     note = f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}."
-    return "\n".join([f"{result['dataset']} (percent)", "", *lines, "", note])
+    return "\n".join([*heading(result), "", *lines, "", note])
+
+
+def heading(result: dict) -> list[str]:
+    """What was measured with what; the mark first, where there is one."""
+    stack = result.get("stack") or {}
+    mark = [stack["mark"], ""] if stack.get("mark") else []
+    changed = f", changed: {', '.join(stack['changed'])}" if stack.get("changed") else ""
+    made = f", stack {stack['name']}{changed}" if stack else ""
+    return [*mark, f"{result['dataset']} (percent{made})"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

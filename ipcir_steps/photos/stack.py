@@ -9,20 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ipcir_steps.config import Config, load_config
+from ipcir_steps.config import Config, Resolved, load_config
 from ipcir_steps.core.errors import InputError, ModelError
 
 log = logging.getLogger("photos")
-NAMES = ("mini",)
 _MINI = "resources/mini/models/"  # where the default configuration has the models of the mini world
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """config: its first backbone and baseline are used. root: the directory that ``resources`` lies in."""
+    """config: its first backbone is used. root: the directory that ``resources`` lies in."""
 
     name: str
-    config: Config
+    config: Resolved
     root: Path
 
     @property
@@ -43,7 +42,7 @@ class Stack:
         return found and self._path(f"mappings/{baseline}/{self.backbone}", found)
 
     def _path(self, name: str, model) -> Path:
-        manifest = self.root / "resources/manifests" / f"{name}.json"
+        manifest = self.root / "resources/manifests" / self.name / f"{name}.json"
         if manifest.is_file():
             return manifest
         source = self.root / model.source
@@ -57,12 +56,12 @@ class Stack:
         raise ModelError(
             f"the stack '{self.name}' lacks a model, {model.source}. Fetch it, in {self.root.resolve()}: ipcir models"
             f" --name {name.rpartition('/')[2]} --source {model.source}{pin} --directory resources/models/{name}"
-            f" --output resources/manifests/{name}.json"
+            f" --output resources/manifests/{self.name}/{name}.json"
         )
 
 
 def stack(name: str) -> Stack:
-    """A stack by name, or the stack that a configuration file (.yaml) describes. Raises InputError for others."""
+    """A stack by name, or the one that a configuration file (.yaml) describes last. Raises InputError for others."""
     if name.endswith((".yaml", ".yml")):
         import yaml
 
@@ -70,12 +69,13 @@ def stack(name: str) -> Stack:
             values = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise InputError(f"cannot be read ({error})", file=name) from error
-        return Stack(Path(name).stem, load_config(values or {}, name), Path("."))
-    if name not in NAMES:
-        remedy = f"Use {', '.join(NAMES)}, or a configuration file that ends in .yaml."
-        raise InputError(f"there is no stack {name!r}", field="--stack", remedy=remedy)
+        config, own = load_config(values or {}, name), list((values or {}).get("stacks") or {})
+        chosen = own[-1] if own else config.datasets[config.run[0]].stack
+        return Stack(chosen, config.with_stack(chosen), Path("."))
+    config = Config().with_stack(name)
     here = Path(".")
-    return Stack(name, Config(), here if (here / _MINI).is_dir() else home("cache") / "ipcir")
+    built = name != "mini" or (here / _MINI).is_dir()
+    return Stack(name, config, here if built else home("cache") / "ipcir")
 
 
 def home(kind: str) -> Path:

@@ -15,15 +15,16 @@ def baseline_files(wildcards):
     if ":" in name:
         source = Path(*name.partition(":")[0].split(".")).with_suffix(".py")
         return str(source) if source.is_file() else []
-    if name == "searle_oti" and CONFIG.searle_oti.phrase_weight:
-        return CONFIG.searle_oti.phrases or []
+    inversion = stack_of(wildcards).searle_oti
+    if name == "searle_oti" and inversion.phrase_weight:
+        return inversion.phrases or []
     return []
 
 
 def mapping_of(wildcards):
     """Manifest of the mapping network that a pseudo-word baseline needs."""
-    if wildcards.baseline in CONFIG.mappings:
-        return paths.MAPPING_MANIFEST.format(**wildcards)
+    if wildcards.baseline in stack_of(wildcards).mappings:
+        return of_stack(paths.MAPPING_MANIFEST)(wildcards)
     return []
 
 
@@ -32,8 +33,9 @@ def baseline_settings(wildcards):
     custom = CONFIG.custom_baselines.get(wildcards.baseline)
     if custom:
         return canonical(custom.settings)
-    own = wildcards.baseline in BASELINES and hasattr(CONFIG, wildcards.baseline)
-    return section_json(CONFIG, wildcards.baseline) if own else "{}"
+    stack = stack_of(wildcards)
+    own = wildcards.baseline in BASELINES and hasattr(stack, wildcards.baseline)
+    return section_json(stack, wildcards.baseline) if own else "{}"
 
 
 def baseline_options(wildcards, input):

@@ -3,14 +3,18 @@
 
 def architecture_of(wildcards):
     """The architecture of a backbone that is one weights file; None where its directory says it."""
-    return (
-        CONFIG.clip[wildcards.backbone].architecture or CONFIG.embeddings.architecture
-    )
+    stack = stack_of(wildcards)
+    if wildcards.backbone not in stack.clip:
+        name = dataset_of(wildcards).stack
+        raise WorkflowError(
+            f"config.yaml: stack '{name}' has no backbone '{wildcards.backbone}' under clip"
+        )
+    return stack.clip[wildcards.backbone].architecture or stack.embeddings.architecture
 
 
 def embedding_settings(wildcards):
     """The embeddings section, with the architecture of a backbone that is one weights file."""
     update = {"architecture": architecture_of(wildcards)}
     return canonical(
-        CONFIG.embeddings.model_copy(update=update).model_dump(mode="json")
+        stack_of(wildcards).embeddings.model_copy(update=update).model_dump(mode="json")
     )

@@ -1,10 +1,41 @@
 """Input functions of the evaluation."""
 
 
+def of_backbones(pattern, **more):
+    """Input function: ``pattern`` for the labelled split and every backbone of the dataset's stack."""
+    return lambda wildcards: of_metrics_split(
+        pattern, backbone=stack_of(wildcards).backbones, **more
+    )(wildcards)
+
+
+def failures_of_steps(wildcards):
+    """The failures of every step before the ranking, in order."""
+    steps = ["datasets", *(step for step in SHARDED if step != "proxies")]
+    return [
+        *expand(paths.STEP_FAILURES, step=steps, **wildcards),
+        paths.PROXY_FAILURES.format(generator=generator_of(wildcards), **wildcards),
+    ]
+
+
+def results_settings(wildcards):
+    """How intervals are drawn, and what the results were made with."""
+    return canonical(
+        {
+            "seed": CONFIG.seed,
+            "resamples": CONFIG.resamples,
+            "stack": CONFIG.identity(wildcards.dataset),
+        }
+    )
+
+
 def of_hidden_split(pattern):
     """Input function: ``pattern`` for the dataset's split without labels."""
 
     def paths(wildcards):
+        if mark(wildcards):
+            raise WorkflowError(
+                f"datasets.{wildcards.dataset}: what toy models make of real images is not submitted"
+            )
         split = dataset_of(wildcards).hidden_split
         if split is None:
             raise WorkflowError(

@@ -9,25 +9,37 @@ def made_by_rule(model):
 
 
 def model_options(model):
-    """Source, and the revision and digest that the model must have, where they are set."""
-    return lambda wildcards, input: options(
-        {},
-        source=model(wildcards).source,
-        revision=model(wildcards).revision,
-        sha256=model(wildcards).sha256,
-    )
+    """Source and pins of a model, and where its files go: stacks that take the same one share them."""
+
+    def of(wildcards, input):
+        chosen = model(wildcards)
+        place = "--".join(filter(None, (*chosen.source.split("/"), chosen.file)))
+        return options(
+            {},
+            **chosen.model_dump(mode="json", exclude={"architecture"}),
+            directory=f"{paths.MODELS}/{place}@{chosen.revision or 'local'}",
+        )
+
+    return of
 
 
-def mapping_manifests():
-    """Manifests of the mapping networks that the configured baselines need."""
-    baselines = [name for name in CONFIG.baselines if name in CONFIG.mappings]
-    return expand(
-        paths.MAPPING_MANIFEST,
-        baseline=baselines,
-        backbone=CONFIG.backbones,
-    )
+def prefetched():
+    """Manifests of every model that the datasets of the run need."""
+    found = []
+    for name in dict.fromkeys(CONFIG.datasets[name].stack for name in CONFIG.run):
+        stack = CONFIG.stacks[name]
+        mapped = [name for name in CONFIG.baselines if name in stack.mappings]
+        known = {"stack": name, "backbone": stack.backbones}
+        found += expand(paths.MANIFEST, role=stack.models, **known)
+        found += expand(paths.CLIP_MANIFEST, **known)
+        found += expand(paths.MAPPING_MANIFEST, baseline=mapped, **known)
+    return found
 
 
 def llm_manifest(step):
-    """The language model's manifest; nothing where a server answers."""
-    return [] if step.backend == "openai" else manifest("llm")
+    """Input function: the language model's manifest; nothing where a server answers."""
+    return lambda wildcards: (
+        []
+        if getattr(stack_of(wildcards), step).backend == "openai"
+        else manifest("llm")(wildcards)
+    )

@@ -1,16 +1,28 @@
 """Input functions of the proxies: what the configured generator needs."""
 
+GENERATOR_ROLES = ["migc", "elite_global", "elite_local", "vision", "detector"]
 
-def generator_roles():
-    """Models beside the diffusion model that the generator uses, where they are configured."""
-    roles = (
-        ["migc", "elite_global", "elite_local", "vision"] if GENERATOR == "migc" else []
-    )
-    return [role for role in roles if role in CONFIG.models] + (
-        ["detector"] if CONFIG.proxies.redraws else []
-    )
+
+def generator_model(role):
+    """Input function: the manifest of a model beside the diffusion model, where the generator uses it."""
+
+    def of(wildcards):
+        stack = stack_of(wildcards)
+        wanted = (
+            stack.proxies.redraws
+            if role == "detector"
+            else stack.proxies.generator == "migc"
+        )
+        return manifest(role)(wildcards) if wanted and role in stack.models else []
+
+    return of
+
+
+def statistics_of(wildcards):
+    """The box statistics that boxes are nudged by."""
+    return stack_of(wildcards).proxies.statistics or []
 
 
 def proxies_options(wildcards, input):
-    images = paths.PROXY_IMAGES.format(generator=GENERATOR, **wildcards)
+    images = paths.PROXY_IMAGES.format(generator=generator_of(wildcards), **wildcards)
     return options(input, root=dataset_root(wildcards), images=images)

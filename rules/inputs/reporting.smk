@@ -10,15 +10,17 @@ def quoted(wildcards):
     sections = {name: CONFIG.datasets[name].model_dump(mode="json") for name in names}
     keys = {
         "fusion",
-        "proxies",
         "sensitivity",
-        "backbones",
         "baselines",
         "resamples",
         "seed",
     }
+    stack = CONFIG.stack_of(names[0])
     return {
         "datasets": sections,
+        "stack": CONFIG.identity(names[0]),
+        "backbones": stack.backbones,
+        "proxies": stack.proxies.model_dump(mode="json"),
         "lambda": cards.lambdas(sections),
         **CONFIG.model_dump(mode="json", include=keys),
     }
@@ -42,17 +44,24 @@ def example_inputs():
         "source_captions": paths.SOURCE_CAPTIONS,
         "target_captions": paths.TARGET_CAPTIONS,
         "layouts": paths.LAYOUTS,
-        "index": PROXY_INDEX,
         "failures": paths.FAILURES,
     }
-    shown = of_metrics_split(
-        paths.RANKINGS,
-        backbone=CONFIG.backbones[0],
-        baseline=CONFIG.baselines[0],
-        variant=LADDER,
-    )
+
+    def index(wildcards):
+        generator = generator_of(wildcards)
+        return of_metrics_split(paths.PROXY_INDEX, generator=generator)(wildcards)
+
+    def shown(wildcards):
+        """The lists of the first backbone and baseline."""
+        first = {
+            "backbone": stack_of(wildcards).backbones[0],
+            "baseline": CONFIG.baselines[0],
+        }
+        return of_metrics_split(paths.RANKINGS, variant=LADDER, **first)(wildcards)
+
     return {name: of_metrics_split(file) for name, file in files.items()} | {
-        "rankings": shown
+        "index": index,
+        "rankings": shown,
     }
 
 
@@ -60,6 +69,7 @@ def example_options(wildcards, input):
     return options(
         input,
         dataset=wildcards.dataset,
+        mark=mark(wildcards),
         root=dataset_root(wildcards),
         proxy_images=Path(str(input.index)).parent,
         settings=section_json(CONFIG, "figures"),

@@ -11,7 +11,7 @@ import yaml
 
 from ipcir_steps import config
 from ipcir_steps.config import command
-from ipcir_steps.config.baselines import BASELINES, MAPPED
+from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.core.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -34,49 +34,31 @@ def test_example_configurations_are_valid(path):
     config.load_config(yaml.safe_load(path.read_text()), str(path))
 
 
-@pytest.mark.parametrize("name", ["captions", "reasoning", "layouts"])
-def test_the_published_configuration_undoes_what_the_mini_world_needs(name):
-    values, published = (
-        yaml.safe_load((ROOT / file).read_text())[name] for file in ("config.yaml", "configs/published.yaml")
-    )
-    section = getattr(config.load_config({name: {**values, **published}}), name)
-    assert section == type(section)()
-
-
-def test_catalogues_are_extended_not_replaced():
-    loaded = config.load_config({"datasets": {"mine": MINE}, "run": ["mine", "cirr"]})
+def test_catalogues_are_changed_not_replaced():
+    loaded = config.load_config({"datasets": {"mine": MINE, "circo": {"split": "test"}}, "run": ["mine", "cirr"]})
     assert loaded.datasets["mine"].root == "photos" and "cirr" in loaded.datasets
-    big = {"clip": {"big": {"source": "x"}}, "mappings": {"searle": {"big": {"source": "y"}}}, "baselines": ["searle"]}
-    mappings = config.load_config({**big, "backbones": ["mini", "big"]}).mappings
-    assert mappings["searle"]["big"].source == "y" and set(mappings) == set(MAPPED)
+    assert loaded.datasets["circo"].split == "test" and loaded.datasets["circo"].root == "data/CIRCO"
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"sede": 1}, r"unknown key 'sede' \(value 1\) \(did you mean 'seed'\?\)"),
-        ({"captions": {"cuont": 3}}, r"unknown key 'captions.cuont' \(value 3\) \(did you mean 'count'\?\)"),
-        ({"captions": {"count": 0}}, r"key 'captions.count': .*greater than or equal to 1, but the value is 0"),
+        ({"captions": {"count": 3}}, r"key 'captions' belongs to a stack.*stacks: {published: {captions: …}}"),
         ({"shards": "4"}, r"key 'shards': .*valid integer, but the value is '4'"),
-        ({"backbones": ["minni"]}, r"backbones: unknown name 'minni' \(did you mean 'mini'\?\)"),
         ({"baselines": ["LDREE"]}, r"baselines: unknown name 'LDREE'"),
-        (
-            {"baselines": ["searle"], "backbones": ["big"], "clip": {"big": {"source": "x"}}},
-            r"mappings: searle needs a mapping network for backbone 'big'",
-        ),
-        (
-            {"mappings": {"searle": {"mini": {"source": "x", "revison": "y"}}}},
-            r"unknown key 'mappings.searle.mini.revison' \(value 'y'\) \(did you mean 'revision'\?\)",
-        ),
         (
             {"custom_baselines": {"mine": {"function": "a:b", "setings": {}}}},
             r"unknown key 'custom_baselines.mine.setings' .*did you mean 'settings'",
         ),
         ({"custom_baselines": {"ldre": "a:b"}}, r"custom_baselines: 'ldre' is the name of a shipped baseline"),
+        ({"run": ["cirr"], "baselines": ["searle"]}, r"stacks.published.mappings: searle needs .* 'ViT-L-14'"),
         ({"run": ["mini_cir"]}, r"did you mean 'mini_cirr'\?"),
         ({"fusion": {"scale": "datset"}}, r"key 'fusion.scale': 'datset' is not allowed \(did you mean 'dataset'\?\)"),
         ({"datasets": {"x": {**MINE, "lambda": 1.1}}}, r"datasets.x.lambda.*1\.1"),
         ({"datasets": {"x": {"root": "x"}}}, r"key 'datasets.x.benchmark' is missing"),
+        ({"datasets": {"x": {**MINE, "stack": "publsihed"}}}, r"datasets.x.stack: .*did you mean 'published'"),
+        ({"datasets": {"x": {**MINE, "format": "folder"}}}, r"key 'datasets.x.format' is now called 'benchmark'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(values, message):

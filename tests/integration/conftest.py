@@ -20,10 +20,14 @@ import yaml
 ROOT = Path(__file__).parents[2]
 TARGET = "results/photos_metrics.json"
 CONFIG = {
-    "captions": {"count": 2, "max_new_tokens": 6},
-    "reasoning": {"max_new_tokens": 6},
-    "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
-    "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
+    "stacks": {
+        "mini": {
+            "captions": {"count": 2, "max_new_tokens": 6},
+            "reasoning": {"max_new_tokens": 6},
+            "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
+            "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
+        }
+    },
     "resamples": 200,
 }
 
@@ -64,6 +68,7 @@ class Workspace:
 
     def configure(self, **changes) -> None:
         photos = {"benchmark": "folder", "root": "photos", "queries": "queries.csv", "exclude_reference": True}
+        photos |= {"stack": "mini", "toy_models": True}
         config = {**CONFIG, "datasets": {"photos": {**photos, "lambda": 0.5}}, **changes}
         (self.directory / "mine.yaml").write_text(yaml.safe_dump(config))
 

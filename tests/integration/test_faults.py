@@ -102,7 +102,7 @@ def encode(undisturbed, output: Path) -> list[str]:
     """The arguments of a short step that writes ``output``."""
     split = undisturbed.directory / "results/photos/val"
     words = ["embeddings", "images", "--images", split / "references.jsonl", "--root", "photos"]
-    words += ["--queries", split / "queries.jsonl", "--model", "resources/manifests/clip/mini.json"]
+    words += ["--queries", split / "queries.jsonl", "--model", "resources/manifests/mini/clip/mini.json"]
     return [str(word) for word in [*words, "--output", output]]
 
 
@@ -158,7 +158,13 @@ raise SystemExit(cli.main())
 """
     split = "results/photos/val"
     words = ["embeddings", "captions", "--captions", f"{split}/target_captions.jsonl", "--queries"]
-    words += [f"{split}/queries.jsonl", "--model", "resources/manifests/clip/mini.json", "--output", "oom.safetensors"]
+    words += [
+        f"{split}/queries.jsonl",
+        "--model",
+        "resources/manifests/mini/clip/mini.json",
+        "--output",
+        "oom.safetensors",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
         cwd=undisturbed.directory, env=undisturbed.environment, capture_output=True, text=True,

@@ -122,13 +122,16 @@ def test_a_lost_input_and_an_older_input_are_told_apart(tree, monkeypatch):
     ("change", "key"),
     [
         ({"sensitivity": {"resamples": 51}}, "sensitivity.resamples was 50, is now 51"),
-        ({"proxies": {"steps": 50}}, "proxies.steps was 2, is now 50"),
+        ({"stacks": {"small": {"proxies": {"steps": 50}}}}, "stacks.small.proxies.steps was 2, is now 50"),
         ({"seed": 1}, "seed was 2025, is now 1"),
         ({"datasets": {"world": {"lambda": 0.25}}}, "datasets.world.lambda was 0.5, is now 0.25"),
         ({"fusion": {"weights": [1.0, 0.5, 1.0]}}, "fusion.weights was [1.0, 1.0, 1.0], is now (1.0, 0.5, 1.0)"),
-        ({"models": {"llm": {"source": "other"}}}, "models.llm.source was models/qwen, is now other"),
-        ({"ldre": {"k": 5}}, "ldre.k was 50, is now 5"),
-        ({"embeddings": {"ratio": 1.5}}, "embeddings.ratio was 1.25, is now 1.5"),
+        (
+            {"stacks": {"small": {"models": {"llm": {"source": "other"}}}}},
+            "stacks.small.models.llm.source was models/qwen, is now other",
+        ),
+        ({"stacks": {"small": {"ldre": {"k": 5}}}}, "stacks.small.ldre.k was 50, is now 5"),
+        ({"stacks": {"small": {"embeddings": {"ratio": 1.5}}}}, "stacks.small.embeddings.ratio was 1.25, is now 1.5"),
     ],
 )
 def test_a_changed_configuration_makes_the_figure_stale_and_names_the_parameter(tree, change, key):

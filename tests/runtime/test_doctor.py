@@ -120,7 +120,7 @@ def test_a_changed_value_is_found_by_the_record_of_its_step(tree):
 def test_a_changed_model_is_named_with_its_manifest(tree):
     flip(tree / "models/m/weights")
     [finding] = examine(tree)
-    assert finding.problem == "model 'chat': has changed since it was recorded"
+    assert finding.problem == "model 'llm': has changed since it was recorded"
     assert finding.rebuild == tree / "resources/manifests/llm.json"
 
 

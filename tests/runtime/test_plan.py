@@ -19,7 +19,15 @@ def folder(tmp_path, monkeypatch):
     for name in "abcd":
         Image.new("RGB", (8, 8)).save(tmp_path / f"photos/{name}.png")
     (tmp_path / "q.csv").write_text("reference,caption\na.png,is red\na.png,is blue\nb.png,is large\n")
-    photos = {"benchmark": "folder", "root": "photos", "queries": "q.csv", "exclude_reference": True, "lambda": 0.5}
+    photos = {
+        "stack": "mini",
+        "toy_models": True,
+        "benchmark": "folder",
+        "root": "photos",
+        "queries": "q.csv",
+        "exclude_reference": True,
+        "lambda": 0.5,
+    }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"datasets": {"photos": photos}, "run": ["photos"]}))
     return tmp_path
 
@@ -50,15 +58,15 @@ def finished(directory, dataset, shard, config, *, took, done, taken_over=0):
 def test_counts_come_from_the_annotations(folder):
     config = read_config([folder / "mine.yaml"])
     assert count(config, "photos") == Counts(queries=3, references=2, gallery=4)
-    planned = {step.name: step for step in steps(config, Counts(3, 2, 4), folder)}
-    assert (planned["captions"].items, planned["proxies"].items) == (2, 3 * config.proxies.count)
-    assert planned["mini: target_captions"].items == 3 * config.captions.count
+    planned = {step.name: step for step in steps(config.resolved("photos"), Counts(3, 2, 4), folder)}
+    assert (planned["captions"].items, planned["proxies"].items) == (2, 3 * config.stacks["mini"].proxies.count)
+    assert planned["mini: target_captions"].items == 3 * config.stacks["mini"].captions.count
     assert planned["captions"].hours is None and planned["captions"].disk is None
     assert planned["proxies"].bound and planned["proxies"].disk == 15 * 64 * 64 * 3
 
 
 def test_times_come_from_jobs_of_the_same_models_and_settings(folder):
-    config = load_config({})
+    config = load_config({}).with_stack("mini")
     finished(folder, "small", 0, config, took=20.0, done=4)
     finished(folder, "small", 1, config, took=10.0, done=6, taken_over=5)  # only one was made in that time
     planned = {step.name: step for step in steps(config, Counts(300, 100, 1000), folder)}
@@ -67,12 +75,17 @@ def test_times_come_from_jobs_of_the_same_models_and_settings(folder):
     assert planned["captions"].speed.where == "Some GPU"
     assert planned["captions"].disk == pytest.approx(100 * planned["captions"].speed.bytes_per_item)
     for change in ({"models": {"captioner": {"source": "other/model", "revision": "1"}}}, {"captions": {"beams": 9}}):
-        other = {step.name: step for step in steps(load_config(change), Counts(300, 100, 1000), folder)}
+        other = {
+            step.name: step
+            for step in steps(
+                load_config({"stacks": {"mini": change}}).with_stack("mini"), Counts(300, 100, 1000), folder
+            )
+        }
         assert other["captions"].speed is None
 
 
 def test_the_command_says_what_is_not_known(folder, capsys):
-    finished(folder, "small", 0, load_config({}), took=7200.0, done=2)
+    finished(folder, "small", 0, load_config({}).with_stack("mini"), took=7200.0, done=2)
     assert main(["plan", "mine.yaml"]) == 0
     told = capsys.readouterr().out
     assert "photos: 3 queries, 2 unique reference images, 4 gallery images, 15 images to draw" in told

@@ -18,10 +18,14 @@ from ipcir_steps.evaluate.reporting.figures import FIGURES, cards
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
-    "captions": {"count": 2, "max_new_tokens": 6},
-    "reasoning": {"max_new_tokens": 6},
-    "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
-    "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
+    "stacks": {
+        "mini": {
+            "captions": {"count": 2, "max_new_tokens": 6},
+            "reasoning": {"max_new_tokens": 6},
+            "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
+            "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
+        }
+    },
     "resamples": 200,
 }
 
@@ -86,7 +90,8 @@ def pictures(directory, count=10):
 def folder(root, queries, **more):
     return {
         "benchmark": "folder", "root": str(root), "queries": str(queries),
-        "exclude_reference": True, "lambda": 0.5, **more,
+        "exclude_reference": True, "lambda": 0.5,
+        "stack": "mini", "toy_models": True, **more,
     }  # fmt: skip
 
 
@@ -226,7 +231,7 @@ def test_a_typo_stops_before_any_job(workspace):
 def test_a_changed_model_is_refused(workspace, photos):
     config = {"datasets": {"mine": photos}}
     snakemake(workspace, "results/mine/val/target_captions.jsonl", config=config)
-    manifest = workspace / "resources/manifests/llm.json"
+    manifest = workspace / "resources/manifests/mini/llm.json"
     weights = next((workspace / "resources/mini/models/qwen").glob("*.safetensors"))
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from ipcir_steps.core.arguments import InFile, Root
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import inside, read_jsonl
+from ipcir_steps.core.marks import add_mark
 from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query, read_images, read_queries
 from ipcir_steps.variants import BASE, METHOD
@@ -58,6 +59,7 @@ FILES = {
 def add_arguments(parser) -> None:
     for name, text in FILES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=InFile, required=True, help=text)
+    add_mark(parser)
     parser.add_argument("--root", type=Root, required=True, help="directory that image paths are relative to")
     parser.add_argument("--proxy-images", type=Root, required=True, help="directory of the proxies' images")
     parser.add_argument("--rankings", type=InFile, nargs="+", required=True, help="VARIANT.rankings.parquet files")

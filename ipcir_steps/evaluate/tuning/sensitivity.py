@@ -7,6 +7,7 @@ from ipcir_steps.config.figures import Sensitivity
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.arguments import OutFile
 from ipcir_steps.core.files import seed, write_json
+from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.statistics import interval
 from ipcir_steps.evaluate.tuning.sweep import COMPONENTS, Components, Setting, add_parts, read_parts, sweep
 from ipcir_steps.seek.ranking import inputs
@@ -71,6 +72,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="proxy, query, perturbation")
     parser.add_argument("--scale", choices=["dataset", "query"], default="dataset", help="as in fusion")
     parser.add_argument("--seed", type=int, default=0, help="run seed (intervals)")
+    add_mark(parser)
     parser.add_argument("--output", required=True, type=OutFile, help="JSON file to write")
     add_settings(parser, Sensitivity)
 
@@ -83,4 +85,4 @@ def main(args: argparse.Namespace) -> None:
     parts = measure(found, components, benchmark, figures, args.scale, args.seed, settings)
     chosen = {"weights": args.weights, "lambda": lam, "scale": args.scale}
     head = {"protocol": args.benchmark, "key": benchmark.headline[0], "queries": len(found.queries), "chosen": chosen}
-    write_json(args.output, head | parts)
+    write_json(args.output, marked(head | parts, args.mark))

@@ -62,6 +62,10 @@ def same(then, now) -> bool:
     return json.dumps(then, sort_keys=True) == json.dumps(now, sort_keys=True)
 
 
+# Sections that belong to a dataset's stack.
+OF_STACK = {"captions", "reasoning", "layouts", "masks", "proxies"}
+
+
 def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, object]]:
     """(configuration key, recorded value, value now) of every parameter that a rule takes from the configuration.
 
@@ -76,11 +80,17 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
         yield from _model(given, parts, now)
     settings = given.get("settings")
     if step in SECTIONS and isinstance(settings, dict):
-        yield from section(step, settings, getattr(now, step))
+        stack = now.resolved(parts[1]) if step in OF_STACK and parts[1] in now.datasets else None
+        name = f"stacks.{stack.stack_name}.{step}" if stack else step
+        if stack or step not in OF_STACK:
+            yield from section(name, settings, getattr(stack or now, step))
     if step == "results":
         yield from (("seed", settings["seed"], now.seed), ("resamples", settings["resamples"], now.resamples))
-    if step == "baselines" and hasattr(now, given["name"]):
-        yield from section(given["name"], settings, getattr(now, given["name"]))
+        yield from _identity(given["dataset"], settings.get("stack", {}), now)
+    if step == "baselines" and parts[1] in now.datasets:
+        stack = now.resolved(parts[1])
+        if hasattr(stack.stack, given["name"]):
+            yield from section(f"stacks.{stack.stack_name}.{given['name']}", settings, getattr(stack, given["name"]))
     if step == "baselines" and (custom := now.custom_baselines.get(parts[4])):
         yield f"custom_baselines.{parts[4]}.settings", settings, custom.settings
     if step == "browser":
@@ -95,9 +105,11 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
     if step == "datasets":
         yield from section(f"datasets.{dataset}", settings, entry)
     if step == "embeddings":
-        backbone = now.clip.get(parts[3])
-        architecture = (backbone and backbone.architecture) or now.embeddings.architecture
-        yield from section("embeddings", settings, now.embeddings.model_copy(update={"architecture": architecture}))
+        stack = now.resolved(dataset)
+        backbone = stack.clip.get(parts[3])
+        architecture = (backbone and backbone.architecture) or stack.embeddings.architecture
+        entry_now = stack.embeddings.model_copy(update={"architecture": architecture})
+        yield from section(f"stacks.{stack.stack_name}.embeddings", settings, entry_now)
     if step in ("ranking", "sensitivity"):
         chosen = [Path(source["path"]).parts[1] for source in record["inputs"] if source["argument"] == "lambda_file"]
         yield f"datasets.{dataset}.tuned_on", chosen[0] if chosen else None, entry.tuned_on
@@ -114,6 +126,14 @@ def pairs(record: dict, now: config.Config) -> Iterator[tuple[str, object, objec
         yield f"datasets.{dataset}.root", given["root"], entry.root
 
 
+def _identity(dataset: str, then: dict, now: config.Config) -> Iterator[tuple[str, object, object]]:
+    """The stack that results name, and whether its settings are still those."""
+    if dataset in now.datasets and then:
+        told = now.identity(dataset)
+        yield f"datasets.{dataset}.stack", then["name"], told["name"]
+        yield f"settings of stack {then['name']}", then["digest"][:12], told["digest"][:12]
+
+
 def section(name: str, then: dict, now) -> Iterator[tuple[str, object, object]]:
     """Key by key, so that the parameter that differs is named."""
     values = now.model_dump(mode="json")
@@ -122,10 +142,11 @@ def section(name: str, then: dict, now) -> Iterator[tuple[str, object, object]]:
 
 
 def _model(given: dict, parts: tuple, now: config.Config) -> Iterator[tuple[str, object, object]]:
-    """resources/manifests/{role}.json, clip/{backbone}.json or mappings/{baseline}/{backbone}.json."""
+    """resources/manifests/{stack}/ and {role}.json, clip/{backbone}.json or mappings/{baseline}/{backbone}.json."""
     place = [*parts[2:-1], parts[-1].removesuffix(".json")]
     values = now.model_dump(mode="json")
-    key = ".".join(place if place[0] in ("clip", "mappings") else ["models", *place])
+    stack, place = place[0], place[1:]
+    key = ".".join(["stacks", stack, *(place if place[0] in ("clip", "mappings") else ["models", *place])])
     try:
         model = functools.reduce(lambda value, name: value[name], key.split("."), values)
     except (KeyError, TypeError):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipcir_steps.config import Config, load_config
+from ipcir_steps.config import Config, Resolved, load_config
 from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.runtime.plan.benchmarks import Speed, speed
@@ -76,7 +76,7 @@ def count(config: Config, dataset: str) -> Counts:
     return Counts(len(split.queries), len(split.references), len(split.gallery))
 
 
-def steps(config: Config, counts: Counts, directory: Path) -> Iterator[Step]:
+def steps(config: Resolved, counts: Counts, directory: Path) -> Iterator[Step]:
     """Every step of one dataset, in the order in which they run."""
     generator = config.proxies.generator.replace(":", ".")
     sharded = [
@@ -118,7 +118,7 @@ def _drawn(directory: Path, generator: str) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def _backbone(config: Config, counts: Counts, directory: Path, backbone: str) -> Iterator[Step]:
+def _backbone(config: Resolved, counts: Counts, directory: Path, backbone: str) -> Iterator[Step]:
     captions, proxies = config.captions.count, config.proxies.count
     rows = {
         "gallery": (counts.gallery, "images"),
@@ -226,6 +226,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{dataset}: cannot be planned: {error}\n")
             unreadable += 1
             continue
-        images = counts.queries * config.proxies.count
-        print(report.table(dataset, counts, list(steps(config, counts, args.benchmarks)), images), end="\n\n")
+        settings = config.resolved(dataset)
+        images = counts.queries * settings.proxies.count
+        print(report.table(dataset, counts, list(steps(settings, counts, args.benchmarks)), images), end="\n\n")
     return 1 if unreadable else 0

@@ -9,6 +9,7 @@ from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json
+from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.rankings import write_rankings
 from ipcir_steps.seek.ranking import inputs
 from ipcir_steps.variants import BASE, VARIANTS
@@ -21,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants", nargs="+", default=[BASE], choices=VARIANTS, metavar="V", help=", ".join(VARIANTS)
     )
+    add_mark(parser)
     parser.add_argument("--output-dir", required=True, type=Directory, help="gets VARIANT.{rankings,subset}.parquet")
     add_settings(parser, Ranking)
 
@@ -35,9 +37,9 @@ def main(args: argparse.Namespace) -> None:
     for variant, (rows,) in lists.items():
         about = {"variant": variant, "lambda": lams[variant], "combine": VARIANTS[variant].combine}
         about |= {"excluded_reference": args.exclude_reference}
-        write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, about)
+        write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, marked(about, args.mark))
     for variant, rows in rank_subsets(found, lams).items():
-        write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, {"variant": variant})
+        write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, marked({"variant": variant}, args.mark))
 
 
 def add_fused(parser: argparse.ArgumentParser) -> None:

@@ -157,7 +157,7 @@ def test_tables_hold_differences_intervals_and_published_values():
     assert rows[2]["difference"] == "3.1000" and rows[2]["published"] == "25.0000" and rows[0]["low"] == ""
     latex = text.latex("T", [part])
     assert r"B\_1 & LDRE & 23.89 & \textbf{30.00} \\" in latex and latex.count(r"\begin{tabular}") == 1
-    assert parts([result()], 2) == [] and "No dataset" in text.markdown("T", [])
+    assert parts([result()], 2) == [] and "None of this run's datasets" in text.markdown("T", [])
 
 
 def test_tables_of_a_run(finished):

@@ -24,4 +24,4 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.evaluate.reporting.browser.page import write_page
 
     settings = read_settings(args.settings, Figures)
-    write_page(args.output, examples.read(args), args.dataset, settings.page_queries, settings.page_pixels)
+    write_page(args.output, examples.read(args), args.dataset, settings.page_queries, settings.page_pixels, args.mark)

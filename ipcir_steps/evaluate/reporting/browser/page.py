@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from ipcir_steps.core import record_id
@@ -17,10 +18,11 @@ SHOWN = 10  # places of each list
 LISTS = (BASE, METHOD)
 
 
-def write_page(directory: Path, collection: Collection, dataset: str, most: int, pixels: int) -> None:
+def write_page(directory: Path, collection: Collection, dataset: str, most: int, pixels: int, mark=None) -> None:
     """Write ``directory/index.html`` and ``directory/pictures/``; what was there before is replaced.
 
     most: queries on the page, evenly spread over all when there are more. pixels: longest side of a picture.
+    mark: what the page must say of itself, above everything else.
     """
     chosen = spread(collection.examples, most)
     pictures = Pictures(directory / "pictures", pixels)
@@ -29,6 +31,7 @@ def write_page(directory: Path, collection: Collection, dataset: str, most: int,
     queries = [entry(example, collection, pictures) for example in chosen]
     data = {
         "dataset": dataset,
+        "mark": mark,
         "total": len(collection.examples),
         "key": record_id.KEY,
         "record": record_id.current(),
@@ -113,8 +116,9 @@ def html(data: dict) -> str:
     """One document. The data cannot close its element: every "<" in it is escaped."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     page = (HERE / "page.html").read_text(encoding="utf-8")
-    title = data["dataset"].replace("&", "&amp;").replace("<", "&lt;")
-    parts = {"title": title, "style": _own("page.css"), "script": _own("page.js"), "data": text}
+    title = escape(data["dataset"])
+    mark = f'<p class="mark" role="alert">{escape(data["mark"])}</p>\n' if data.get("mark") else ""
+    parts = {"title": title, "mark": mark, "style": _own("page.css"), "script": _own("page.js"), "data": text}
     for name, value in parts.items():  # the data last: nothing in it is taken for a field
         page = page.replace(f"[[{name}]]", value)
     return page

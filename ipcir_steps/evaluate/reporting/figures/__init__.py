@@ -9,6 +9,7 @@ from ipcir_steps.config.figures import Figures
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.arguments import InFile, OutFile, Root
 from ipcir_steps.core.files import read_json
+from ipcir_steps.core.marks import marks_of
 from ipcir_steps.evaluate.reporting import examples
 from ipcir_steps.evaluate.reporting.figures import costs, curves, queries, scores, style
 from ipcir_steps.evaluate.reporting.figures.cards import FIGURES
@@ -26,7 +27,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    style.save(draw(args), args.svg, args.png)
+    style.save(draw(args), args.svg, args.png, mark_of(args))
+
+
+def mark_of(args: argparse.Namespace) -> str | None:
+    """The marks of what a figure is drawn from."""
+    if hasattr(args, "mark"):
+        return args.mark
+    given = getattr(args, "results", None) or args.sensitivity
+    return marks_of(read_json(path) for path in (given if isinstance(given, list) else [given]))
 
 
 def draw(args: argparse.Namespace):

@@ -47,8 +47,15 @@ def start():
     return plt
 
 
-def save(figure, svg: Path, png: Path) -> None:
-    """Write both files with the record's id inside and no times: the same figure gives the same bytes."""
+def save(figure, svg: Path, png: Path, mark: str | None = None) -> None:
+    """Write both files with the record's id inside and no times: the same figure gives the same bytes.
+
+    mark: written across the figure, such as that toy models made it.
+    """
+    if mark:
+        across = {"color": "#c00000", "alpha": 0.75, "weight": "bold", "ha": "center", "va": "center"}
+        size = min(14.0, 100 * figure.get_figwidth() / len(mark))
+        figure.text(0.5, 0.5, mark, fontsize=size, zorder=100, bbox={"color": "white", "alpha": 0.7}, **across)
     identity = record_id.current()
     about = {"Date": None} | ({"Identifier": f"{record_id.KEY}:{identity}"} if identity else {})
     with atomic(svg) as temporary:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import read_json, write_text
+from ipcir_steps.core.marks import marks_of
 from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
 TITLES = {
@@ -55,6 +56,7 @@ class Part:
     failures: int
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    mark: str | None = None
 
 
 def parts(results: Sequence[dict], number: int) -> list[Part]:
@@ -70,7 +72,8 @@ def parts(results: Sequence[dict], number: int) -> list[Part]:
             if e["variant"] in SHOWN[number]
         ]
         lost = result["failures"]["queries"]
-        found.append(Part(result["dataset"], result["protocol"], result["queries"], lost, names, tuple(rows)))
+        about = result["dataset"], result["protocol"], result["queries"], lost
+        found.append(Part(*about, names, tuple(rows), marks_of([result])))
     return found
 
 

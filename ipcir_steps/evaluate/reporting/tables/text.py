@@ -15,7 +15,7 @@ NOTE = (
 SHORT = {"recall_subset@": "R_s@", "recall@": "R@"}
 FIELDS = (
     "dataset", "backbone", "method", "variant", "metric", "value", "difference", "low", "high", "published",
-    "delta_to_published", "published_split", "source",
+    "delta_to_published", "published_split", "source", "mark",
 )  # fmt: skip
 
 
@@ -65,6 +65,7 @@ def markdown(title: str, parts: Sequence[Part]) -> str:
     for part in parts:
         highest = best(part)
         lines += [f"## {heading(part)}", ""]
+        lines += [f"**{part.mark}**", ""] if part.mark else []
         lines += [
             f"| backbone | method | {' | '.join(map(short, part.columns))} |",
             "|---|---|" + "--:|" * len(part.columns),
@@ -83,7 +84,7 @@ def markdown(title: str, parts: Sequence[Part]) -> str:
                 )
         lines.append("")
     if not parts:
-        lines += ["No dataset of this run belongs into this table.", ""]
+        lines += ["None of this run's datasets belongs in this table.", ""]
     return "\n".join(lines)
 
 
@@ -98,7 +99,7 @@ def csv(title: str, parts: Sequence[Part]) -> str:
                 numbers = (cell.value, cell.change, cell.low, cell.high, cell.published, cell.delta)
                 shown = ["" if number is None else f"{number:.4f}" for number in numbers]
                 head = (part.dataset, row.backbone, row.baseline, row.variant, cell.metric)
-                writer.writerow([*head, *shown, cell.published_split or "", cell.source or ""])
+                writer.writerow([*head, *shown, cell.published_split or "", cell.source or "", part.mark or ""])
     return stream.getvalue()
 
 
@@ -107,7 +108,8 @@ def latex(title: str, parts: Sequence[Part]) -> str:
     lines = [f"% {title}. Needs \\usepackage{{booktabs}}."]
     for part in parts:
         highest = best(part)
-        caption = escape(f"{title}: {heading(part)}. {NOTE.replace('In brackets', 'Below')}")
+        marked = f"{part.mark}. " if part.mark else ""
+        caption = escape(f"{marked}{title}: {heading(part)}. {NOTE.replace('In brackets', 'Below')}")
         head = " & ".join(escape(short(name)) for name in part.columns)
         lines += [
             "\\begin{table}", "\\centering\\small", f"\\caption{{{caption}}}",

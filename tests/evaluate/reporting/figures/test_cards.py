@@ -16,12 +16,11 @@ QUOTED = ("fusion", "proxies", "sensitivity", "backbones", "baselines", "resampl
 
 
 def settings(*names):
-    config = load_config({"datasets": {"mini_circo": {**DATASET, "tuned_on": "mini_cirr"}}})
+    config = load_config({"datasets": {"mini_circo": {"tuned_on": "mini_cirr"}}})
     values = config.model_dump(mode="json")
+    stack = config.stack_of("mini_circo")
+    values |= {"backbones": stack.backbones, "proxies": stack.proxies.model_dump(mode="json")}
     return {"datasets": {name: values["datasets"][name] for name in names}, **{key: values[key] for key in QUOTED}}
-
-
-DATASET = {"benchmark": "circo", "root": "r", "exclude_reference": False, "lambda": 0.5}
 
 
 @pytest.mark.parametrize("name", FIGURES)

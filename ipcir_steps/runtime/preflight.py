@@ -1,0 +1,132 @@
+"""Before any job starts: one message with everything that is missing for what was asked.
+
+Only what a person has to do something about is a need: files that are fetched or put in place by hand, packages,
+disk, memory, a GPU. Models that a rule fetches are named with the download, not as missing.
+"""
+
+import dataclasses
+import importlib.util
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ipcir_steps.benchmarks.datasets import load
+from ipcir_steps.config.data import Dataset, Model
+from ipcir_steps.config.stack import Stack
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.runtime.leases import devices
+
+# What a model family imports, by the distribution that brings it.
+PACKAGES = {
+    "analysis": {"torch": "torch", "matplotlib": "matplotlib"},
+    "vision": {"open_clip": "open_clip_torch", "transformers": "transformers", "pycocotools": "pycocotools"},
+    "language": {"transformers": "transformers", "xgrammar": "xgrammar", "httpx": "httpx"},
+    "diffusion": {"diffusers": "diffusers", "transformers": "transformers", "pycocotools": "pycocotools"},
+}
+SHOWN = 3  # files of one kind that are named
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """what: one thing that is missing; remedy: what to do about it. stops: the run cannot end well without it."""
+
+    what: str
+    remedy: str
+    stops: bool = True
+
+
+def of_dataset(name: str, settings: Dataset, split: str) -> Iterator[Need]:
+    """Annotations that are missing or damaged; images of the annotations that are not there."""
+    try:
+        data = load(settings, split)
+    except InputError as error:
+        place = f"{error.file}: " if error.file else ""
+        yield Need(f"dataset {name}: {place}{error.problem}", error.remedy or f"Correct datasets.{name}.")
+        return
+    root = Path(settings.root)
+    paths = list(dict.fromkeys(image.path for image in (*data.gallery, *data.references)))
+    absent = [path for path in paths if not (root / path).is_file()]
+    if absent:
+        some = ", ".join(absent[:SHOWN]) + (", …" if len(absent) > SHOWN else "")
+        skipped = settings.missing_images == "skip" and len(absent) < len(paths)
+        yield Need(
+            f"dataset {name}: {len(absent):,} of {len(paths):,} images of {split} are not in {root} ({some})",
+            "They are left out and counted." if skipped else f"Put them there, or correct datasets.{name}.root.",
+            stops=not skipped,
+        )
+
+
+def of_model(key: str, model: Model, pages: dict) -> Iterator[Need]:
+    """A model that is a local path and is not there; models of a hub are fetched by their rule."""
+    path = Path(model.source)
+    if not is_local(model.source) or path.exists():
+        return
+    page = pages.get(path.name, {})
+    about = ", ".join(filter(None, (page.get("title"), page.get("size"))))
+    where = f"Get it from {page['page']} and put it there" if "page" in page else "Put it there"
+    yield Need(f"model {key}: {path}{f' ({about})' if about else ''}", f"{where}, or set {key}.source.")
+
+
+def is_local(source: str) -> bool:
+    """Whether a source is a path, not the id of a hub repository: an id is OWNER/NAME, without a suffix of weights."""
+    return source.startswith((".", "/")) or Path(source).suffix in SUFFIXES or source.count("/") != 1
+
+
+SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".gguf", ".json"}
+
+
+def of_statistics(name: str, stack: Stack, can_be_made: bool) -> Iterator[Need]:
+    """Box statistics that boxes are nudged by, where nothing can make them."""
+    path = stack.proxies.statistics
+    if path and not Path(path).is_file() and not can_be_made:
+        yield Need(
+            f"stack {name}: {path}, COCO's box statistics",
+            "Put COCO's annotations/instances_train2017.json (https://cocodataset.org) at data/COCO/annotations, from "
+            f"which it is made, or draw boxes as planned with stacks.{name}.proxies.statistics: null.",
+        )
+
+
+def of_packages(families: Iterable[str]) -> Iterator[Need]:
+    """Packages of model families that cannot be imported here; not for runs in containers or conda."""
+    for family in sorted(set(families)):
+        absent = [name for module, name in PACKAGES[family].items() if importlib.util.find_spec(module) is None]
+        if absent:
+            yield Need(f"packages of the {family} steps: {', '.join(absent)}", f"pip install 'ipcir[{family}]'.")
+
+
+def of_machine(needs_gpu: bool, download: int, memory: int) -> Iterator[Need]:
+    """download, memory: bytes that the jobs will fetch and hold at their peak. No GPU is slow, not fatal."""
+    if needs_gpu and not devices():
+        yield Need("no GPU was found", "On a CPU this takes days to years: see ipcir plan.", stops=False)
+    free = shutil.disk_usage(".").free
+    if download > free:
+        yield Need(
+            f"{download / 1e9:.0f} GB are to be downloaded, {free / 1e9:.0f} GB are free on this disk",
+            "Free some, or link resources/models to a larger disk.",
+        )
+    there = total_memory()
+    if memory > there:
+        yield Need(
+            f"the largest job needs {memory / 1e9:.0f} GB of memory, this machine has {there / 1e9:.0f} GB",
+            "Use a larger machine, or smaller models (stack laptop).",
+        )
+
+
+def total_memory() -> int:
+    """Bytes of main memory."""
+    import os
+
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def report(needs: Iterable[Need]) -> str:
+    """Everything in one message, what stops the run first; empty where nothing is missing."""
+    needs = list(dict.fromkeys(needs))
+    stopping, others = ([n for n in needs if n.stops == stops] for stops in (True, False))
+    lines = []
+    if stopping:
+        lines += [f"{len(stopping)} thing{'s are' if len(stopping) > 1 else ' is'} missing for this run:"]
+        lines += [f"  {number}. {need.what}\n     {need.remedy}" for number, need in enumerate(stopping, 1)]
+    if others:
+        lines += ["Good to know:", *(f"  - {need.what}. {need.remedy}" for need in others)]
+    return "\n".join(lines)
