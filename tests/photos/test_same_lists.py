@@ -61,7 +61,7 @@ def lists(house, questions, tmp_path_factory) -> dict[str, dict[str, list[tuple[
         for question in questions:
             query = question.query
             writer.writerow([query.reference, query.caption, query.query_id])
-    loaded = config.load_config({"fusion": {"scale": "query"}})
+    loaded = config.load_config({"fusion": {"scale": "query"}}).with_stack("mini")
     folder = {"benchmark": "folder", "root": str(house / "photos"), "queries": str(work / "queries.csv"),
               "exclude_reference": False, "lambda": LAM}  # fmt: skip
     made = house / "resources/mini/models"

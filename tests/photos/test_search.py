@@ -104,7 +104,8 @@ def test_errors_are_one_message(words, message, names, capsys):
 
 def test_a_model_that_is_not_there_is_named_with_the_command_that_fetches_it(names, tmp_path, capsys):
     stack = tmp_path / "mine.yaml"
-    stack.write_text("backbones: [B]\nclip: {B: {source: someone/clip, revision: abc}}\nbaselines: [cirevl]\n")
+    clip = "{B: {source: someone/clip, revision: abc}}"
+    stack.write_text(f"stacks: {{mine: {{extends: mini, backbones: [B], clip: {clip}}}}}\nbaselines: [cirevl]\n")
     assert main(["index", "photos", "--index", str(tmp_path / "i"), "--stack", str(stack)]) == 2
     err = capsys.readouterr().err
     assert "ipcir models --name B --source someone/clip --revision abc" in err
