@@ -16,6 +16,9 @@ class LLM(Section):
     temperature: float = Field(0.7, ge=0, description="sampling temperature; 0 is greedy")
     top_p: float = Field(0.8, gt=0, le=1, description="nucleus sampling: probability mass kept")
     max_new_tokens: Count = Field(1024, description="longest answer, in tokens")
+    batch_size: Count = Field(
+        16, description="transformers: answers decoded side by side, of as many queries; 1: one after the other"
+    )
     device: str = Field("auto", description="transformers: auto, cpu, cuda, cuda:1, …")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="transformers: number format of the weights; auto: as stored, float32 on a CPU"

@@ -1,9 +1,14 @@
 """Where models run, in which number format, and what happens when memory runs out."""
 
+import functools
+import logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ipcir_steps.core.errors import ModelError
+
+log = logging.getLogger("models")
 
 
 def placement(device: str, dtype: str = "auto"):
@@ -17,6 +22,18 @@ def placement(device: str, dtype: str = "auto"):
     if dtype == "auto":
         return chosen, torch.float32 if chosen.type == "cpu" else torch.float16
     return chosen, getattr(torch, dtype)
+
+
+def loaded(what: str, path: str | Path) -> None:
+    """Log that a model was loaded: once per process, whatever the number of shards that the process works through."""
+    log.info("loaded the %s in %s", what, path)
+
+
+def lazy(make: Callable[[], Callable]) -> Callable:
+    """The function that ``make()`` returns, made when it is first called: where nothing is left to do, no model is
+    loaded."""
+    made = functools.cache(make)
+    return lambda *args: made()(*args)
 
 
 def quiet() -> None:

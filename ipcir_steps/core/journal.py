@@ -6,13 +6,12 @@ change, only what is not there any more is done again.
 
 import json
 import os
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from ipcir_steps.core.errors import InputError, StepFailure
+from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import digest, dumps, open_part, unwritable, write_jsonl
 from ipcir_steps.core.progress import Progress
 
@@ -118,6 +117,7 @@ def run_journaled(
     title: str,
     content_of: Callable[[object], object] = lambda item: None,
     batch_size: int = 1,
+    together: bool = False,
     reusable: Callable[[dict], bool] = lambda record: True,
     note: Callable[[], dict] = dict,
     keep: bool = True,
@@ -128,22 +128,29 @@ def run_journaled(
     is recorded as ``{key: …, "failure": reason}``. Any other exception stops the step; what is done stays.
     ``content_of(item)`` is what its record depends on beside the context (a JSON value): when it changes, the record is
     made again.
+    ``together``: a record may depend, if only in its last bits, on the others of its batch. Batches are then cut from
+    ``items``, not from what is left to do, and are worked through whole: a resumed run gives the same bytes.
     ``reusable(record)`` says whether a journaled record still holds, for steps with files beside their output.
     ``note()`` gives figures to show at the end of the progress bar. ``keep``: see :meth:`Journal.finish`.
     """
     journal = Journal(output, key, context)
     keys = [key_of(item) for item in items]
-    contents = {key: digest(content_of(item)) for key, item in zip(keys, items, strict=True)}
+    contents = _contents(items, keys, content_of, batch_size if together else 1)
     journal.records = {
         k: record for k, record in journal.records.items() if contents.get(k) == journal.content[k] and reusable(record)
     }
-    waiting = [item for item in items if key_of(item) not in journal.records]
+    finished = {k for k in keys if k in journal.records}
+    waiting = [item for item, k in zip(items, keys, strict=True) if k not in finished]
     reused = len(items) - len(waiting)
-    failed = sum("failure" in journal.records[k] for k in keys if k in journal.records)
+    failed = sum("failure" in journal.records[k] for k in finished)
     try:
         with Progress(title, total=len(items), done=reused, failed=failed) as progress:
-            for batch in batches(waiting, batch_size):
+            for batch in batches(items if together else waiting, batch_size):
+                if finished.issuperset(map(key_of, batch)):
+                    continue
                 for item, result in zip(batch, work(batch), strict=True):
+                    if key_of(item) in finished:
+                        continue
                     failure = isinstance(result, StepFailure)
                     record = {key: key_of(item), **({"failure": str(result)} if failure else result)}
                     journal.append(record, contents[record[key]])
@@ -156,22 +163,17 @@ def run_journaled(
     return counts
 
 
+def _contents(items: Sequence, keys: Sequence[str], content_of: Callable, size: int) -> dict[str, str]:
+    """Digest, by key, of what each record is made from; of what its whole batch is made from when size is above 1."""
+    if size == 1:
+        return {key: digest(content_of(item)) for key, item in zip(keys, items, strict=True)}
+    contents = {}
+    for batch, names in zip(batches(items, size), batches(keys, size), strict=True):
+        shared = [content_of(item) for item in batch]
+        contents |= {name: digest([name, shared]) for name in names}
+    return contents
+
+
 def batches(items: Sequence, size: int) -> Iterator[list]:
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
-
-
-def shard(items: Sequence, spec: str) -> list:
-    """The contiguous part ``"i/n"`` (0-based) of ``items``; the parts of all i together are ``items``.
-
-    Raises InputError when ``spec`` is anything else.
-
-    >>> [shard("abcdefg", f"{i}/3") for i in range(3)]
-    [['a', 'b'], ['c', 'd'], ['e', 'f', 'g']]
-    """
-    found = re.fullmatch(r"(\d+)/(\d+)", spec, re.ASCII)
-    if not found or int(found[1]) >= int(found[2]):
-        remedy = "Use i/n with i from 0 to n - 1, such as 0/2 and 1/2 for two shards."
-        raise InputError(f"{spec!r} is not a shard", field="--shard", remedy=remedy)
-    index, count = int(found[1]), int(found[2])
-    return list(items[len(items) * index // count : len(items) * (index + 1) // count])

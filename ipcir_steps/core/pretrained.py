@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ipcir_steps.core.devices import quiet
+from ipcir_steps.core.devices import loaded, quiet
 from ipcir_steps.core.errors import ModelError
 
 
@@ -29,6 +29,7 @@ def load_pretrained(kind: type, path: str | Path, what: str, **options):
             f"{path}: {len(missing)} of the weights of a {what} are not in it ({missing[0]}, …). Fetch the model again,"
             " or take a copy of it in this layout."
         )
+    loaded(what, path)
     return model
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.config.vision import Captions
-from ipcir_steps.core.arguments import ImageList, InFile, OutFile, Root
-from ipcir_steps.core.devices import placement
+from ipcir_steps.core.arguments import ImageList, InFile, Root
+from ipcir_steps.core.devices import lazy, placement
 from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import seed, stamp
 from ipcir_steps.core.images import load_image
-from ipcir_steps.core.journal import run_journaled, shard
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.core.records import Image, as_dict, read_images
+from ipcir_steps.core.shards import add_shards, run_shards
 
 
 def captioner(model_path: str | Path, settings: Captions) -> Callable:
@@ -105,19 +105,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Root, required=True, help="directory that image paths are relative to")
     parser.add_argument("--model", type=InFile, required=True, help="manifest or directory of a BLIP-2 model")
     parser.add_argument("--seed", type=int, default=0, help="run seed")
-    parser.add_argument("--shard", default="0/1", help="part i/n of the images")
-    parser.add_argument("--output", type=OutFile, required=True, help="JSON lines to write: reference, captions")
+    add_shards(parser, "images", "JSON lines to write: reference, captions")
     add_settings(parser, Captions)
 
 
 def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Captions)
     model = load_manifest(args.model)
-    caption = captioner(model.path, settings)
-    run_journaled(
-        shard(read_images(args.references), args.shard),
+    caption = lazy(lambda: captioner(model.path, settings))
+    run_shards(
+        read_images(args.references),
         lambda batch: [caption_image(image, args.root, caption, settings, args.seed) for image in batch],
-        output=args.output,
+        args.shard,
+        args.output,
         key="reference",
         key_of=lambda image: image.name,
         context={"model": model.digest, "settings": settings.model_dump(exclude={"device"}), "seed": args.seed},

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.config.vision import Masks
-from ipcir_steps.core.arguments import ImageList, InFile, OutFile, Root, Scratch
+from ipcir_steps.core.arguments import ImageList, InFile, Root, Scratch
 from ipcir_steps.core.cache import Cache
-from ipcir_steps.core.devices import placement
+from ipcir_steps.core.devices import lazy, placement
 from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import read_jsonl, sha256, stamp
 from ipcir_steps.core.images import load_image
-from ipcir_steps.core.journal import run_journaled, shard
 from ipcir_steps.core.manifests import Manifest, load_manifest
 from ipcir_steps.core.masks import encode_rle
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.core.records import Image, Query, as_dict, read_images, read_queries
+from ipcir_steps.core.shards import add_shards, run_shards
 
 
 def segmenter(detector_path: str | Path, segmenter_path: str | Path, settings: Masks) -> Callable:
@@ -135,8 +135,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segmenter", type=InFile, required=True, help="manifest or directory of a SAM model")
     parser.add_argument("--cache", type=Scratch, help="directory of masks already made; none by default")
     parser.add_argument("--seed", type=int, default=0, help="accepted like in every step; nothing here is random")
-    parser.add_argument("--shard", default="0/1", help="part i/n of the queries")
-    parser.add_argument("--output", type=OutFile, required=True, help="JSON lines to write: query_id, masks")
+    add_shards(parser, "queries", "JSON lines to write: query_id, masks")
     add_settings(parser, Masks)
 
 
@@ -146,11 +145,13 @@ def main(args: argparse.Namespace) -> None:
     layouts = {record["query_id"]: record for record in read_jsonl(args.layouts) if "instances" in record}
     images = {image.name: image for image in read_images(args.references)}
     identity = identity_of(detector, cutter, settings)
-    store = Store(segmenter(detector.path, cutter.path, settings), args.root, images, Cache(args.cache), identity)
-    run_journaled(
-        shard(read_queries(args.queries), args.shard),
+    segment = lazy(lambda: segmenter(detector.path, cutter.path, settings))
+    store = Store(segment, args.root, images, Cache(args.cache), identity)
+    run_shards(
+        read_queries(args.queries),
         lambda batch: [query_masks(query, layouts.get(query.query_id), store) for query in batch],
-        output=args.output,
+        args.shard,
+        args.output,
         key="query_id",
         key_of=lambda query: query.query_id,
         context={"models": identity},

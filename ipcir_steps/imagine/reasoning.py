@@ -8,8 +8,8 @@ from ipcir_steps.config.language import Reasoning
 from ipcir_steps.config.settings import read_settings
 from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import seed
-from ipcir_steps.core.journal import run_journaled, shard
 from ipcir_steps.core.records import Query, as_dict, read_captions, read_queries
+from ipcir_steps.core.shards import run_shards
 from ipcir_steps.imagine import llm
 from ipcir_steps.imagine.llm import Backend, Group
 from ipcir_steps.imagine.llm.prompts import Prompt, load_prompt
@@ -75,15 +75,17 @@ def main(args: argparse.Namespace) -> None:
     captions = read_captions(args.captions)
     backend = llm.open_llm(settings, args.model, args.cache)
     items = [(q, captions.get(q.query_id, [])[: settings.captions]) for q in read_queries(args.queries)]
-    run_journaled(
-        shard(items, args.shard),
+    run_shards(
+        items,
         lambda batch: target_captions(batch, prompt, backend, args.seed),
-        output=args.output,
+        args.shard,
+        args.output,
         key="query_id",
         key_of=lambda item: item[0].query_id,
         context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, "n": settings.captions},
         content_of=lambda item: [as_dict(item[0]), item[1]],
         title="reasoning",
         batch_size=backend.width,
+        together=backend.together,
         note=llm.speed(backend),
     )

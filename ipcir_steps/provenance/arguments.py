@@ -71,6 +71,7 @@ def images(step: str, args: argparse.Namespace) -> tuple[Path, list[str]] | None
     return root, [record["path"] for path in lists for record in read_jsonl(path) if "path" in record]
 
 
-def drawn(index: Path) -> list[str]:
-    """The proxy images that an index (or a shard of one) names."""
-    return [name for record in read_jsonl(index) for name in record.get("images", ())] if index.is_file() else []
+def drawn(*indices: Path) -> list[str]:
+    """The proxy images that an index, or shards of one, names."""
+    found = [index for index in indices if index.is_file()]
+    return [name for index in found for record in read_jsonl(index) for name in record.get("images", ())]

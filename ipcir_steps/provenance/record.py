@@ -94,7 +94,7 @@ class Recording:
         found, trees = {}, []
         for name, path in arguments.paths(self.step, self.args, "output"):
             if self.step == "proxies" and name == "images":
-                trees.append(self.digests.tree(path, arguments.drawn(self.args.output)))
+                trees.append(self.digests.tree(path, arguments.drawn(*self.args.output)))
             elif path.is_file():
                 found[shown(path)] = path
             elif path.is_dir() and self.step in ("mini", "browser"):

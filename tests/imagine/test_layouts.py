@@ -286,7 +286,7 @@ def test_the_schema_bounds_every_answer():
 class Scripted:
     """A model without constrained decoding: one prepared answer per try."""
 
-    width, tokens, digest = 1, 0, "scripted"
+    width, together, tokens, digest = 1, False, 0, "scripted"
 
     def __init__(self, *answers):
         self.answers, self.seeds = list(answers), []
@@ -312,12 +312,13 @@ def test_shards_give_the_same_bytes(tmp_path, llm):
     write_records(tmp_path / "queries.jsonl", queries)
     write_jsonl(tmp_path / "captions.jsonl", [{"query_id": q.query_id, "captions": ["a dog"]} for q in queries[:-1]])
     command = ["layouts", "--queries", str(tmp_path / "queries.jsonl"), "--captions", str(tmp_path / "captions.jsonl")]
-    command += ["--model", str(llm), "--settings", SMALL.model_dump_json()]
+    command += ["--model", str(llm), "--settings", SMALL.model_copy(update={"batch_size": 2}).model_dump_json()]
     joined = {}
     for count in (1, 3, 8):
         for i in range(count):
             assert main([*command, "--shard", f"{i}/{count}", "--output", str(tmp_path / f"{i}.jsonl")]) == 0
         joined[count] = "".join((tmp_path / f"{i}.jsonl").read_text() for i in range(count))
     assert joined[1] == joined[3] == joined[8]
-    records = read_jsonl(tmp_path / "0.jsonl") and [json.loads(line) for line in joined[1].splitlines()]
+    assert sum(bool(read_jsonl(tmp_path / f"{i}.jsonl")) for i in range(8)) == 5, "one shard for each batch of two"
+    records = [json.loads(line) for line in joined[1].splitlines()]
     assert all(is_valid(r) for r in records[:-1]) and records[-1]["failure"] == "no source captions"

@@ -14,7 +14,7 @@ from ipcir_steps.imagine.llm.prompts import load_prompt
 from ipcir_steps.imagine.reasoning import clean, target_captions
 
 QUERIES = [Query(f"q{i}", f"image{i % 4}", ("is black", "has a collar")[: 1 + i % 2]) for i in range(7)]
-SETTINGS = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 1.0}
+SETTINGS = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 1.0, "batch_size": 2}
 
 
 @pytest.fixture
@@ -27,12 +27,16 @@ def inputs(tmp_path):
     return tmp_path
 
 
-def run(inputs, model, name, *extra):
+def code(inputs, model, name, *extra):
     output = inputs / name
     command = ["reasoning", "--queries", str(inputs / "queries.jsonl"), "--captions", str(inputs / "captions.jsonl")]
     command += ["--model", str(model), "--settings", json.dumps(SETTINGS), "--seed", "7", "--output", str(output)]
-    assert main([*command, *extra]) == 0
-    return read_jsonl(output)
+    return main([*command, *extra])
+
+
+def run(inputs, model, name, *extra):
+    assert code(inputs, model, name, *extra) == 0
+    return read_jsonl(inputs / name) if (inputs / name).exists() else []
 
 
 def test_every_query_gets_one_target_caption_per_source_caption(inputs, llm):
@@ -47,10 +51,28 @@ def test_every_query_gets_one_target_caption_per_source_caption(inputs, llm):
 
 
 def test_shards_give_the_same_bytes(inputs, llm):
+    """Also by one process that takes several shards, and with a model that is loaded once for them."""
     whole = run(inputs, llm, "whole.jsonl")
     for count in (3, 8):
         parts = [run(inputs, llm, f"{i}.jsonl", "--shard", f"{i}/{count}") for i in range(count)]
         assert [record for part in parts for record in part] == whole
+        files = [inputs / f"{count}-{i}.jsonl" for i in range(count)]
+        shards = [f"{i}/{count}" for i in range(count)]
+        run(inputs, llm, "unused.jsonl", "--shard", *shards, "--output", *map(str, files))
+        assert [record for file in files for record in read_jsonl(file)] == whole
+
+
+def test_every_shard_needs_an_output(inputs, llm, capsys):
+    assert code(inputs, llm, "one.jsonl", "--shard", "0/2", "1/2") == 2
+    assert "1 files are named for 2 shards" in capsys.readouterr().err
+
+
+def test_a_batch_that_was_cut_off_gives_the_same_bytes(inputs, llm):
+    """Killed between two records of one batch: the batch is decoded whole again, and only what is missing is kept."""
+    whole = run(inputs, llm, "whole.jsonl")
+    lines = (inputs / ".whole.jsonl.journal").read_bytes().splitlines(keepends=True)
+    (inputs / "killed.jsonl.part").write_bytes(b"".join(lines[:4]))
+    assert run(inputs, llm, "killed.jsonl") == whole
 
 
 def test_answers_depend_on_the_seed_and_come_from_the_cache_the_second_time(llm, tmp_path):
@@ -67,7 +89,7 @@ def test_answers_depend_on_the_seed_and_come_from_the_cache_the_second_time(llm,
 class Scripted:
     """Answers that no small model can be made to give on demand."""
 
-    width, tokens, digest = 1, 0, "scripted"
+    width, together, tokens, digest = 1, False, 0, "scripted"
 
     def __init__(self, answers):
         self.answers, self.groups = answers, []

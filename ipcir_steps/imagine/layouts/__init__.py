@@ -69,8 +69,8 @@ def servers(args: argparse.Namespace) -> list[str]:
 
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.config.settings import read_settings
-    from ipcir_steps.core.journal import run_journaled, shard
     from ipcir_steps.core.records import as_dict, read_captions, read_queries
+    from ipcir_steps.core.shards import run_shards
     from ipcir_steps.imagine.llm import open_llm, speed
     from ipcir_steps.imagine.llm.prompts import load_prompt
 
@@ -81,15 +81,17 @@ def main(args: argparse.Namespace) -> None:
     asked = settings.model_dump(
         include={"captions", "retries", "constrained", "max_instances", "max_text", "keep_counts", "reading"}
     )
-    run_journaled(
-        shard([(q, captions.get(q.query_id)) for q in read_queries(args.queries)], args.shard),
+    run_shards(
+        [(q, captions.get(q.query_id)) for q in read_queries(args.queries)],
         lambda batch: plan(batch, prompt, backend, settings, args.seed),
-        output=args.output,
+        args.shard,
+        args.output,
         key="query_id",
         key_of=lambda item: item[0].query_id,
         context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, **asked},
         content_of=lambda item: [as_dict(item[0]), item[1]],
         title="layouts",
         batch_size=backend.width,
+        together=backend.together,
         note=speed(backend),
     )

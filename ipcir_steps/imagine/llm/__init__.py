@@ -13,9 +13,10 @@ from typing import Protocol
 
 from ipcir_steps.config.language import LLM
 from ipcir_steps.config.settings import add_settings
-from ipcir_steps.core.arguments import InFile, OutFile, Scratch
+from ipcir_steps.core.arguments import InFile, Scratch
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
+from ipcir_steps.core.shards import add_shards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +29,15 @@ class Group:
 
 
 class Backend(Protocol):
-    """digest: identity of the model and the sampling settings. tokens: generated so far. width: groups per call."""
+    """digest: identity of the model and the sampling settings. tokens: generated so far. width: groups per call.
+
+    together: the groups of a call share batches, so an answer may depend, in its last bits, on who else was asked.
+    """
 
     digest: str
     tokens: int
     width: int
+    together: bool
 
     def answer(self, groups: Sequence[Group]) -> list[list[str] | StepFailure]: ...
 
@@ -72,6 +77,5 @@ def arguments(parser: argparse.ArgumentParser, section: type[LLM]) -> None:
     parser.add_argument("--model", type=InFile, help="manifest or directory of the chat model (transformers backend)")
     parser.add_argument("--cache", type=Scratch, help="directory of answers already given; none by default")
     parser.add_argument("--seed", type=int, default=0, help="run seed")
-    parser.add_argument("--shard", default="0/1", help="part i/n of the queries")
-    parser.add_argument("--output", type=OutFile, required=True, help="JSON lines to write")
+    add_shards(parser, "queries", "JSON lines to write")
     add_settings(parser, section)

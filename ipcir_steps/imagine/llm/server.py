@@ -44,7 +44,7 @@ class Server:
             if not getattr(settings, field):
                 raise InputError("is needed by the openai backend", file="--settings", field=field)
         self.settings, self.cache, self.tokens = settings, cache, 0
-        self.width = 4 * settings.concurrency
+        self.width, self.together = 4 * settings.concurrency, False
         sampling = [settings.temperature, settings.top_p, settings.max_new_tokens, settings.response_format]
         self.digest = digest(["openai", settings.served_model, *sampling])
         key = os.environ.get(settings.key_variable)

@@ -6,8 +6,8 @@ import importlib
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.arguments import ImageList, InFile, OutImageList, OutImages, Root
-from ipcir_steps.core.journal import shard
 from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.core.shards import add_shards
 
 # The building blocks, importable from here; loaded on first use, because they bring torch and diffusers.
 BLOCKS = {
@@ -44,8 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=InFile, help=text)
     parser.add_argument("--images", type=OutImages, required=True, help="directory for {query_id}/{n}.png")
     parser.add_argument("--seed", type=int, default=2025, help="seed of the run")
-    parser.add_argument("--shard", default="0/1", help="i/n: draw the i-th of n parts (0-based)")
-    parser.add_argument("--output", type=OutImageList, required=True, help="index to write (JSON lines)")
+    add_shards(parser, "queries", "index to write (JSON lines)", OutImageList)
     add_settings(parser, Proxies)
 
 
@@ -57,11 +56,12 @@ def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Proxies)
     given = {name: getattr(args, name.replace("-", "_")) for name in MODELS}
     draw_proxies(
-        shard(read_queries(args.queries), args.shard),
+        read_queries(args.queries),
         Inputs(args.layouts, args.masks, args.references, args.root),
         settings,
         {name: load_manifest(path) for name, path in given.items() if path is not None},
         directory=args.images,
-        output=args.output,
+        outputs=args.output,
+        shards=args.shard,
         run_seed=args.seed,
     )

@@ -8,7 +8,7 @@ from transformers import CLIPVisionModel
 
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core.checkpoints import weights_file
-from ipcir_steps.core.devices import placement
+from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.masks import decode_rle, into_box, resized
@@ -49,6 +49,7 @@ class MIGCGenerator:
         self.identity = {role: models[role].digest for role in ("model", "migc", *given)}
         parts = load_pipeline(StableDiffusionPipeline, base, settings)
         stage = load_migc(parts.unet, weights_file(migc))
+        loaded("MIGC blocks", migc.path)
         blocks = (getattr(processor, "migc", None) for processor in parts.unet.attn_processors.values())
         self.takes_regions = any(isinstance(block, MIGCPlus) for block in blocks)
         if settings.regions != "box" and not self.takes_regions:
@@ -64,6 +65,7 @@ class MIGCGenerator:
             vision = load_pretrained(CLIPVisionModel, models["vision"].path, "CLIP vision model", dtype=dtype)
             paths = (weights_file(models["elite-global"]), weights_file(models["elite-local"]))
             elite = load_elite(parts.unet, *paths, vision.to(device).eval())
+            loaded("ELITE mappers", paths[0])
         prediction = parts.scheduler.config.get("prediction_type", "epsilon")
         self.pipeline = LayoutPipeline(
             parts.unet, parts.vae, parts.text_encoder, parts.tokenizer, stage, elite, prediction=prediction

@@ -1,13 +1,14 @@
 """Draw the proxies of many queries: journaled, resumable, the same bytes in any shard."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core.errors import StepFailure
-from ipcir_steps.core.journal import run_journaled
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.records import Query
+from ipcir_steps.core.shards import run_shards
 from ipcir_steps.imagine.proxies import images
 from ipcir_steps.imagine.proxies.acceptance import draw_accepted, load_check
 from ipcir_steps.imagine.proxies.enrichment import enrich, read_statistics
@@ -24,11 +25,12 @@ def draw_proxies(
     models: dict[str, Manifest],
     *,
     directory: Path,
-    output: Path,
+    outputs: Sequence[Path],
+    shards: Sequence[str] = ("0/1",),
     run_seed: int,
     generator: Generator | None = None,
 ) -> dict:
-    """Write ``directory/{query_id}/{n}.png`` and the index ``output``; return counts (done, failed, reused).
+    """Write ``directory/{query_id}/{n}.png`` and, per shard, an index; return counts (done, failed, reused).
 
     An index record holds images, seeds, sha256, generator, steps and notes of the generator; or a failure.
     """
@@ -67,10 +69,11 @@ def draw_proxies(
         "statistics": statistics,
         "detector": check.identity if check else None,
     }
-    counts = run_journaled(
+    counts = run_shards(
         queries,
         work,
-        output=output,
+        shards,
+        outputs,
         key="query_id",
         key_of=lambda query: query.query_id,
         context=context,
@@ -80,5 +83,5 @@ def draw_proxies(
         # Ready-made images and a generator of one's own may change without their settings.
         keep=settings.generator != "directory" and ":" not in settings.generator,
     )
-    log.info("%(done)d queries drawn, %(failed)d failed, %(reused)d taken over", counts)
+    log.info("%(done)d queries drawn, %(failed)d failed, %(reused)d reused", counts)
     return counts

@@ -8,7 +8,7 @@ from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 from diffusers.utils import logging
 
 from ipcir_steps.config.generation import Proxies
-from ipcir_steps.core.devices import in_batches, noise_sources, placement
+from ipcir_steps.core.devices import in_batches, loaded, noise_sources, placement
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.files import read_json
 from ipcir_steps.core.manifests import Manifest
@@ -86,4 +86,5 @@ def load_pipeline(kind, model: Manifest, settings: Proxies):
     except (OSError, ValueError) as error:
         raise ModelError(f"model '{model.name}': {model.path} cannot be loaded ({error}).") from error
     pipeline.set_progress_bar_config(disable=True)
+    loaded(type(pipeline).__name__, model.path)
     return pipeline.to(device)

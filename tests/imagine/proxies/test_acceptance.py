@@ -79,7 +79,7 @@ def run(world, stable_diffusion, detector):
             settings,
             models,
             directory=directory,
-            output=index,
+            outputs=[index],
             run_seed=1,
         )
         return read_jsonl(index)[0]

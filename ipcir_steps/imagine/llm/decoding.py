@@ -1,0 +1,145 @@
+"""Many answers decoded side by side by one transformers model, each from its own seed and, where wanted, a grammar.
+
+Prompts are padded on the left. What all prompts begin with (instructions and examples) is computed once. Rows leave the
+batch as they end. A row's answer depends on its own prompt and seed, up to the rounding of sums whose order depends on
+the shape of the batch: who always decodes the same batches gets the same answers.
+"""
+
+import copy
+import inspect
+from collections.abc import Sequence
+
+import torch
+
+FIRST = 64  # most probable tokens that are sorted at first: nearly always the whole nucleus
+
+
+class Row:
+    """One answer being written. prompt: token ids; pending: chosen tokens that the model has not read yet."""
+
+    def __init__(self, prompt: Sequence[int], seed: int, limit: int, stop: frozenset[int]):
+        self.prompt, self.limit, self.stop = list(prompt), limit, stop
+        self.generator = torch.Generator().manual_seed(seed)
+        self.written: list[int] = []
+        self.pending: list[int] = []
+        self.done = False
+
+    def allow(self, logits: torch.Tensor) -> None:
+        """Set the logits [V] of tokens that may not follow to -inf."""
+
+    def take(self, token: int) -> None:
+        """Append the chosen token."""
+        self.done = token in self.stop
+        if not self.done:
+            self.written.append(token)
+            self.pending = [token]
+            self.done = len(self.written) >= self.limit
+
+
+class Decoder:
+    """Decodes rows with a causal language model. temperature 0 is greedy; top_p: probability mass that is kept."""
+
+    def __init__(self, model, temperature: float, top_p: float, pad: int):
+        self.model, self.temperature, self.top_p, self.pad = model, temperature, top_p, pad
+        accepted = inspect.signature(model.forward).parameters
+        self._positions, self._last = "position_ids" in accepted, "logits_to_keep" in accepted
+        self._prefix: tuple[tuple[int, ...], object] = ((), None)
+
+    @torch.inference_mode()
+    def run(self, rows: Sequence[Row], prefix: Sequence[int] = ()) -> None:
+        """Write every row to its end. prefix: tokens that all prompts begin with, to be computed once."""
+        rows, prefix, past = list(rows), *self._shared(prefix, len(rows))
+        prompts = [row.prompt[len(prefix) :] for row in rows]
+        longest = max(map(len, prompts))
+        gaps = [longest - len(prompt) for prompt in prompts]
+        tokens = [[self.pad] * gap + prompt for gap, prompt in zip(gaps, prompts, strict=True)]
+        mask = torch.tensor([[1] * len(prefix) + [0] * gap + [1] * (longest - gap) for gap in gaps])
+        while rows:
+            logits, past = self._forward(tokens, mask, past)
+            self._choose([(row, line) for row, line in zip(rows, logits, strict=True) if not row.pending])
+            left = [n for n, row in enumerate(rows) if not row.done]
+            if len(left) < len(rows):
+                rows, mask = [rows[n] for n in left], mask[left]
+                past.batch_select_indices(torch.tensor(left, dtype=torch.long, device=self.model.device))
+            if rows:
+                width = min(len(row.pending) for row in rows)  # text that a grammar forces needs no choice
+                tokens = [row.pending[:width] for row in rows]
+                for row in rows:
+                    del row.pending[:width]
+                mask = torch.cat([mask, mask.new_ones(len(rows), width)], dim=1)
+
+    def _shared(self, prefix: Sequence[int], count: int):
+        """(prefix, its cache for ``count`` rows); ([], None) where the model's cache cannot be shared like that."""
+        prefix = tuple(prefix)
+        if prefix and prefix != self._prefix[0]:
+            mask = torch.ones(1, len(prefix), dtype=torch.long)
+            _, past = self._forward([list(prefix)], mask, None)
+            plain = all(type(layer).__name__ == "DynamicLayer" for layer in past.layers)
+            self._prefix = (prefix, past if plain else None)
+        if not prefix or self._prefix[1] is None:
+            return [], None
+        past = copy.deepcopy(self._prefix[1])
+        past.batch_repeat_interleave(count)
+        return prefix, past
+
+    def _forward(self, tokens: list[list[int]], mask: torch.Tensor, past):
+        """(logits of the last position [B, V], cache). mask [B, P + T]: 1 where a token stands, padding is 0."""
+        device, width = self.model.device, len(tokens[0])
+        inputs = {"input_ids": torch.tensor(tokens, device=device), "attention_mask": mask.to(device)}
+        if self._positions:
+            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, -width:].to(device)
+        if self._last:
+            inputs["logits_to_keep"] = 1
+        output = self.model(**inputs, past_key_values=past, use_cache=True)
+        return output.logits[:, -1].float(), output.past_key_values
+
+    def _choose(self, choices: list[tuple[Row, torch.Tensor]]) -> None:
+        if not choices:
+            return
+        logits = torch.stack([line for _, line in choices])
+        for (row, _), line in zip(choices, logits, strict=True):
+            row.allow(line)
+        if self.temperature == 0:
+            chosen = logits.argmax(-1).tolist()
+        else:
+            points = [float(torch.rand((), generator=row.generator, dtype=torch.float64)) for row, _ in choices]
+            chosen = sample(logits / self.temperature, self.top_p, points)
+        for (row, _), token in zip(choices, chosen, strict=True):
+            row.take(token)
+
+
+def sample(logits: torch.Tensor, top_p: float, points: Sequence[float]) -> list[int]:
+    """Per row of ``logits`` [B, V], the token at ``points[b]`` (0 to 1) of its nucleus, the fewest most probable tokens
+    that hold ``top_p`` of the probability.
+
+    >>> sample(torch.tensor([[0.5, 0.2, 0.3]] * 3).log(), 0.7, [0.0, 0.6, 0.7])
+    [0, 0, 2]
+    """
+    probabilities = logits.softmax(-1)
+    best, tokens = probabilities.topk(min(FIRST, logits.shape[-1]))
+    best, tokens = best.double().cpu(), tokens.cpu()
+    chosen = []
+    for row, point in enumerate(points):
+        values, names = best[row], tokens[row]
+        if values.sum() < top_p and len(values) < logits.shape[-1]:
+            values, names = probabilities[row].cpu().sort(descending=True, stable=True)
+            values = values.double()
+        sums = values.cumsum(0)
+        last = min(int((sums < top_p).sum()), len(sums) - 1)
+        place = int(torch.searchsorted(sums[: last + 1], point * sums[last], right=True))
+        chosen.append(int(names[min(place, last)]))
+    return chosen
+
+
+def common(texts: Sequence[Sequence[int]]) -> list[int]:
+    """The tokens that all texts begin with, never all of a text.
+
+    >>> common([[1, 2, 3], [1, 2, 4, 5], [1, 2]])
+    [1]
+    """
+    longest = min(map(len, texts)) - 1
+    first = texts[0]
+    for length in range(longest):
+        if any(text[length] != first[length] for text in texts):
+            return list(first[:length])
+    return list(first[: max(0, longest)])
