@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     error, printed as one message.
 
     Without ``argv`` this process is the command, and the network is refused to it, except for the servers whose
-    addresses the command names (``servers(args)``).
+    addresses the command names (``servers(args)``). A command that answers requests opens its sockets before that.
     """
     command, argv = argv is None, sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
@@ -40,9 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     step = STEPS[args.step]
     module = step.load()
     try:
+        if step.listens:
+            args.sockets = module.listen(args)
         if command and not step.network:
             addresses = module.servers(args) if hasattr(module, "servers") else ()
-            network.refuse({server for address in addresses for server in network.servers(address)})
+            network.refuse({server for address in addresses for server in network.servers(address)}, step.listens)
         recording = provenance.start(step, argv, args)
         code = module.main(args)
         provenance.finish(recording)

@@ -40,6 +40,8 @@ def _step(group: str, name: str, module: str, text: str, **more) -> Step:
 _ALL = (
     _step("Everyday", "index", "photos.index", "read a folder of photos, so that it can be searched", recorded=False),
     _step("Everyday", "search", "photos.search", "find photos by a picture and a few words", recorded=False),
+    _step("Everyday", "serve", "photos.server", "search a folder of photos on a page, with sliders", listens=True,
+          recorded=False),
     _step("Everyday", "results", "evaluate.results", "collect metrics, intervals and published numbers; --show prints"),
     _step("Everyday", "plan", "runtime.plan", "what a configuration will cost, before anything runs", recorded=False),
     _step("Everyday", "doctor", "runtime.doctor", "verify a results tree; say how to rebuild what is damaged",

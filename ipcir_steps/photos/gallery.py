@@ -60,7 +60,7 @@ class Gallery:
                 raise InputError("was made by another version", file=path, remedy="Delete its directory; index again.")
             self.folder, self.model = Path(about(table, "folder")), about(table, "model")
             self.dims, lines, generation = (about(table, name) for name in ("dims", "lines", "generation"))
-            self.change = table.execute("PRAGMA data_version").fetchone()[0]
+            self.stamp = _stamp(table)
             rows = table.execute(
                 "SELECT line, name, width, height, taken, changed, fingerprint FROM photos"
                 " WHERE line IS NOT NULL ORDER BY name"
@@ -82,7 +82,15 @@ class Gallery:
         order = np.full(lines, -1, np.int64)
         order[list(self.rows)] = np.arange(len(self.rows))
         self.order = torch.from_numpy(order)
-        self.stamp = (generation, lines, len(rows))
+
+    @staticmethod
+    def stamp_of(directory: Path) -> tuple:
+        """What ``stamp`` of a gallery read now would be: it changes with every change of the index."""
+        table = connect(directory / "photos.sqlite", write=False)
+        try:
+            return _stamp(table)
+        finally:
+            table.close()
 
     def _map(self, generation: int, kind: str, dtype, lines: int) -> np.ndarray:
         path = features_path(self.directory, generation, kind)
@@ -104,6 +112,11 @@ class Gallery:
         """{name: line}, also of files with the same bytes as another."""
         names = {row[1]: line for line, row in self.rows.items()}
         return names | {name: line for line, others in self._others.items() for name in others}
+
+    @functools.cached_property
+    def newest(self) -> list[int]:
+        """Lines of all photos, the one that was taken last first."""
+        return sorted(self.rows, key=lambda line: self.photo(line).taken, reverse=True)
 
     @functools.cached_property
     def dates(self) -> np.ndarray:
@@ -128,3 +141,8 @@ class Gallery:
         scale = vectors.abs().amax(1, keepdim=True).clamp(min=1e-12)  # float16 has no room for long vectors
         found = torch.mm(torch.from_numpy(self._half), (vectors / scale).half().T)
         return found.T.contiguous().float() * scale
+
+
+def _stamp(table: sqlite3.Connection) -> tuple:
+    counts = table.execute("SELECT count(*), count(line), max(changed), total(changed) FROM photos").fetchone()
+    return (about(table, "generation"), about(table, "lines"), *counts)

@@ -54,6 +54,7 @@ class Imagination:
         self.layout: dict | None = None
         self.masks: dict = {}
         self.proxies: list[Drawn] = []
+        self.texts: dict[frozenset[int], torch.Tensor] = {}  # f_t by the captions that count
         self._content = sha256(self.file)
 
     def run(self, layout: dict | None = None) -> Iterator[dict]:

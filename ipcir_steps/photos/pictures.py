@@ -12,6 +12,8 @@ from ipcir_steps.core.images import UNREADABLE, decode, open_rgb
 from ipcir_steps.photos.files import RAW
 
 MEGAPIXELS = 200  # of a picture that is opened; a few bytes can claim to be millions of pixels
+# What PIL calls the kinds of pictures that are opened.
+FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF"})
 _TAKEN, _EXIF = 36867, 0x8769  # DateTimeOriginal and the directory of tags that it lies in
 _INSTALL = "pip install 'ipcir[photos]'"
 
@@ -19,7 +21,7 @@ _INSTALL = "pip install 'ipcir[photos]'"
 def prepare(megapixels: float = MEGAPIXELS) -> None:
     """Bound the size of pictures in this process, and let PIL read HEIC where pillow-heif is installed."""
     PIL.Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6)
-    warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # see ``_bounded``
+    warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # see ``kind_of``
     with contextlib.suppress(ImportError):
         import pillow_heif
 
@@ -34,7 +36,7 @@ def opened(path: Path, content: bytes | None = None) -> PIL.Image.Image:
     """
     if path.suffix.lower() in RAW:
         content = _preview(path)
-    _bounded(path if content is None else io.BytesIO(content))
+    kind_of(path if content is None else io.BytesIO(content))
     try:
         return decode(path if content is None else io.BytesIO(content))
     except InputError as error:
@@ -43,15 +45,22 @@ def opened(path: Path, content: bytes | None = None) -> PIL.Image.Image:
         raise InputError(error.problem, file=path) from error
 
 
-def _bounded(file) -> None:
-    """Raises InputError for more pixels than ``prepare`` allows. Filters of warnings, which would tell it, are shared
-    by threads, and photos are read in several."""
+def kind_of(file) -> str | None:
+    """What PIL calls the kind of a picture, None when it cannot tell. file: a path or a binary file.
+
+    Raises InputError for a kind that is not opened, and for more pixels than ``prepare`` allows: warnings, which would
+    tell it, are filtered for all threads together, and photos are read in several.
+    """
     with contextlib.suppress(*UNREADABLE), PIL.Image.open(file) as image:
+        if image.format not in FORMATS:  # such as PostScript, which another program would be started for
+            raise InputError(f"is a {image.format} file, whatever its name says")
         if image.width * image.height > PIL.Image.MAX_IMAGE_PIXELS:
             raise InputError(
                 f"has {image.width} x {image.height} pixels, more than {PIL.Image.MAX_IMAGE_PIXELS / 1e6:g} megapixels",
                 remedy="Raise --megapixels.",
             )
+        return image.format
+    return None
 
 
 def _preview(path: Path) -> bytes:
@@ -101,7 +110,7 @@ def fingerprint(pixels) -> int:
 def thumbnail(path: Path, pixels: int) -> bytes:
     """A JPEG of at most ``pixels`` a side. Raises InputError when the photo cannot be read."""
     content = path.read_bytes()
-    _bounded(io.BytesIO(content))
+    kind_of(io.BytesIO(content))
     image = _draft(content, pixels) if path.suffix.lower() not in RAW else None
     if image is None:
         content = _preview(path) if path.suffix.lower() in RAW else content

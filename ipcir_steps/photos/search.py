@@ -42,6 +42,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
+def servers(args: argparse.Namespace) -> list[str]:
+    """Addresses of language models that the stack asks."""
+    from ipcir_steps.photos.stack import stack
+
+    return stack(args.stack).servers() if args.imagine else []
+
+
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.photos.finder import Finder, Limits
     from ipcir_steps.photos.index import directory_of

@@ -99,4 +99,7 @@ def both(
     ):
         if not chosen or not all(0 <= number < there for number in chosen):
             raise InputError(f"at least one of {there} {name} is needed", field=name)
-    return text_side(imagination, captions), proxy_side(imagination, weights, captions, proxies)
+    chosen = frozenset(captions)
+    if chosen not in imagination.texts:  # sliders ask for the same again and again
+        imagination.texts[chosen] = text_side(imagination, captions)
+    return imagination.texts[chosen], proxy_side(imagination, weights, captions, proxies)

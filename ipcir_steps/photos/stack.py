@@ -41,6 +41,12 @@ class Stack:
         found = self.config.mappings.get(baseline, {}).get(self.backbone)
         return found and self._path(f"mappings/{baseline}/{self.backbone}", found)
 
+    def servers(self) -> list[str]:
+        """Addresses of language models that imagining asks."""
+        from ipcir_steps.imagine import llm
+
+        return [*llm.servers(self.config.reasoning), *llm.servers(self.config.layouts)]
+
     def _path(self, name: str, model) -> Path:
         manifest = self.root / "resources/manifests" / self.name / f"{name}.json"
         if manifest.is_file():

@@ -40,8 +40,12 @@ def servers(url: str | None) -> set[tuple[str, int]]:
     return {(way.hostname, way.port or (443 if way.scheme == "https" else 80)) for way in ways if way.hostname}
 
 
-def refuse(allowed: Collection[tuple[str, int]] = ()) -> None:
-    """Refuse the network to this process and its children, for good; allowed: the (host, port) it may reach."""
+def refuse(allowed: Collection[tuple[str, int]] = (), listens: bool = False) -> None:
+    """Refuse the network to this process and its children, for good; allowed: the (host, port) it may reach.
+
+    listens: it answers on sockets that it has opened before. To Python a connection that comes in is a new socket like
+    any other, so only the kernel refuses those; connecting to anywhere is refused by both.
+    """
     if os.environ.get(ALLOW) == "allow":
         return
     if not allowed:
@@ -60,7 +64,7 @@ def refuse(allowed: Collection[tuple[str, int]] = ()) -> None:
         return False
 
     def hook(event: str, args: tuple) -> None:
-        if event == "socket.__new__" and not allowed:
+        if event == "socket.__new__" and not allowed and not listens:
             if args[1] in (socket.AF_INET, socket.AF_INET6):
                 raise NetworkRefused(_message("an internet socket"))
         elif event == "socket.getaddrinfo":

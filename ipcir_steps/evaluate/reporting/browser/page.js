@@ -1,54 +1,14 @@
-"use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const FILTERS = [["all", "all"], ["won", "won"], ["lost", "lost"], ["same", "same"], ["failed", "failed"]];
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"];
-const at = id => document.getElementById(id);
-let filter = "all", boxes = true, shown = [], current = 0;
-
-function make(tag, text, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  if (text != null) element.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function picture(source, caption, hit) {
-  const figure = make("figure", null, hit ? { class: "hit" } : {});
-  const frame = make("div", null, { class: "frame" });
-  if (source) {
-    const image = make("img", null, { src: source, alt: caption, loading: "lazy", decoding: "async" });
-    if (source.endsWith(".png")) figure.classList.add("small");
-    frame.append(image);
-  } else frame.append(make("span", "none"));
-  figure.append(frame, make("figcaption", caption));
-  return figure;
-}
+let filter = "all", boxed = true, shown = [], current = 0;
 
 function place(image, layout) {
   // The boxes lie on the picture itself, which may be narrower than its frame.
   const scale = Math.min(106 / image.naturalWidth, 106 / image.naturalHeight);
-  const size = [image.naturalWidth * scale, image.naturalHeight * scale];
-  const layer = make("div", null, { class: "drawn" });
-  layer.style.width = size[0] + "px";
-  layer.style.height = size[1] + "px";
-  layout.instances.forEach((instance, n) => {
-    const [x1, y1, x2, y2] = instance.box, colour = COLOURS[n % COLOURS.length];
-    const label = make("b", String(n + 1)), box = make("div", null, { class: "box" }, label);
-    box.style.cssText = `left:${100 * x1}%;top:${100 * y1}%;width:${100 * (x2 - x1)}%;height:${100 * (y2 - y1)}%;` +
-      `border-color:${colour};border-style:${instance.modality === "image" ? "dashed" : "solid"}`;
-    label.style.background = colour;
-    layer.append(box);
-  });
+  const layer = make("div", null, { class: "drawn" }, ...boxes(layout));
+  layer.style.width = image.naturalWidth * scale + "px";
+  layer.style.height = image.naturalHeight * scale + "px";
   image.parentElement.append(layer);
-}
-
-function section(title, layout, ...children) {
-  return [make("h3", title), make("div", null, { class: layout }, ...children)];
-}
-
-function lines(title, texts) {
-  return make("div", null, {}, make("h3", title), make("ol", null, { class: "plain" }, ...texts.map(t => make("li", t))));
 }
 
 function where(query, variant) {
@@ -70,7 +30,7 @@ function show() {
   if (query.proxies.length) {
     const drawn = query.proxies.map((source, n) => picture(source, `proxy ${n + 1}`));
     box.append(...section("imagined proxies", "row", ...drawn));
-    if (boxes && query.layout) for (const figure of drawn) {
+    if (boxed && query.layout) for (const figure of drawn) {
       const image = figure.querySelector("img");
       if (image) image.complete && image.naturalWidth ? place(image, query.layout) : image.addEventListener("load", () => place(image, query.layout), { once: true });
     }
@@ -133,7 +93,7 @@ document.addEventListener("keydown", event => {
   const keys = {
     ArrowDown: () => move(current + 1), j: () => move(current + 1), ArrowUp: () => move(current - 1), k: () => move(current - 1),
     PageDown: () => move(current + 10), PageUp: () => move(current - 10), Home: () => move(0), End: () => move(shown.length - 1),
-    "/": () => at("search").focus(), b: () => { boxes = !boxes; show(); },
+    "/": () => at("search").focus(), b: () => { boxed = !boxed; show(); },
   };
   FILTERS.forEach(([name], n) => { keys[n + 1] = () => { filter = name; list(); }; });
   if (keys[event.key]) { event.preventDefault(); keys[event.key](); }

@@ -11,6 +11,7 @@ from ipcir_steps.core import record_id
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import atomic, used, write_text
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
+from ipcir_steps.evaluate.reporting.look import shared
 from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
 HERE = Path(__file__).parent
@@ -118,7 +119,8 @@ def html(data: dict) -> str:
     page = (HERE / "page.html").read_text(encoding="utf-8")
     title = escape(data["dataset"])
     mark = f'<p class="mark" role="alert">{escape(data["mark"])}</p>\n' if data.get("mark") else ""
-    parts = {"title": title, "mark": mark, "style": _own("page.css"), "script": _own("page.js"), "data": text}
+    style, script = (shared(f"look.{kind}") + _own(f"page.{kind}") for kind in ("css", "js"))
+    parts = {"title": title, "mark": mark, "style": style, "script": script, "data": text}
     for name, value in parts.items():  # the data last: nothing in it is taken for a field
         page = page.replace(f"[[{name}]]", value)
     return page
