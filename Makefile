@@ -9,11 +9,17 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint mini-benchmarks mini mini-test integration clean
+.PHONY: demo serve test lint mini-benchmarks mini mini-test integration clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
 	snakemake --cores 2 results/mini_cirr_metrics.json
 	ipcir results --show results/mini_cirr_metrics.json
+
+PHOTOS := resources/mini/world/mini_circo/COCO2017_unlabeled/unlabeled2017
+serve: $(READY)  ## search the mini world's pictures on a page: click one, type what should be different, pull sliders
+	snakemake --cores 2 --quiet all -- resources/mini/world resources/mini/models
+	ipcir index $(PHOTOS) --index resources/mini/index
+	ipcir serve $(PHOTOS) --index resources/mini/index
 
 mini-benchmarks: $(READY)  ## every baseline on all three embedded benchmarks, with figures
 	snakemake --cores 2 all --configfile configs/all_baselines.yaml

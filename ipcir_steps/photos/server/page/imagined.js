@@ -92,6 +92,8 @@ function happened(event) {
     at("count").max = document.querySelectorAll("#proxies figure").length;
     at("count").value = at("count").max;
     at("sliders").hidden = false;
+    // On a small window the lists come first.
+    if (innerWidth < 640) at("said").open = at("layout").open = false;
     outputs();
     search();
   }
@@ -105,16 +107,16 @@ function showCaptions() {
     const texts = make("span", null, {}, make("s", caption), ...(imagination.targets ? [" → ", imagination.targets[number]] : []));
     return make("li", null, {}, make("label", null, {}, box, texts));
   });
-  at("captions").replaceChildren(make("h3", imagination.targets ? "Captions, and how they change" : "Captions of the picture"), make("ul", null, {}, ...rows));
+  at("captions").replaceChildren(make("ul", null, {}, ...rows));
 }
 
 function showProxy(event) {
   at("drawn").hidden = false;
-  const box = make("input", null, { type: "checkbox" }), figure = make("figure", null, { class: "small" });
+  const box = make("input", null, { type: "checkbox", "aria-label": `use proxy ${event.number + 1}` }), figure = make("figure", null, { class: "small" });
   box.checked = true;
   box.addEventListener("change", () => { figure.classList.toggle("off", !box.checked); weigh(box); });
   const image = make("img", null, { src: `/proxy/${imagination.key}/${event.number}`, alt: `proxy ${event.number + 1}: ${imagination.layout.scene}` });
-  figure.append(make("label", null, {}, make("div", null, { class: "frame" }, image), box, ` proxy ${event.number + 1}`));
+  figure.append(make("label", null, {}, make("div", null, { class: "frame" }, image), box, ` ${event.number + 1}`));
   at("proxies").append(figure);
 }
 

@@ -52,13 +52,14 @@ function card(photo, number, scored) {
   choose.addEventListener("click", () => choosePhoto(photo));
   const open = make("button", "open", { type: "button", class: "open", tabindex: "-1", "aria-label": `open ${photo.name}` });
   open.addEventListener("click", () => view(photo));
-  const caption = make("figcaption", null, {}, make("span", photo.name));
+  const caption = make("figcaption", null, {}, make("span", photo.name, { class: "name", title: photo.name }));
   if (scored) {
     caption.append(make("span", photo.score.toFixed(3), { title: `S_t ${photo.text_score.toFixed(3)}` + (photo.proxy_score == null ? "" : `, S_p ${photo.proxy_score.toFixed(3)}`) }));
     const copies = photo.same.length + photo.near.length;
     if (copies) caption.append(make("span", `+${copies} alike`, { title: [...photo.same, ...photo.near.map(p => p.name)].join("\n") }));
   } else caption.append(make("span", photo.taken.slice(0, 10)));
-  figure.append(choose, caption, open);
+  caption.append(open);
+  figure.append(choose, caption);
   return make("li", null, {}, figure);
 }
 
