@@ -70,5 +70,17 @@ rule figures:
 rule prefetch:
     """Everything that a cluster without a network needs: models fetched and verified, every image opened once."""
     input:
-        prefetched(),
         dataset_reports(),
+        models=prefetched(),
+    log:
+        "logs/models/moved.log",
+    conda:
+        "envs/vision.yaml"
+    container:
+        container("vision")
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=30,
+    shell:
+        "IPCIR_RULE=prefetch HF_HUB_OFFLINE=0 IPCIR_PROVENANCE= ipcir models --moved {input.models} 2>&1 | tee {log} >&2"

@@ -21,16 +21,18 @@ rule model:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=30,
+        runtime=720,
     params:
         rule="model",
         name="{role}",
         options=model_options(
-            lambda wildcards: stack_of(wildcards).models[wildcards.role]
+            lambda wildcards: stack_of(wildcards).models[wildcards.role],
+            "{role}",
+            stored_dtype,
         ),
     shell:
         "IPCIR_RULE={params.rule} HF_HUB_OFFLINE=0 ipcir models --name {params.name} {params.options}"
-        " --output {output} 2> {log}"
+        " --output {output} 2>&1 | tee {log} >&2"
 
 
 use rule model as clip_model with:
@@ -47,7 +49,7 @@ use rule model as clip_model with:
         rule="clip_model",
         name="{backbone}",
         options=model_options(
-            lambda wildcards: stack_of(wildcards).clip[wildcards.backbone]
+            lambda wildcards: stack_of(wildcards).clip[wildcards.backbone], "clip"
         ),
 
 
@@ -71,5 +73,6 @@ use rule model as mapping with:
         options=model_options(
             lambda wildcards: stack_of(wildcards).mappings[wildcards.baseline][
                 wildcards.backbone
-            ]
+            ],
+            "mapping",
         ),

@@ -12,13 +12,18 @@ from ipcir_steps.core.files import digest, read_json, sha256, write_json
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What ``ipcir models`` records. path: directory or single file; files: {relative path: sha256}."""
+    """What ``ipcir models`` records.
+
+    path: directory or single file; files: {relative path: sha256}; revision: commit of a hub repository; asked: the
+    branch or tag that was asked for, where it was not the commit itself.
+    """
 
     name: str
     source: str
     revision: str | None
     path: str
     files: dict[str, str]
+    asked: str | None = None
 
     @property
     def digest(self) -> str:
@@ -69,21 +74,39 @@ def check(manifest: Manifest, directory: str | Path = ".") -> Iterator[tuple[Pat
 
 
 def verify(manifest: Manifest, where: Path) -> None:
-    root = Path(manifest.path)
-    seen_path = where.with_name(f".{where.name}.verified")
+    """Raise ModelError naming the first file that is missing or changed; remember that it was none. where: its file."""
     try:
-        seen = json.loads(seen_path.read_text())
+        seen = json.loads(_memory(where).read_text())
     except (OSError, ValueError):
         seen = {}
     now = {}
     for name, expected in manifest.files.items():
-        file = root if root.is_file() else root / name
+        file = _file(manifest, name)
         remedy = f"Delete {where} and run again to fetch or rebuild the model."
         if not file.is_file():
             raise ModelError(f"model '{manifest.name}': {file} is missing. {remedy}")
-        stat = file.stat()
-        now[name] = [expected, stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        now[name] = _stamp(expected, file)
         if now[name] != seen.get(name) and sha256(file) != expected:
             raise ModelError(f"model '{manifest.name}': {file} has changed since it was recorded. {remedy}")
     if now != seen and os.access(where.parent, os.W_OK):
-        write_json(seen_path, now)
+        write_json(_memory(where), now)
+
+
+def remember(manifest: Manifest, where: Path) -> None:
+    """Note that the files were verified just now, as they were when they were hashed for this manifest."""
+    stamps = {name: _stamp(expected, _file(manifest, name)) for name, expected in manifest.files.items()}
+    write_json(_memory(where), stamps)
+
+
+def _memory(where: Path) -> Path:
+    return where.with_name(f".{where.name}.verified")
+
+
+def _file(manifest: Manifest, name: str) -> Path:
+    root = Path(manifest.path)
+    return root if root.is_file() else root / name
+
+
+def _stamp(expected: str, file: Path) -> list:
+    stat = file.stat()
+    return [expected, stat.st_size, stat.st_mtime_ns, stat.st_ino]

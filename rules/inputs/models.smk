@@ -8,19 +8,31 @@ def made_by_rule(model):
     )
 
 
-def model_options(model):
-    """Source and pins of a model, and where its files go: stacks that take the same one share them."""
+def model_options(model, role, dtype=None):
+    """Source and pins of a model, what of it is read, and where its files go: the same ones in one place for all stacks.
+
+    role: who reads it; dtype: the precision in which it reads them.
+    """
 
     def of(wildcards, input):
-        chosen = model(wildcards)
+        chosen, reader = model(wildcards), role.format(**wildcards)
+        precision = dtype and dtype(wildcards)
         place = "--".join(filter(None, (*chosen.source.split("/"), chosen.file)))
+        folder = f"{reader}-float32" if precision == "float32" else reader
         return options(
             {},
             **chosen.model_dump(mode="json", exclude={"architecture"}),
-            directory=f"{paths.MODELS}/{place}@{chosen.revision or 'local'}",
+            role=reader,
+            dtype=precision,
+            directory=f"{paths.MODELS}/{folder}/{place}@{chosen.revision or 'local'}",
         )
 
     return of
+
+
+def stored_dtype(wildcards):
+    """The precision in which a model's weights are read, where a repository may hold more than one."""
+    return stack_of(wildcards).proxies.dtype if wildcards.role == "generator" else None
 
 
 def prefetched():

@@ -13,6 +13,7 @@ from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.files import read_json
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.imagine.proxies.generator import Task, model_of
+from ipcir_steps.imagine.proxies.pipeline_files import left_out, variant
 
 
 class TextToImage:
@@ -75,14 +76,13 @@ def load_pipeline(kind, model: Manifest, settings: Proxies):
                 f"model '{model.name}': {directory} is a {content['_class_name']}, not a {kind.__name__}, which has no"
                 f" {' and no '.join(foreign)}."
             )
-    options = {"torch_dtype": dtype, "local_files_only": True}
-    if "safety_checker" in content:
-        options["safety_checker"] = None
+    options = {"torch_dtype": dtype, "local_files_only": True, **dict.fromkeys(left_out(content))}
     try:
         if single:
             pipeline = named.from_single_file(model.path, config=str(directory), **options)
         else:
-            pipeline = (kind or named).from_pretrained(model.path, use_safetensors=True, **options)
+            stored = variant(model.files, dtype.itemsize == 2)
+            pipeline = (kind or named).from_pretrained(model.path, use_safetensors=True, variant=stored, **options)
     except (OSError, ValueError) as error:
         raise ModelError(f"model '{model.name}': {model.path} cannot be loaded ({error}).") from error
     pipeline.set_progress_bar_config(disable=True)

@@ -1,0 +1,17 @@
+"""The published repositories in small, built once, and a hub on loopback that serves them."""
+
+import pytest
+
+from tests.hub.published import published as build
+from tests.hub.server import serve
+
+
+@pytest.fixture(scope="session")
+def repositories(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def hub(repositories):
+    with serve({name: dict(files) for name, files in repositories.items()}) as running:
+        yield running
