@@ -1,4 +1,4 @@
-"""The repositories of configs/published.yaml in small: their lists of files, with tiny models of the same classes.
+"""The repositories of the published stack in small: their lists of files, with tiny models of the same classes.
 
 What a loader reads is real. What stands beside it in the same repository (other formats, other precisions, the safety
 checker, cards) is filler of the same names.
@@ -10,7 +10,7 @@ from pathlib import Path
 CARD = (".gitattributes", "README.md")
 CAPTIONER = "Salesforce/blip2-opt-6.7b-coco"
 LLM = "Qwen/Qwen1.5-32B-Chat-GPTQ-Int4"
-DETECTOR = "IDEA-Research/grounding-dino-base"
+DETECTOR = "IDEA-Research/grounding-dino-tiny"
 SEGMENTER = "facebook/sam-vit-huge"
 GENERATOR = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 VISION = "openai/clip-vit-large-patch14"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 
 from ipcir_steps.core.files import read_json
 from tests.hub.published import CAPTIONER, CLIP, DETECTOR, GENERATOR, LLM, SEGMENTER, VISION, published
@@ -51,9 +52,14 @@ def manifests(workspace) -> dict:
 
 
 def configure(workspace):
+    """A stack of the published repositories, and of the mini world's files where the published ones are on no hub."""
     models = {role: {"source": source, "revision": "main"} for role, source in HUB.items()}
     clip = {name: {"source": source, "revision": "main"} for name, source in CLIP.items()}
-    workspace.configure(models=models, clip=clip, run=["photos"], backbones=["ViT-L-14"])
+    stack = {"extends": "mini", "models": models, "clip": clip, "backbones": ["ViT-L-14"]}
+    workspace.configure(stacks={"loopback": stack}, run=["photos"])
+    config = yaml.safe_load((workspace.directory / "mine.yaml").read_text())
+    config["datasets"]["photos"]["stack"] = "loopback"
+    (workspace.directory / "mine.yaml").write_text(yaml.safe_dump(config))
 
 
 def test_killed_at_ten_moments_prefetch_continues(make_workspace, hub, tmp_path):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from ipcir_steps.config import load_config
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.config.language import LLM as Settings
 from ipcir_steps.config.vision import Captions, Masks
@@ -15,6 +16,12 @@ from tests.hub.opened import opened
 from tests.hub.published import CAPTIONER, CLIP, DETECTOR, GENERATOR, LLM, ROLES, SEGMENTER, VISION
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells which files are opened on Linux only")
+
+
+def test_these_are_the_repositories_of_the_published_stack():
+    stack = load_config({}).stacks["published"]
+    roles = {model.source: role for role, model in stack.models.items() if model.revision}
+    assert roles | dict.fromkeys((model.source for model in stack.clip.values()), "clip") == ROLES
 
 
 def fetched(hub, repository, directory, *words):
