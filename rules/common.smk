@@ -67,7 +67,7 @@ def dataset_of(wildcards):
     """Settings of the dataset that a path names."""
     if wildcards.dataset not in CONFIG.datasets:
         raise WorkflowError(
-            f"config.yaml: no dataset '{wildcards.dataset}' under datasets"
+            f"config.yaml: no dataset '{wildcards.dataset}' under datasets (known: {', '.join(CONFIG.datasets)})"
         )
     return CONFIG.datasets[wildcards.dataset]
 

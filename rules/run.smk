@@ -1,8 +1,11 @@
 """What every job is told of the run, and what must hold before one starts."""
 
+import atexit
+import sys
+
 from ipcir_steps.core.files import alone
 from ipcir_steps.provenance import environment
-from ipcir_steps.runtime import containers
+from ipcir_steps.runtime import containers, preflight
 from snakemake import __version__ as snakemake_version
 from snakemake.settings.types import DeploymentMethod
 
@@ -38,8 +41,29 @@ shell.prefix(
 )
 
 
+def about_to_run():
+    """The jobs of this run, as the preflight takes them."""
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+        yield preflight.Job(
+            job.rule.name,
+            dict(job.wildcards.items()) if job.rule.wildcard_names else {},
+            Path(str(job.rule.container_img or "")).stem,
+            bool(job.rule.resources.get("gpu")),
+        )
+
+
+def missing():
+    """(What is missing for this run, in one message; whether it cannot start without it)."""
+    methods = workflow.deployment_settings.deployment_method
+    here = not {DeploymentMethod.APPTAINER, DeploymentMethod.CONDA} & set(methods)
+    local = workflow.local_exec
+    needs = preflight.of_jobs(about_to_run(), CONFIG, installed_here=here and local)
+    needs = [need for need in needs if local or need.stops]
+    return preflight.report(needs), any(need.stops for need in needs)
+
+
 def begin():
-    """Keep a second run out of this directory, and stale images out of this run.
+    """Keep a second run out of this directory, stale images out of this run, and a run that cannot end from starting.
 
     The lock ends with this process, however it ends.
     """
@@ -50,6 +74,20 @@ def begin():
             containers.refuse_stale()
     except InputError as error:
         raise WorkflowError(str(error))
+    text, stops = missing()
+    if stops:
+        raise WorkflowError(text)
+    if text:
+        print(text, file=sys.stderr)
+
+
+def tell_when_dry():
+    """A dry run, which starts no job, ends with what is missing."""
+    if workflow.is_main_process and workflow.dryrun and workflow.dag is not None:
+        print(missing()[0], file=sys.stderr)
+
+
+atexit.register(tell_when_dry)
 
 
 onstart:

@@ -11,6 +11,7 @@ from ipcir_steps.core.files import inside, used
 from ipcir_steps.core.records import Image, Query
 from ipcir_steps.core.scores import PerQuery, Rankings, average_precision, mean, pairs, recall
 
+DEFAULT = "queries.csv"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -24,9 +25,15 @@ def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
         raise InputError("the image directory is missing", file=root, remedy="Correct the dataset's root.")
     files = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
     gallery = [Image(name, name) for name in files]
-    if settings.queries is None:
-        raise InputError("needs a CSV of queries", file=root, field="queries", remedy="Set it for the dataset.")
-    return list(_queries(Path(settings.queries), root, {*files})), gallery
+    return list(_queries(queries_file(settings), root, {*files})), gallery
+
+
+def queries_file(settings: Dataset) -> Path:
+    """The CSV of queries: as it is named, or below the folder itself; there it is called queries.csv by default."""
+    named, inside_folder = Path(settings.queries or DEFAULT), Path(settings.root) / (settings.queries or DEFAULT)
+    if settings.queries is not None and named.is_file():
+        return named
+    return inside_folder if inside_folder.is_file() or settings.queries is None else named
 
 
 def _queries(path: Path, root: Path, files: set[str]):
@@ -34,7 +41,9 @@ def _queries(path: Path, root: Path, files: set[str]):
         file = open(used(path), newline="", encoding="utf-8-sig")  # noqa: SIM115 (closed below)
     except FileNotFoundError:
         raise InputError(
-            "the CSV of queries is missing", file=path, remedy="Write it, or set datasets.NAME.queries to where it is."
+            "the CSV of queries is missing",
+            file=path,
+            remedy="Write it there or into the folder of images, or set datasets.NAME.queries to where it is.",
         ) from None
     with file:
         rows = csv.DictReader(file)

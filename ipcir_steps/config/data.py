@@ -22,7 +22,10 @@ class Dataset(Section):
     root: str = Field(description="directory of the dataset; every image lies below it")
     split: str = Field("val", description="split whose metrics are computed (folder: any name)")
     hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
-    queries: str | None = Field(None, description="folder only: CSV with columns reference, caption[, targets, id]")
+    queries: str | None = Field(
+        None,
+        description="folder only: CSV with columns reference, caption[, targets, id]; by default queries.csv in it",
+    )
     stack: Name = Field("published", description="models and settings: mini, published, modern, laptop, or your own")
     toy_models: bool = Field(
         False, description="run a stack of toy models on images that they know nothing of; marks every output"

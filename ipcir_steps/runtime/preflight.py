@@ -6,12 +6,14 @@ disk, memory, a GPU. Models that a rule fetches are named with the download, not
 
 import dataclasses
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ipcir_steps.benchmarks.datasets import load
-from ipcir_steps.config.data import Dataset, Model
+from ipcir_steps.config import Config
+from ipcir_steps.config.data import MINI, Dataset, Model
 from ipcir_steps.config.stack import Stack
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.runtime.leases import devices
@@ -23,7 +25,15 @@ PACKAGES = {
     "language": {"transformers": "transformers", "xgrammar": "xgrammar", "httpx": "httpx"},
     "diffusion": {"diffusers": "diffusers", "transformers": "transformers", "pycocotools": "pycocotools"},
 }
+QUANTISED = {"gptq": "gptqmodel", "awq": "gptqmodel"}
 SHOWN = 3  # files of one kind that are named
+# Models that are on no hub, by the file that the published stack expects.
+PAGES = {
+    "MIGC_SD14.ckpt": {"title": "MIGC", "page": "https://github.com/limuloo/MIGC"},
+    "MIGC++_SD14.ckpt": {"title": "MIGC++", "page": "https://github.com/limuloo/MIGC"},
+    "elite_global_mapper.pt": {"title": "ELITE's global mapper", "page": "https://github.com/csyxwei/ELITE"},
+    "elite_local_mapper.pt": {"title": "ELITE's local mapper", "page": "https://github.com/csyxwei/ELITE"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +69,12 @@ def of_dataset(name: str, settings: Dataset, split: str) -> Iterator[Need]:
 def of_model(key: str, model: Model, pages: dict) -> Iterator[Need]:
     """A model that is a local path and is not there; models of a hub are fetched by their rule."""
     path = Path(model.source)
-    if not is_local(model.source) or path.exists():
+    if not is_local(model.source) or path.exists() or model.source.startswith(f"{MINI}/"):
         return
     page = pages.get(path.name, {})
     about = ", ".join(filter(None, (page.get("title"), page.get("size"))))
     where = f"Get it from {page['page']} and put it there" if "page" in page else "Put it there"
-    yield Need(f"model {key}: {path}{f' ({about})' if about else ''}", f"{where}, or set {key}.source.")
+    yield Need(f"model {path}{f' ({about})' if about else ''}", f"{where}, or set {key}.source.")
 
 
 def is_local(source: str) -> bool:
@@ -75,14 +85,14 @@ def is_local(source: str) -> bool:
 SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".gguf", ".json"}
 
 
-def of_statistics(name: str, stack: Stack, can_be_made: bool) -> Iterator[Need]:
-    """Box statistics that boxes are nudged by, where nothing can make them."""
+def of_statistics(name: str, stack: Stack) -> Iterator[Need]:
+    """Box statistics that boxes are nudged by."""
     path = stack.proxies.statistics
-    if path and not Path(path).is_file() and not can_be_made:
+    if path and not Path(path).is_file():
         yield Need(
             f"stack {name}: {path}, COCO's box statistics",
-            "Put COCO's annotations/instances_train2017.json (https://cocodataset.org) at data/COCO/annotations, from "
-            f"which it is made, or draw boxes as planned with stacks.{name}.proxies.statistics: null.",
+            "Make it of COCO's annotations/instances_train2017.json (https://cocodataset.org), see docs/proxies.md, or "
+            f"draw boxes as planned with stacks.{name}.proxies.statistics: null.",
         )
 
 
@@ -94,10 +104,69 @@ def of_packages(families: Iterable[str]) -> Iterator[Need]:
             yield Need(f"packages of the {family} steps: {', '.join(absent)}", f"pip install 'ipcir[{family}]'.")
 
 
+def of_quantised(key: str, model: Model) -> Iterator[Need]:
+    """What reads the weights of a quantised language model, which its name tells."""
+    for kind, module in QUANTISED.items():
+        if kind in model.source.lower() and importlib.util.find_spec(module) is None:
+            yield Need(
+                f"package {module}, which reads the {kind.upper()} weights of {model.source}",
+                f"pip install 'ipcir[{kind}]', or set {key}.source to weights of another kind.",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A job that is about to run. family: of models, whose packages it needs; gpu: whether it wants one."""
+
+    rule: str
+    wildcards: dict[str, str]
+    family: str
+    gpu: bool
+
+
+def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True) -> list[Need]:
+    """Everything that is missing for jobs, in the order in which a person would see to it.
+
+    installed_here: the steps run with the packages of this environment, not in containers or conda environments.
+    """
+    needs: list[Need] = []
+    jobs = list(jobs)
+    for name, split in dict.fromkeys(
+        (j.wildcards["dataset"], j.wildcards["split"]) for j in jobs if j.rule == "dataset"
+    ):
+        if not config.datasets[name].root.startswith(f"{MINI}/"):  # rendered by a rule
+            needs += of_dataset(name, config.datasets[name], split)
+    for job in jobs:
+        stack = config.stacks.get(job.wildcards.get("stack", ""))
+        if stack and job.rule in ("model", "clip_model", "mapping"):
+            key, model = _model(job, stack)
+            needs += [*of_model(key, model, PAGES), *(of_quantised(key, model) if installed_here else ())]
+    drawn = {config.datasets[job.wildcards["dataset"]].stack for job in jobs if job.rule == "proxies"}
+    for name in sorted(drawn):
+        needs += of_statistics(name, config.stacks[name])
+    if installed_here:
+        needs += of_packages(job.family for job in jobs if job.family)
+    real = any(job.gpu and not config.stack_of(job.wildcards["dataset"]).has_toys for job in jobs if job.gpu)
+    return needs + list(of_machine(needs_gpu=real, download=0, memory=0))
+
+
+def _model(job: Job, stack: Stack) -> tuple[str, Model]:
+    """(configuration key, model) of a job that fetches or describes a model."""
+    given = job.wildcards
+    if job.rule == "mapping":
+        key = f"mappings.{given['baseline']}.{given['backbone']}"
+        model = stack.mappings[given["baseline"]][given["backbone"]]
+    elif job.rule == "clip_model":
+        key, model = f"clip.{given['backbone']}", stack.clip[given["backbone"]]
+    else:
+        key, model = f"models.{given['role']}", stack.models[given["role"]]
+    return f"stacks.{given['stack']}.{key}", model
+
+
 def of_machine(needs_gpu: bool, download: int, memory: int) -> Iterator[Need]:
     """download, memory: bytes that the jobs will fetch and hold at their peak. No GPU is slow, not fatal."""
     if needs_gpu and not devices():
-        yield Need("no GPU was found", "On a CPU this takes days to years: see ipcir plan.", stops=False)
+        yield Need("no GPU was found", "ipcir plan says how long this takes without one.", stops=False)
     free = shutil.disk_usage(".").free
     if download > free:
         yield Need(
@@ -114,8 +183,6 @@ def of_machine(needs_gpu: bool, download: int, memory: int) -> Iterator[Need]:
 
 def total_memory() -> int:
     """Bytes of main memory."""
-    import os
-
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -11,7 +11,7 @@ def baseline_files(wildcards):
     """Files a baseline is made of or reads: a change makes its results again."""
     name = baseline_name(wildcards)
     if name.endswith(".safetensors"):
-        return name
+        return name  # made by another rule, or by hand
     if ":" in name:
         source = Path(*name.partition(":")[0].split(".")).with_suffix(".py")
         return str(source) if source.is_file() else []

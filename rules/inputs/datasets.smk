@@ -1,12 +1,17 @@
 """Input functions of the datasets."""
 
+from ipcir_steps.benchmarks.folder import queries_file
+
 
 def dataset_source(wildcards):
     """What must exist before a dataset can be read: the rendered mini world, or the CSV of a folder."""
     dataset = dataset_of(wildcards)
     if dataset.root.startswith(f"{MINI}/"):
         return f"{MINI}/{Path(dataset.root).relative_to(MINI).parts[0]}"
-    return [dataset.queries] if dataset.queries else []
+    if dataset.benchmark != "folder":
+        return []
+    queries = queries_file(dataset)
+    return [queries] if queries.is_file() else []  # else the preflight names it
 
 
 def dataset_settings(wildcards):

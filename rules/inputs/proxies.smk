@@ -19,8 +19,9 @@ def generator_model(role):
 
 
 def statistics_of(wildcards):
-    """The box statistics that boxes are nudged by."""
-    return stack_of(wildcards).proxies.statistics or []
+    """The box statistics that boxes are nudged by; the preflight names what is missing."""
+    statistics = stack_of(wildcards).proxies.statistics
+    return statistics if statistics and Path(statistics).is_file() else []
 
 
 def proxies_options(wildcards, input):

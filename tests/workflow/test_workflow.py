@@ -145,6 +145,15 @@ def test_every_figure_is_made_and_verified(workspace, photos):
         sweeps | shown | {"tables/table1.tex", "tables/table3.csv", "browser/mine/index.html", "figures/mine.svg"}
         <= made
     )
+    # Toy models were run on these pictures, and every output says so.
+    mark = "TOY MODELS (stack mini) on mine: these numbers mean nothing"
+    for name in ("mine_metrics.json", "mine/val/mini/ldre/rp_bm.metrics.json", "mine/val/mini/ldre/sensitivity.json"):
+        assert mark in (workspace / "results" / name).read_text(), name
+    for name in sorted(made):
+        if name.endswith((".svg", ".png", ".md", ".csv", ".tex")) and name.startswith(("figures", "tables")):
+            content = (workspace / "results" / name).read_bytes()
+            assert mark.encode() in content or b"None of this run" in content or name.endswith("table2.csv"), name
+    assert mark in (workspace / "results/browser/mine/index.html").read_text()
     audit = [sys.executable, "-m", "ipcir_steps", "audit", "--json"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "IPCIR_PROVENANCE": "provenance"}
     done = subprocess.run([*audit, "--all"], cwd=workspace, env=environment, capture_output=True, text=True)

@@ -57,11 +57,14 @@ def save(figure, svg: Path, png: Path, mark: str | None = None) -> None:
         size = min(14.0, 100 * figure.get_figwidth() / len(mark))
         figure.text(0.5, 0.5, mark, fontsize=size, zorder=100, bbox={"color": "white", "alpha": 0.7}, **across)
     identity = record_id.current()
-    about = {"Date": None} | ({"Identifier": f"{record_id.KEY}:{identity}"} if identity else {})
+    told = {"Description": mark} if mark else {}
+    about = {"Date": None, **told} | ({"Identifier": f"{record_id.KEY}:{identity}"} if identity else {})
     with atomic(svg) as temporary:
         figure.savefig(temporary, format="svg", metadata=about)
     with atomic(png) as temporary:
-        figure.savefig(temporary, format="png", dpi=200, metadata={record_id.KEY: identity} if identity else {})
+        figure.savefig(
+            temporary, format="png", dpi=200, metadata=told | ({record_id.KEY: identity} if identity else {})
+        )
 
 
 def panels(plt, count: int, width: float = 3.0, height: float = 2.6, columns: int = 3, **more):

@@ -1,0 +1,119 @@
+"""One message before any job starts: everything that is missing for what was asked, and nothing that is not."""
+
+import pytest
+from PIL import Image
+
+from ipcir_steps.config import load_config
+from ipcir_steps.config.data import Model
+from ipcir_steps.runtime import preflight
+from ipcir_steps.runtime.preflight import Job, Need
+
+HAND_FETCHED = {
+    "migc": "MIGC_SD14.ckpt",
+    "elite_global": "elite_global_mapper.pt",
+    "elite_local": "elite_local_mapper.pt",
+}
+
+
+def job(rule, family="vision", gpu=False, **wildcards):
+    return Job(rule, wildcards, family, gpu)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def folder(here, **more):
+    photos = {"benchmark": "folder", "root": "photos", "exclude_reference": True, "lambda": 0.5, **more}
+    return load_config({"datasets": {"photos": photos}})
+
+
+def texts(needs):
+    return [need.what for need in needs if need.stops]
+
+
+def test_what_is_fetched_by_hand_is_named_with_where_it_goes(here):
+    jobs = [job("model", stack="published", role=role) for role in load_config({}).stacks["published"].models]
+    needs = preflight.of_jobs([*jobs, job("proxies", dataset="cirr", gpu=True)], load_config({}), installed_here=False)
+    for role, file in HAND_FETCHED.items():
+        [need] = [need for need in needs if file in need.what]
+        assert "https://github.com/" in need.remedy and f"stacks.published.models.{role}.source" in need.remedy
+    [statistics] = [need for need in needs if "coco_box_statistics.json" in need.what]
+    assert "proxies.statistics: null" in statistics.remedy and "instances_train2017.json" in statistics.remedy
+    assert len(texts(needs)) == 4  # models of a hub are fetched by their rule
+    for file in HAND_FETCHED.values():
+        (here / "data/models").mkdir(parents=True, exist_ok=True)
+        (here / "data/models" / file).touch()
+    assert len(texts(preflight.of_jobs(jobs, load_config({}), installed_here=False))) == 0
+
+
+def test_a_quantised_model_names_its_package():
+    [need] = preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen1.5-32B-Chat-GPTQ-Int4"))
+    assert "gptqmodel" in need.what and "ipcir[gptq]" in need.remedy
+    assert not list(preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen3-4B")))
+
+
+@pytest.mark.parametrize(
+    ("source", "local"),
+    [
+        ("Salesforce/blip2-opt-6.7b-coco", False),
+        ("Qwen/Qwen2.5-3B-Instruct-GGUF", False),
+        ("data/models/MIGC_SD14.ckpt", True),
+        ("models/mine.safetensors", True),
+        ("./blip2", True),
+        ("/srv/models/blip2", True),
+    ],
+)
+def test_hub_ids_and_paths_are_told_apart(source, local):
+    assert preflight.is_local(source) == local
+
+
+def test_a_dataset_without_annotations_images_or_queries_is_named(here):
+    asked = [job("dataset", dataset="cirr", split="val")]
+    [need] = [need for need in preflight.of_jobs(asked, load_config({})) if need.stops]
+    assert "dataset cirr: data/CIRR/cirr/image_splits/split.rc2.val.json" in need.what and "github.com" in need.remedy
+    (here / "photos").mkdir()
+    asked = [job("dataset", dataset="photos", split="val")]
+    [need] = [need for need in preflight.of_jobs(asked, folder(here)) if need.stops]
+    assert "photos/queries.csv: the CSV of queries is missing" in need.what
+
+
+@pytest.mark.parametrize(
+    ("named", "place"), [(None, "photos/queries.csv"), ("q.csv", "photos/q.csv"), ("q.csv", "q.csv")]
+)
+def test_the_csv_may_lie_in_the_folder(here, named, place):
+    (here / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(here / "photos/a.png")
+    (here / place).write_text("reference,caption\na.png,is red\n")
+    config = folder(here, **({"queries": named} if named else {}))
+    assert not texts(preflight.of_jobs([job("dataset", dataset="photos", split="val")], config))
+
+
+def test_missing_images_are_counted(published, here):
+    root = published / "CIRR"
+    config = load_config({"datasets": {"cirr": {"root": str(root)}}})
+    [need] = list(preflight.of_dataset("cirr", config.datasets["cirr"], "val"))
+    assert "2,297 of 2,297 images of val are not in" in need.what and need.stops
+
+
+def test_packages_disk_and_memory_are_named(monkeypatch):
+    monkeypatch.setattr(preflight, "PACKAGES", {"vision": {"no_such_module": "some-package", "json": "json"}})
+    [need] = preflight.of_packages(["vision", "vision"])
+    assert need.what == "packages of the vision steps: some-package" and "ipcir[vision]" in need.remedy
+    monkeypatch.setenv("IPCIR_DEVICES", "")
+    found = list(preflight.of_machine(needs_gpu=True, download=1 << 60, memory=1 << 60))
+    assert [need.stops for need in found] == [False, True, True]
+    monkeypatch.setenv("IPCIR_DEVICES", "0")
+    assert not list(preflight.of_machine(needs_gpu=True, download=0, memory=0))
+
+
+def test_the_message_counts_and_numbers():
+    text = preflight.report(
+        [Need("good", "Fine.", stops=False), Need("a", "Get a."), Need("a", "Get a."), Need("b", "B.")]
+    )
+    head, *lines = text.splitlines()
+    assert head == "2 things are missing for this run:"
+    assert lines == ["  1. a", "     Get a.", "  2. b", "     B.", "Good to know:", "  - good. Fine."]
+    assert preflight.report([]) == ""
