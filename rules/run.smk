@@ -48,7 +48,7 @@ def about_to_run():
             job.rule.name,
             dict(job.wildcards.items()) if job.rule.wildcard_names else {},
             Path(str(job.rule.container_img or "")).stem,
-            bool(job.rule.resources.get("gpu")),
+            job.rule.resources.get("gpu") == 1,
         )
 
 

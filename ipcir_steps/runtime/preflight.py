@@ -146,7 +146,8 @@ def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True)
         needs += of_statistics(name, config.stacks[name])
     if installed_here:
         needs += of_packages(job.family for job in jobs if job.family)
-    real = any(job.gpu and not config.stack_of(job.wildcards["dataset"]).has_toys for job in jobs if job.gpu)
+    on_gpu = {job.wildcards["dataset"] for job in jobs if job.gpu and "dataset" in job.wildcards}
+    real = any(not config.stack_of(name).has_toys for name in on_gpu)
     return needs + list(of_machine(needs_gpu=real, download=0, memory=0))
 
 
