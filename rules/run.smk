@@ -5,7 +5,7 @@ import sys
 
 from ipcir_steps.core.files import alone
 from ipcir_steps.provenance import environment
-from ipcir_steps.runtime import containers, preflight
+from ipcir_steps.runtime import containers, preflight, terminal
 from snakemake import __version__ as snakemake_version
 from snakemake.settings.types import DeploymentMethod
 
@@ -88,6 +88,10 @@ def tell_when_dry():
 
 
 atexit.register(tell_when_dry)
+
+
+if workflow.is_main_process:
+    terminal.install()
 
 
 onstart:
