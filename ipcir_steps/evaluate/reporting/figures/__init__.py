@@ -11,10 +11,10 @@ from ipcir_steps.core.arguments import InFile, OutFile, Root
 from ipcir_steps.core.files import read_json
 from ipcir_steps.core.marks import marks_of
 from ipcir_steps.evaluate.reporting import examples
-from ipcir_steps.evaluate.reporting.figures import costs, curves, queries, scores, style
+from ipcir_steps.evaluate.reporting.figures import costs, curves, method, queries, scores, style
 from ipcir_steps.evaluate.reporting.figures.cards import FIGURES
 
-__all__ = ["FIGURES", "arguments", "costs", "curves", "draw", "main", "queries", "scores"]
+__all__ = ["FIGURES", "arguments", "costs", "curves", "draw", "main", "method", "queries", "scores"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
