@@ -57,6 +57,7 @@ _ALL = (
           sharded=True),
     _step("Imagine", "masks", "imagine.masks", "segment the reference instances with Grounding DINO and SAM",
           sharded=True),
+    _step("Imagine", "statistics", "imagine.statistics", "measure the boxes of COCO's categories, for layouts"),
     _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts", sharded=True),
     _step("Imagine", "gather", "imagine.gather", "join the shards of a step in query order"),
     _step("Seek", "embeddings", "seek.embeddings", "encode images and captions with CLIP"),

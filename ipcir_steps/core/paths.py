@@ -66,6 +66,8 @@ CLIP_MANIFEST = f"{MANIFESTS}/{{stack}}/clip/{{backbone}}.json"
 MAPPING_MANIFEST = f"{MANIFESTS}/{{stack}}/mappings/{{baseline}}/{{backbone}}.json"
 MODELS = "resources/models"  # one directory per source and revision, shared by the stacks
 CACHE = "resources/cache"
+INSTANCES = "data/COCO/annotations/instances_train2017.json"  # put there by hand
+STATISTICS = "data/models/coco_box_statistics.json"  # made of them
 
 # What the run leaves beside the artefacts: records, and Snakemake's times and logs of each job.
 RECORDS = "provenance"

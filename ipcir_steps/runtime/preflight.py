@@ -15,6 +15,7 @@ from ipcir_steps.benchmarks.datasets import load
 from ipcir_steps.config import Config
 from ipcir_steps.config.data import MINI, Dataset, Model
 from ipcir_steps.config.stack import Stack
+from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.runtime.leases import devices
 
@@ -29,10 +30,20 @@ QUANTISED = {"gptq": "gptqmodel", "awq": "gptqmodel"}
 SHOWN = 3  # files of one kind that are named
 # Models that are on no hub, by the file that the published stack expects.
 PAGES = {
-    "MIGC_SD14.ckpt": {"title": "MIGC", "page": "https://github.com/limuloo/MIGC"},
-    "MIGC++_SD14.ckpt": {"title": "MIGC++", "page": "https://github.com/limuloo/MIGC"},
-    "elite_global_mapper.pt": {"title": "ELITE's global mapper", "page": "https://github.com/csyxwei/ELITE"},
-    "elite_local_mapper.pt": {"title": "ELITE's local mapper", "page": "https://github.com/csyxwei/ELITE"},
+    "MIGC_SD14.ckpt": {"title": "MIGC", "size": "229 MB", "page": "https://github.com/limuloo/MIGC"},
+    "MIGC++_SD14.ckpt": {"title": "MIGC++", "size": "200 MB", "page": "https://github.com/limuloo/MIGC"},
+    "elite_global_mapper.pt": {
+        "title": "ELITE's global_mapper.pt",
+        "size": "192 MB",
+        "page": "https://github.com/csyxwei/ELITE",
+    },
+    "elite_local_mapper.pt": {
+        "title": "ELITE's local_mapper.pt",
+        "size": "192 MB",
+        "page": "https://github.com/csyxwei/ELITE",
+    },
+    "SEARLE_ViT-L14.pt": {"title": "SEARLE", "page": "https://github.com/miccunifi/SEARLE/releases/tag/weights"},
+    "SEARLE_ViT-B32.pt": {"title": "SEARLE", "page": "https://github.com/miccunifi/SEARLE/releases/tag/weights"},
 }
 
 
@@ -88,12 +99,18 @@ SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".gguf", ".json"}
 def of_statistics(name: str, stack: Stack) -> Iterator[Need]:
     """Box statistics that boxes are nudged by."""
     path = stack.proxies.statistics
-    if path and not Path(path).is_file():
+    if path and not Path(path).is_file() and not made_of_coco(path):
         yield Need(
             f"stack {name}: {path}, COCO's box statistics",
-            "Make it of COCO's annotations/instances_train2017.json (https://cocodataset.org), see docs/proxies.md, or "
-            f"draw boxes as planned with stacks.{name}.proxies.statistics: null.",
+            f"Put instances_train2017.json of annotations_trainval2017.zip (https://cocodataset.org/#download) at "
+            f"{paths.INSTANCES}, of which a rule makes them, or draw boxes as planned with "
+            f"stacks.{name}.proxies.statistics: null.",
         )
+
+
+def made_of_coco(path: str) -> bool:
+    """Whether a rule can make this file of statistics of the annotations that are here."""
+    return path == paths.STATISTICS and Path(paths.INSTANCES).is_file()
 
 
 def of_packages(families: Iterable[str]) -> Iterator[Need]:

@@ -1,5 +1,7 @@
 """Input functions of the proxies: what the configured generator needs."""
 
+from ipcir_steps.runtime.preflight import made_of_coco
+
 GENERATOR_ROLES = ["migc", "elite_global", "elite_local", "vision", "detector"]
 
 
@@ -19,9 +21,9 @@ def generator_model(role):
 
 
 def statistics_of(wildcards):
-    """The box statistics that boxes are nudged by; the preflight names what is missing."""
-    statistics = stack_of(wildcards).proxies.statistics
-    return statistics if statistics and Path(statistics).is_file() else []
+    """The box statistics that boxes are nudged by: in place, or made by a rule; the preflight names missing ones."""
+    path = stack_of(wildcards).proxies.statistics
+    return path if path and (Path(path).is_file() or made_of_coco(path)) else []
 
 
 def proxies_options(wildcards, input):

@@ -13,7 +13,6 @@ from safetensors.numpy import load_file
 from ipcir_steps.core.boxes import clip, iou, overlap
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, write_json
-from ipcir_steps.imagine.proxies import box_statistics
 from ipcir_steps.imagine.proxies.enrichment import RULES, enrich, nudge, place, published_size, read_statistics
 from ipcir_steps.imagine.proxies.generator import Instance, Task
 
@@ -176,23 +175,3 @@ def test_bad_statistics(tmp_path, values, message):
 def test_published_statistics_are_read(published):
     values = read_statistics(published / "CIRCO" / "released" / "coco_box_statistics.json")
     assert values["person"]["aspect_ratio_mean"] == pytest.approx(0.637, abs=1e-3)
-
-
-def test_statistics_from_coco_annotations(tmp_path):
-    boxes = [(1, [0, 0, 20, 40], 0), (1, [5, 5, 60, 40], 0), (1, [0, 0, 99, 99], 1), (2, [0, 0, 10, 0], 0)]
-    annotations = {
-        "images": [{"id": 7, "width": 100, "height": 50}],
-        "categories": [{"id": 2, "name": "dog"}, {"id": 1, "name": "cat"}],
-        "annotations": [
-            {"image_id": 7, "category_id": category, "bbox": box, "iscrowd": crowd} for category, box, crowd in boxes
-        ],
-    }
-    write_json(tmp_path / "instances.json", annotations)
-    words = ["--instances", str(tmp_path / "instances.json"), "--output", str(tmp_path / "statistics.json")]
-    box_statistics.main(words)
-    expected = {"length_mean": 0.4, "length_std": 0.2, "aspect_ratio_mean": 1.0, "aspect_ratio_std": 0.5}
-    assert read_statistics(tmp_path / "statistics.json") == {"cat": pytest.approx(expected)}
-    annotations["annotations"][1]["image_id"] = 8
-    write_json(tmp_path / "instances.json", annotations)
-    with pytest.raises(SystemExit, match="record 1: is not in the COCO format"):
-        box_statistics.main(words)

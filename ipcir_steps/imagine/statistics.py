@@ -1,19 +1,21 @@
-"""Box statistics per category, for layout enrichment, from instance annotations in the COCO format.
-
-    python -m ipcir_steps.imagine.proxies.box_statistics --instances instances_train2017.json \\
-        --output coco_box_statistics.json
-"""
+"""Box statistics per category, which layouts are nudged by, from instance annotations in the COCO format."""
 
 import argparse
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, write_json
+
+REMEDY = (
+    "Unpack instances_train2017.json of annotations_trainval2017.zip (https://cocodataset.org/#download) to "
+    f"{paths.INSTANCES}, or draw boxes as planned with proxies.statistics: null."
+)
 
 
 def box_statistics(annotations: Mapping, file: str | Path = "annotations") -> dict[str, dict[str, float]]:
@@ -42,18 +44,12 @@ def box_statistics(annotations: Mapping, file: str | Path = "annotations") -> di
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m ipcir_steps.imagine.proxies.box_statistics", description=__doc__.splitlines()[0]
-    )
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instances", type=InFile, required=True, help="annotations, as instances_train2017.json")
     parser.add_argument("--output", type=OutFile, required=True, help="JSON file to write")
-    args = parser.parse_args(argv)
-    try:
-        write_json(args.output, box_statistics(read_json(args.instances), args.instances))
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from error
 
 
-if __name__ == "__main__":
-    main()
+def main(args: argparse.Namespace) -> None:
+    if not args.instances.is_file():
+        raise InputError("does not exist", file=args.instances, remedy=REMEDY)
+    write_json(args.output, box_statistics(read_json(args.instances), args.instances))
