@@ -39,7 +39,7 @@ class LLM(Section):
 class Reasoning(LLM):
     """Target captions by divergent reasoning: one edit per source caption."""
 
-    prompt: str = Field("reasoning", description="prompt file: a name under ipcir_steps/prompts or a path")
+    prompt: str = Field("reasoning", description="prompt file: the name of a shipped one or a path")
     captions: Count | None = Field(
         None, description="source captions edited per query; null: all (divergent reasoning), 1: the single form"
     )
@@ -50,7 +50,7 @@ class Layouts(LLM):
     """Layouts of the imagined image."""
 
     max_new_tokens: Count = Field(1024, description="longest answer, in tokens; a constrained one is then closed")
-    prompt: str = Field("layouts", description="prompt file: a name under ipcir_steps/prompts or a path")
+    prompt: str = Field("layouts", description="prompt file: the name of a shipped one or a path")
     captions: Count = Field(5, description="different source captions shown to the model")
     retries: int = Field(3, ge=0, description="further tries after an invalid answer")
     constrained: bool = Field(True, description="constrained decoding: only valid layouts can be written")

@@ -60,5 +60,5 @@ def test_rules_can_read_the_cards_without_drawing():
 
 
 def test_the_page_on_figures_names_each():
-    text = (ROOT / "docs/figures.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     assert all(name in text for name in FIGURES)
