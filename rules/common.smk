@@ -9,6 +9,7 @@ from ipcir_steps.config import canonical, load_config, section_json
 from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.config.data import MINI
 from ipcir_steps.core import paths
+from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED
 from ipcir_steps.variants import LADDER, PROXIES, VARIANTS
@@ -142,7 +143,3 @@ def of_run(pattern, **more):
             **more,
         )
     ]
-
-
-from ipcir_steps.steps import SHARDED
-from ipcir_steps.variants import LADDER, PROXIES, VARIANTS

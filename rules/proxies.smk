@@ -5,15 +5,14 @@ include: "inputs/proxies.smk"
 
 
 use rule captions as proxies with:
-    """Draw N proxy images per query from its layout."""
+    """Draw N proxy images per query, from its layout where the generator draws layouts."""
     input:
-        statistics_of,
-        **{role: generator_model(role) for role in GENERATOR_ROLES},
+        drawing_files,
         queries=paths.QUERIES,
-        layouts=paths.LAYOUTS,
-        masks=paths.REFERENCE_MASKS,
+        layouts=unless_unused("layouts", paths.LAYOUTS),
+        masks=unless_unused("masks", paths.REFERENCE_MASKS),
         references=paths.REFERENCES,
-        model=manifest("generator"),
+        models=drawing_models,
     output:
         paths.fill(paths.SHARD, step="proxies"),
     log:

@@ -193,7 +193,7 @@ def _every_step(patch) -> None:
         (
             "proxies",
             f"{queries} --layouts {split}/layouts.jsonl --masks {split}/reference_masks.jsonl {root}"
-            f" --model {manifest}/generator.json --images {split}/proxies/text_to_image",
+            f" --models generator={manifest}/generator.json --images {split}/proxies/text_to_image",
             "proxies/text_to_image/index",
         ),
     ):

@@ -61,8 +61,9 @@ def gather(step: str, key: str, gathered: str) -> Step:
 def proxies(config: Config, generator: str, migc: str) -> Step:
     models = ("generator", migc, *ELITE)
     words = f"proxies {QUERIES} --layouts stand_in.jsonl --masks {SPLIT}/reference_masks.jsonl {REFERENCES}"
-    words += f" --model {manifest('generator')} --migc {manifest(migc)} --images {SPLIT}/proxies/{generator}"
-    words += "".join(f" --{role.replace('_', '-')} {manifest(role)}" for role in ELITE)
+    roles = {"generator": "generator", "migc": migc, **{role: role for role in ELITE}}
+    words += f" --images {SPLIT}/proxies/{generator} --models "
+    words += " ".join(f"{role}={manifest(name)}" for role, name in roles.items())
     output = f"{SPLIT}/proxies/{generator}/index.jsonl"
     name = "proxies" if generator == "migc" else "proxies (MIGC++)"
     return Step(name, words, models, output, section_json(config, "proxies"))

@@ -1,10 +1,50 @@
-"""Settings of the proxy generator."""
+"""The proxy generators, one card each, and their settings."""
 
+import dataclasses
+from collections.abc import Collection
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section
+from ipcir_steps.core import plugins
+from ipcir_steps.core.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """What a generator needs, known before it is imported, so that no job is planned that it has no use for.
+
+    name: package.module:Class. roles: models that it cannot do without; optional_roles: models that it uses where they
+    are configured. needs_layouts: it draws layouts; needs_masks: it looks at the masks of reference instances.
+    A custom generator declares what differs from these defaults as literals in its class.
+    """
+
+    name: str
+    roles: tuple[str, ...] = ("generator",)
+    optional_roles: tuple[str, ...] = ()
+    needs_layouts: bool = True
+    needs_masks: bool = True
+
+    @property
+    def unused(self) -> set[str]:
+        """Steps whose work it does not read. Masks are of the instances of layouts, so they need layouts."""
+        masks = set() if self.needs_masks else {"masks"}
+        return masks if self.needs_masks or self.needs_layouts else masks | {"layouts"}
+
+
+def _shipped(name: str, **needs) -> Generator:
+    return Generator(f"ipcir_steps.imagine.proxies.{name}", **needs)
+
+
+GENERATORS = {
+    "migc": _shipped("migc_generator:MIGCGenerator", roles=("generator", "migc"),
+                     optional_roles=("elite_global", "elite_local", "vision")),
+    "text_to_image": _shipped("text_to_image:TextToImage", needs_masks=False),
+    "gligen": _shipped("gligen:GLIGEN", needs_masks=False),
+    "image_editing": _shipped("image_editing:ImageEditing", needs_layouts=False, needs_masks=False),
+    "directory": _shipped("directory:Directory", roles=(), needs_layouts=False, needs_masks=False),
+}  # fmt: skip
 
 
 class Proxies(Section):
@@ -12,8 +52,8 @@ class Proxies(Section):
 
     generator: str = Field(
         "text_to_image",
-        pattern=r"^(migc|text_to_image|gligen|image_editing|directory|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-        description="migc, text_to_image, gligen, image_editing, directory, or your own as package.module:Class",
+        pattern=rf"^({'|'.join(GENERATORS)}|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description=f"{', '.join(GENERATORS)}, or your own as package.module:Class",
     )
     count: Count = Field(5, description="N: proxy images per query")
     steps: Count = Field(50, description="denoising steps")
@@ -25,7 +65,8 @@ class Proxies(Section):
     device: str = Field("auto", description="torch device; auto takes a GPU when there is one")
     dtype: Dtype = Field("auto", description=f"number format of the weights; {AUTO_DTYPE}")
     base_config: str | None = Field(
-        None, description="diffusers directory with the configs and tokenizer of a --model that is one safetensors file"
+        None,
+        description="diffusers directory with the configs and tokenizer of a generator that is one safetensors file",
     )
     migc_steps: int = Field(25, ge=-1, description="migc: last step index (0-based) of the MIGC blocks; -1 for none")
     fuser_steps: int = Field(50, ge=-1, description="migc: last step index (0-based) of the naive fuser; -1 for none")
@@ -62,3 +103,32 @@ class Proxies(Section):
     )
     acceptance_iou: Fraction = Field(0.25, description="a detected box this much on its planned box is found")
     acceptance_score: Fraction = Field(0.3, description="least detection score")
+    settings: dict[str, JsonValue] = Field({}, description="settings of a generator of your own, as its class has them")
+
+
+def generator_of(settings: Proxies) -> Generator:
+    """The card of the configured generator. Raises InputError where a custom one cannot be read."""
+    name = settings.generator
+    if name in GENERATORS:
+        return GENERATORS[name]
+    known = {field.name for field in dataclasses.fields(Generator)} - {"name"}
+    try:
+        found = {key: value for key, value in plugins.declared(name).items() if key in known}
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise InputError(
+            f"{name!r} cannot be read ({error})",
+            field="proxies.generator",
+            remedy=f"Name one of {', '.join(GENERATORS)}, or a class in a module that can be imported.",
+        ) from error
+    return Generator(name, **{key: tuple(value) if key.endswith("roles") else value for key, value in found.items()})
+
+
+def generator_roles(settings: Proxies, configured: Collection[str]) -> list[str]:
+    """The models that drawing needs, of the configured ones. Raises InputError naming a role that is not configured."""
+    card = generator_of(settings)
+    wanted = [*card.roles, *(["detector"] if settings.redraws else [])]
+    for role in wanted:
+        if role not in configured:
+            problem = f"generator {settings.generator} needs a model for the role {role!r}, which is not set"
+            raise InputError(problem, field="models", remedy=f"Set {role} beside {', '.join(configured)}.")
+    return list(dict.fromkeys([*wanted, *(role for role in card.optional_roles if role in configured)]))

@@ -14,7 +14,7 @@ from pydantic import Field
 from ipcir_steps.config.base import Section
 from ipcir_steps.config.baselines import LDRE, Inversion
 from ipcir_steps.config.data import MINI, Backbone, Model, Name
-from ipcir_steps.config.generation import Proxies
+from ipcir_steps.config.generation import Proxies, generator_of, generator_roles
 from ipcir_steps.config.language import Layouts, Reasoning
 from ipcir_steps.config.vision import Captions, Embeddings, Masks
 from ipcir_steps.core.errors import InputError
@@ -50,6 +50,14 @@ class Stack(Section):
             if name not in self.clip:
                 raise ValueError(f"backbones: unknown name {name!r} (known: {', '.join(self.clip)})")
         return self
+
+    def roles_in_use(self) -> list[str]:
+        """The models that the configured steps read. Raises InputError naming a role that the generator lacks."""
+        unused = generator_of(self.proxies).unused
+        asking = [self.reasoning] + ([] if "layouts" in unused else [self.layouts])
+        roles = ["captioner", *(["llm"] if any(step.backend != "openai" for step in asking) else [])]
+        roles += [] if "masks" in unused else ["detector", "segmenter"]
+        return list(dict.fromkeys([*roles, *generator_roles(self.proxies, self.models)]))
 
     @property
     def has_toys(self) -> bool:

@@ -3,6 +3,7 @@
 ``parser.add_argument("--svg", type=OutFile)``. They are paths like any other; ``provenance`` looks at the type.
 """
 
+import argparse
 from pathlib import Path
 
 
@@ -12,6 +13,26 @@ class PathArgument(type(Path())):
 
 class InFile(PathArgument):
     """A file, a model's manifest, or a directory of which everything is read. Its digest is taken before the work."""
+
+
+class RoleFile(InFile):
+    """``ROLE=FILE``: the manifest, directory or file of the model that plays a role, which is in ``role``."""
+
+    role: str
+
+    @classmethod
+    def parse(cls, text: str) -> "RoleFile":
+        """For ``type=`` of an argument.
+
+        >>> RoleFile.parse("migc=models/migc.json").role
+        'migc'
+        """
+        role, sign, path = text.partition("=")
+        if not (role.isidentifier() and sign and path):
+            raise argparse.ArgumentTypeError(f"{text!r} is not ROLE=FILE")
+        found = cls(path)
+        found.role = role
+        return found
 
 
 class ImageList(InFile):

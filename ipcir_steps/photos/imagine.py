@@ -11,16 +11,13 @@ from pathlib import Path
 
 import torch
 
+from ipcir_steps.config.generation import generator_roles
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.files import sha256
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.photos.finder import Finder
 from ipcir_steps.photos.question import Question
-
-ROLES = {
-    "migc": "migc", "elite-global": "elite_global", "elite-local": "elite_local", "vision": "vision",
-}  # fmt: skip
 
 
 class Cancelled(Exception):
@@ -202,15 +199,8 @@ class Imagination:
             yield from map(Drawn, paths, features)
 
     def _generator_models(self) -> dict:
-        config = self.config
-        roles = {"model": "generator"}
-        if config.proxies.generator == "migc":
-            roles |= {role: name for role, name in ROLES.items() if name in config.models}
-        if config.proxies.redraws:
-            roles["detector"] = "detector"
-        if config.proxies.generator == "directory":
-            return {}
-        return {role: self._manifest(name) for role, name in roles.items()}
+        roles = generator_roles(self.config.proxies, self.config.models)
+        return {role: self._manifest(role) for role in roles}
 
 
 def told(event: dict) -> None:

@@ -21,9 +21,9 @@ from mini_world.training.pool import HELD_OUT, Picture, pairs
 
 def generator(built: Path, elite: bool, settings: Proxies | None = None) -> MIGCGenerator:
     """The real generator on a directory of built models, by default as the mini world's configuration sets it."""
-    roles = {"model": "sd", "migc": "migc"}
+    roles = {"generator": "sd", "migc": "migc"}
     if elite:
-        roles |= {"elite-global": "elite_global", "elite-local": "elite_local", "vision": "elite_vision"}
+        roles |= {"elite_global": "elite_global", "elite_local": "elite_local", "vision": "elite_vision"}
     return MIGCGenerator(
         settings or Config().proxies, {role: load_manifest(built / name) for role, name in roles.items()}
     )

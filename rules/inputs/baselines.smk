@@ -13,8 +13,8 @@ def baseline_files(wildcards):
     if name.endswith(".safetensors"):
         return name  # made by another rule, or by hand
     if ":" in name:
-        source = Path(*name.partition(":")[0].split(".")).with_suffix(".py")
-        return str(source) if source.is_file() else []
+        source = plugins.source(name)
+        return str(source) if source else []
     inversion = stack_of(wildcards).searle_oti
     if name == "searle_oti" and inversion.phrase_weight:
         return inversion.phrases or []

@@ -10,7 +10,8 @@ def of_backbones(pattern, **more):
 
 def failures_of_steps(wildcards):
     """The failures of every step before the ranking, in order."""
-    steps = ["datasets", *(step for step in SHARDED if step != "proxies")]
+    left_out = {"proxies", *drawing(wildcards).unused}
+    steps = ["datasets", *(step for step in SHARDED if step not in left_out)]
     return [
         *expand(paths.STEP_FAILURES, step=steps, **wildcards),
         paths.PROXY_FAILURES.format(generator=generator_of(wildcards), **wildcards),

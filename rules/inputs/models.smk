@@ -42,7 +42,7 @@ def prefetched():
         stack = CONFIG.stacks[name]
         mapped = [name for name in CONFIG.baselines if name in stack.mappings]
         known = {"stack": name, "backbone": stack.backbones}
-        found += expand(paths.MANIFEST, role=stack.models, **known)
+        found += expand(paths.MANIFEST, role=stack.roles_in_use(), **known)
         found += expand(paths.CLIP_MANIFEST, **known)
         found += expand(paths.MAPPING_MANIFEST, baseline=mapped, **known)
     return found

@@ -1,31 +1,60 @@
-"""Input functions of the proxies: what the configured generator needs."""
+"""Input functions of the proxies: what the generator of the dataset's stack needs."""
 
+from ipcir_steps.config import generation
 from ipcir_steps.runtime.preflight import made_of_coco
 
-GENERATOR_ROLES = ["migc", "elite_global", "elite_local", "vision", "detector"]
+
+def drawing(wildcards):
+    """The card of the generator."""
+    try:
+        return generation.generator_of(stack_of(wildcards).proxies)
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
-def generator_model(role):
-    """Input function: the manifest of a model beside the diffusion model, where the generator uses it."""
-
-    def of(wildcards):
-        stack = stack_of(wildcards)
-        wanted = (
-            stack.proxies.redraws
-            if role == "detector"
-            else stack.proxies.generator == "migc"
-        )
-        return manifest(role)(wildcards) if wanted and role in stack.models else []
-
-    return of
+def drawing_roles(wildcards):
+    stack = stack_of(wildcards)
+    try:
+        return generation.generator_roles(stack.proxies, stack.models)
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
-def statistics_of(wildcards):
-    """The box statistics that boxes are nudged by: in place, or made by a rule; the preflight names missing ones."""
-    path = stack_of(wildcards).proxies.statistics
-    return path if path and (Path(path).is_file() or made_of_coco(path)) else []
+def drawing_models(wildcards):
+    """Manifests of the models that the generator has roles for."""
+    return [manifest(role)(wildcards) for role in drawing_roles(wildcards)]
+
+
+def drawing_files(wildcards):
+    """The source of a custom generator, and the box statistics: in place, or made by a rule.
+
+    A change of theirs draws again. The preflight names statistics that are missing.
+    """
+    proxies = stack_of(wildcards).proxies
+    source = plugins.source(proxies.generator) if ":" in proxies.generator else None
+    found, path = [str(source)] if source else [], proxies.statistics
+    if path and (Path(path).is_file() or made_of_coco(path)):
+        found.append(path)
+    return found
+
+
+def unless_unused(step, pattern):
+    """Input function: ``pattern``, made by a step that the generator may have no use for."""
+    return lambda wildcards: (
+        []
+        if step in drawing(wildcards).unused
+        else expand(pattern, **wildcards, allow_missing=True)
+    )
 
 
 def proxies_options(wildcards, input):
-    images = paths.PROXY_IMAGES.format(generator=generator_of(wildcards), **wildcards)
-    return options(input, root=dataset_root(wildcards), images=images)
+    files = {name: file for name, file in input.items() if name != "models"}
+    roles = zip(drawing_roles(wildcards), input.models, strict=True)
+    return options(
+        files,
+        models=[f"{role}={file}" for role, file in roles],
+        root=dataset_root(wildcards),
+        images=paths.PROXY_IMAGES.format(
+            generator=generator_of(wildcards), **wildcards
+        ),
+    )

@@ -43,9 +43,12 @@ def example_inputs():
         "references": paths.REFERENCES,
         "source_captions": paths.SOURCE_CAPTIONS,
         "target_captions": paths.TARGET_CAPTIONS,
-        "layouts": paths.LAYOUTS,
         "failures": paths.FAILURES,
     }
+
+    def layouts(wildcards):
+        unused = "layouts" in drawing(wildcards).unused
+        return [] if unused else of_metrics_split(paths.LAYOUTS)(wildcards)
 
     def index(wildcards):
         generator = generator_of(wildcards)
@@ -60,6 +63,7 @@ def example_inputs():
         return of_metrics_split(paths.RANKINGS, variant=LADDER, **first)(wildcards)
 
     return {name: of_metrics_split(file) for name, file in files.items()} | {
+        "layouts": layouts,
         "index": index,
         "rankings": shown,
     }

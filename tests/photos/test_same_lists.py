@@ -72,9 +72,8 @@ def lists(house, questions, tmp_path_factory) -> dict[str, dict[str, list[tuple[
 
     queries, root = f"--queries {work}/queries.jsonl", f"--references {work}/references.jsonl --root {house}/photos"
     captions = f"--captions {work}/source_captions.jsonl"
-    generator = " ".join(
-        f"--{name} {made}/{name.replace('-', '_')}" for name in ("migc", "elite-global", "elite-local")
-    )
+    built = {"generator": "sd", "migc": "migc", "elite_global": "elite_global", "elite_local": "elite_local"}
+    drawing = " ".join(f"{role}={made}/{name}" for role, name in {**built, "vision": "elite_vision"}.items())
     step(f"datasets --split val --output {work}", values=folder)
     for name, words, gathered in (
         ("captions", f"{root} --model {made}/blip2", "source_captions"),
@@ -82,8 +81,8 @@ def lists(house, questions, tmp_path_factory) -> dict[str, dict[str, list[tuple[
         ("layouts", f"{queries} {captions} --model {made}/qwen", "layouts"),
         ("masks", f"{queries} --layouts {work}/layouts.jsonl {root} --detector {made}/grounding_dino"
                   f" --segmenter {made}/sam", "masks"),
-        ("proxies", f"{queries} --layouts {work}/layouts.jsonl --masks {work}/masks.jsonl {root} --model {made}/sd"
-                    f" {generator} --vision {made}/elite_vision --images {work}/proxies", "proxies"),
+        ("proxies", f"{queries} --layouts {work}/layouts.jsonl --masks {work}/masks.jsonl {root}"
+                    f" --models {drawing} --images {work}/proxies", "proxies"),
     ):  # fmt: skip
         step(f"{name} {words} --seed 2025 --output {work}/shard.{name}.jsonl", name)
         key = "reference" if name == "captions" else "query_id"

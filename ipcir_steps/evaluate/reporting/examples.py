@@ -58,7 +58,8 @@ FILES = {
 
 def add_arguments(parser) -> None:
     for name, text in FILES.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=InFile, required=True, help=text)
+        required = name != "layouts"  # a generator may draw without
+        parser.add_argument(f"--{name.replace('_', '-')}", type=InFile, required=required, help=text)
     add_mark(parser)
     parser.add_argument("--root", type=Root, required=True, help="directory that image paths are relative to")
     parser.add_argument("--proxy-images", type=Root, required=True, help="directory of the proxies' images")
@@ -68,7 +69,7 @@ def add_arguments(parser) -> None:
 def read(args) -> Collection:
     """Join the files of a split by query id. Raises InputError where a file is malformed."""
     records = {
-        name: {record["query_id"]: record for record in read_jsonl(getattr(args, name))}
+        name: {record["query_id"]: record for record in read_jsonl(path)} if (path := getattr(args, name)) else {}
         for name in ("source_captions", "target_captions", "layouts", "index", "failures")
     }
     lists = {path.name.partition(".")[0]: read_rankings(path) for path in args.rankings}

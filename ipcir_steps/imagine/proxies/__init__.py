@@ -3,9 +3,10 @@
 import argparse
 import importlib
 
-from ipcir_steps.config.generation import Proxies
+from ipcir_steps.config.generation import GENERATORS, Proxies, generator_of
 from ipcir_steps.config.settings import add_settings, read_settings
-from ipcir_steps.core.arguments import ImageList, InFile, OutImageList, OutImages, Root
+from ipcir_steps.core.arguments import ImageList, InFile, OutImageList, OutImages, RoleFile, Root
+from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.core.shards import add_shards
 
@@ -18,15 +19,6 @@ BLOCKS = {
     **dict.fromkeys(("LayoutPipeline", "Item"), "pipeline"),
 }
 
-MODELS = {
-    "model": "manifest or directory of the diffusion model",
-    "migc": "MIGC_SD14.ckpt or MIGC++_SD14.ckpt (manifest or file)",
-    "elite-global": "ELITE global mapper (manifest or file)",
-    "elite-local": "ELITE local mapper (manifest or file)",
-    "vision": "CLIP vision model that ELITE reads references with (openai/clip-vit-large-patch14)",
-    "detector": "Grounding DINO, for the acceptance check",
-}
-
 
 def __getattr__(name: str):
     if name not in BLOCKS:
@@ -36,12 +28,17 @@ def __getattr__(name: str):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
-    parser.add_argument("--layouts", type=InFile, required=True, help="layouts.jsonl")
+    parser.add_argument("--layouts", type=InFile, help="layouts.jsonl (generators that draw layouts)")
     parser.add_argument("--masks", type=InFile, help="reference_masks.jsonl; without it whole references are used")
     parser.add_argument("--references", type=ImageList, help="references.jsonl")
     parser.add_argument("--root", type=Root, help="directory that the references' paths are relative to")
-    for name, text in MODELS.items():
-        parser.add_argument(f"--{name}", type=InFile, help=text)
+    drawn = [(name, card) for name, card in GENERATORS.items() if card.roles]
+    parser.add_argument(
+        "--models", type=RoleFile.parse, nargs="+", default=[], metavar="ROLE=FILE",
+        help="manifest, directory or file of the model that plays each role of the generator: "
+        + "; ".join(f"{name}: {', '.join((*card.roles, *card.optional_roles))}" for name, card in drawn)
+        + "; with redraws also detector",
+    )  # fmt: skip
     parser.add_argument("--images", type=OutImages, required=True, help="directory for {query_id}/{n}.png")
     parser.add_argument("--seed", type=int, default=2025, help="seed of the run")
     add_shards(parser, "queries", "index to write (JSON lines)", OutImageList)
@@ -54,12 +51,13 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.imagine.proxies.tasks import Inputs
 
     settings = read_settings(args.settings, Proxies)
-    given = {name: getattr(args, name.replace("-", "_")) for name in MODELS}
+    if args.layouts is None and generator_of(settings).needs_layouts:
+        raise InputError(f"is needed by generator {settings.generator}", field="--layouts")
     draw_proxies(
         read_queries(args.queries),
         Inputs(args.layouts, args.masks, args.references, args.root),
         settings,
-        {name: load_manifest(path) for name, path in given.items() if path is not None},
+        {given.role: load_manifest(given) for given in args.models},
         directory=args.images,
         outputs=args.output,
         shards=args.shard,

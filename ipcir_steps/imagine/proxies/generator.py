@@ -1,14 +1,16 @@
 """What every proxy generator is given and returns. A new generator is one file with one class."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
-from ipcir_steps.config.generation import Proxies
-from ipcir_steps.core import plugins as own
+from ipcir_steps.config.generation import GENERATORS, Proxies
+from ipcir_steps.config.settings import read_settings
+from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.images import open_rgb
 from ipcir_steps.core.manifests import Manifest
@@ -60,7 +62,10 @@ class Task:
 
 
 class Generator(Protocol):
-    """Draws proxies. Constructed as ``Class(settings, models)``; models: {role: manifest} of the command line.
+    """Draws proxies. Constructed as ``Class(settings, models)``; models: {role: manifest} of the declared roles.
+
+    A class may declare, as literals, what ``ipcir_steps.config.generation.Generator`` has (roles, optional_roles,
+    needs_layouts, needs_masks), and a ``Settings`` section: it is then constructed as ``Class(settings, models, own)``.
 
     identity: JSON value that, with settings and seeds, determines the images (model digests, variants).
     """
@@ -74,19 +79,14 @@ class Generator(Protocol):
         """
 
 
-GENERATORS = {
-    "migc": "ipcir_steps.imagine.proxies.migc_generator:MIGCGenerator",
-    "text_to_image": "ipcir_steps.imagine.proxies.text_to_image:TextToImage",
-    "gligen": "ipcir_steps.imagine.proxies.gligen:GLIGEN",
-    "image_editing": "ipcir_steps.imagine.proxies.image_editing:ImageEditing",
-    "directory": "ipcir_steps.imagine.proxies.directory:Directory",
-}
-
-
 def load_generator(settings: Proxies, models: dict[str, Manifest]) -> Generator:
-    """The generator that ``settings.generator`` names. Raises InputError when there is none of that name."""
+    """The generator that ``settings.generator`` names, with the settings that its class declares.
+
+    Raises InputError when there is none of that name, or when it has no such settings.
+    """
+    card = GENERATORS.get(settings.generator)
     try:
-        kind = own.load(GENERATORS.get(settings.generator, settings.generator))
+        kind = plugins.load(card.name if card else settings.generator)
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"generator {settings.generator!r} cannot be imported ({error})",
@@ -94,11 +94,20 @@ def load_generator(settings: Proxies, models: dict[str, Manifest]) -> Generator:
             field="generator",
             remedy=f"Name one of {', '.join(GENERATORS)}, or an importable package.module:Class.",
         ) from error
+    section = getattr(kind, "Settings", None)
+    if section is not None:
+        return kind(settings, models, read_settings(json.dumps(settings.settings), section))
+    if settings.settings:
+        raise InputError(
+            f"generator {settings.generator!r} has no settings of its own",
+            file="--settings", field="settings", remedy="Give its class a Settings section, or leave them out.",
+        )  # fmt: skip
     return kind(settings, models)
 
 
 def model_of(models: dict[str, Manifest], role: str, purpose: str) -> Manifest:
-    """The model given as ``--role``. Raises InputError when it is missing."""
+    """The model of a role. Raises InputError when it is missing."""
     if role not in models:
-        raise InputError(f"{purpose} needs a model", field=f"--{role}", remedy="Pass the manifest of one.")
+        remedy = f"Pass it as {role}=MANIFEST."
+        raise InputError(f"{purpose} needs a model for the role {role!r}", field="--models", remedy=remedy)
     return models[role]

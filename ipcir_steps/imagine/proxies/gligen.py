@@ -15,7 +15,7 @@ class GLIGEN(TextToImage):
     def __init__(self, settings, models):
         super().__init__(settings, models)
         if self.pipeline.unet.config.attention_type not in ("gated", "gated-text-image"):
-            raise ModelError(f"model '{models['model'].name}': its U-Net has no gated attention; it is not GLIGEN.")
+            raise ModelError(f"model '{models['generator'].name}': its U-Net has no gated attention; it is not GLIGEN.")
 
     def extra(self, task: Task, seeds) -> dict:
         phrases = [(instance.description, instance.box) for instance in task.instances]

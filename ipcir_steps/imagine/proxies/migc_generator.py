@@ -21,7 +21,7 @@ from ipcir_steps.imagine.proxies.pipeline import Item, LayoutPipeline
 from ipcir_steps.imagine.proxies.text_to_image import load_pipeline
 
 NO_SCENE = "a high quality image"  # as published
-ELITE_ROLES = ("elite-global", "elite-local", "vision")
+ELITE_ROLES = ("elite_global", "elite_local", "vision")
 
 
 class MIGCGenerator:
@@ -40,13 +40,13 @@ class MIGCGenerator:
                 remedy="Plain steps lose the instances: use at least steps - 1 and migc_steps.",
             )
         self.settings = settings
-        base = model_of(models, "model", "generator migc")
+        base = model_of(models, "generator", "generator migc")
         migc = model_of(models, "migc", "generator migc")
         given = [role for role in ELITE_ROLES if role in models]
         if given and len(given) < len(ELITE_ROLES):
             for role in ELITE_ROLES:
                 model_of(models, role, "ELITE")
-        self.identity = {role: models[role].digest for role in ("model", "migc", *given)}
+        self.identity = {role: models[role].digest for role in ("generator", "migc", *given)}
         parts = load_pipeline(StableDiffusionPipeline, base, settings)
         stage = load_migc(parts.unet, weights_file(migc))
         loaded("MIGC blocks", migc.path)
@@ -57,13 +57,13 @@ class MIGCGenerator:
                 f"{settings.regions} needs MIGC++, and {migc.path} is MIGC, which takes boxes only",
                 file="--settings",
                 field="regions",
-                remedy="Pass MIGC++_SD14.ckpt as --migc, or set it to box.",
+                remedy="Give MIGC++_SD14.ckpt for the role migc, or set it to box.",
             )
         elite = None
         if given:
             device, dtype = placement(settings.device, settings.dtype)
             vision = load_pretrained(CLIPVisionModel, models["vision"].path, "CLIP vision model", dtype=dtype)
-            paths = (weights_file(models["elite-global"]), weights_file(models["elite-local"]))
+            paths = (weights_file(models["elite_global"]), weights_file(models["elite_local"]))
             elite = load_elite(parts.unet, *paths, vision.to(device).eval())
             loaded("ELITE mappers", paths[0])
         prediction = parts.scheduler.config.get("prediction_type", "epsilon")

@@ -12,10 +12,13 @@ from ipcir_steps.imagine.proxies.generator import Instance, Task
 
 
 class Inputs:
-    """The files of the step, indexed by query. Raises InputError for records that no later step could use."""
+    """The files of the step, indexed by query. Raises InputError for records that no later step could use.
 
-    def __init__(self, layouts: Path, masks: Path | None, references: Path | None, root: Path | None):
-        self.layouts = by_query(layouts)
+    layouts: None where the generator does not draw from them; its tasks then have neither scene nor instances.
+    """
+
+    def __init__(self, layouts: Path | None, masks: Path | None, references: Path | None, root: Path | None):
+        self.layouts = by_query(layouts) if layouts else None
         self.masks = by_query(masks) if masks else {}
         self.references = {}
         for image in read_images(references) if references else ():
@@ -26,7 +29,7 @@ class Inputs:
         reference = self.references.get(query.reference)
         return [
             as_dict(query),
-            self.layouts.get(query.query_id),
+            self.layouts and self.layouts.get(query.query_id),
             self.masks.get(query.query_id),
             stamp(reference),
         ]
@@ -35,7 +38,7 @@ class Inputs:
         """Raises StepFailure when the query has no usable layout."""
         return task_of(
             query,
-            self.layouts.get(query.query_id),
+            {"instances": ()} if self.layouts is None else self.layouts.get(query.query_id),
             self.masks.get(query.query_id),
             self.references.get(query.reference),
             run_seed,

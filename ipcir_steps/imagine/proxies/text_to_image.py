@@ -23,8 +23,8 @@ class TextToImage:
 
     def __init__(self, settings: Proxies, models: dict[str, Manifest]):
         self.settings = settings
-        model = model_of(models, "model", f"generator {settings.generator}")
-        self.identity = {"model": model.digest}
+        model = model_of(models, "generator", f"generator {settings.generator}")
+        self.identity = {"generator": model.digest}
         self.pipeline = load_pipeline(self.automatic, model, settings)
         self.accepted = inspect.signature(self.pipeline.__call__).parameters
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ipcir_steps.config import Config, Resolved, load_config
+from ipcir_steps.config.generation import generator_of
 from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.runtime.plan.benchmarks import Speed, speed
@@ -84,9 +85,12 @@ def steps(config: Resolved, counts: Counts, directory: Path) -> Iterator[Step]:
         ("reasoning", counts.queries, "queries", ["llm"]),
         ("layouts", counts.queries, "queries", ["llm"]),
         ("masks", counts.queries, "queries", ["detector", "segmenter"]),
-        ("proxies", counts.queries * config.proxies.count, "images", ["generator"]),
+        ("proxies", counts.queries * config.proxies.count, "images", generator_of(config.proxies).roles),
     ]
+    unused = generator_of(config.proxies).unused
     for name, items, unit, roles in sharded:
+        if name in unused:
+            continue
         section = getattr(config, name)
         local = getattr(section, "backend", "transformers") == "transformers"
         sources = [config.models[role].source for role in roles] if local else []

@@ -65,7 +65,7 @@ def detector(tmp_path_factory):
 @pytest.fixture
 def run(world, stable_diffusion, detector):
     """Draw the first query with its one instance in a box; return its index record."""
-    models = {"model": load_manifest(stable_diffusion), "detector": detector}
+    models = {"generator": load_manifest(stable_diffusion), "detector": detector}
 
     def run(box, name, **settings):
         cat = {"category": "cat", "description": "a cat", "box": box}

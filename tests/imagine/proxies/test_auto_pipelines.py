@@ -130,10 +130,11 @@ def family(request, stable_diffusion, tmp_path_factory):
     return directory
 
 
-def command(world, model, name, *more, **settings):
+def command(world, model, name, *more, models=(), **settings):
     settings = {"width": 64, "height": 48, "steps": 2, "count": 2, "device": "cpu", **settings}
-    words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl", "--model", model]
-    words += ["--images", world / name, "--output", world / f"{name}.jsonl", "--settings", json.dumps(settings), *more]
+    words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl"]
+    words += ["--images", world / name, "--output", world / f"{name}.jsonl", "--settings", json.dumps(settings)]
+    words += [*more, "--models", f"generator={model}", *models]
     return [str(word) for word in words]
 
 
@@ -147,7 +148,7 @@ def test_other_families_draw_reproducible_images(world, family):
 
 
 def test_they_cannot_carry_migc(world, family, checkpoints, capsys):
-    more = ("--migc", checkpoints / "migc.ckpt")
-    assert main(command(world, family, "migc", *more, generator="migc", migc_steps=1)) == 2
+    models = [f"migc={checkpoints / 'migc.ckpt'}"]
+    assert main(command(world, family, "migc", models=models, generator="migc", migc_steps=1)) == 2
     message = capsys.readouterr().err
     assert f"{family} is a " in message and "not a StableDiffusionPipeline" in message and "text_encoder_2" in message

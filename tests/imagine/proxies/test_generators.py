@@ -21,11 +21,11 @@ from ipcir_steps.imagine.proxies.acceptance import found_all
 SMALL = {"width": 64, "height": 64, "steps": 2, "count": 2, "device": "cpu"}
 
 
-def run(world, model, *more, name="index", **settings):
-    words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl", "--model", model]
+def run(world, model, *models, name="index", **settings):
+    words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl"]
     words += ["--references", world / "references.jsonl", "--root", world, "--images", world / name]
-    words += ["--output", world / f"{name}.jsonl", "--settings", json.dumps({**SMALL, **settings}), *more]
-    assert main([str(word) for word in words]) == 0
+    words += ["--output", world / f"{name}.jsonl", "--settings", json.dumps({**SMALL, **settings})]
+    assert main([str(word) for word in [*words, "--models", f"generator={model}", *models]]) == 0
     return read_jsonl(world / f"{name}.jsonl")
 
 
@@ -55,7 +55,7 @@ def test_gligen(world, stable_diffusion, tmp_path):
 
 def test_gligen_needs_a_gligen_model(world, stable_diffusion, capsys):
     words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl"]
-    words += ["--model", stable_diffusion, "--images", world / "x", "--output", world / "x.jsonl"]
+    words += ["--models", f"generator={stable_diffusion}", "--images", world / "x", "--output", world / "x.jsonl"]
     words += ["--settings", json.dumps({**SMALL, "generator": "gligen"})]
     assert main([str(word) for word in words]) == 2
     assert "no gated attention" in capsys.readouterr().err
@@ -68,6 +68,65 @@ def test_image_editing(world, stable_diffusion, tmp_path):
     Image.new("RGB", (64, 48), "red").save(world / "images" / "a.png")
     again = run(world, model, generator="image_editing", name="other")[0]
     assert not set(first["sha256"]) & set(again["sha256"])
+
+
+def test_image_editing_needs_no_layouts(world, stable_diffusion, tmp_path):
+    model = variant(stable_diffusion, tmp_path / "edit", StableDiffusionInstructPix2PixPipeline, in_channels=8)
+    (world / "layouts.jsonl").unlink()
+    words = ["proxies", "--queries", world / "queries.jsonl", "--models", f"generator={model}"]
+    words += ["--references", world / "references.jsonl", "--root", world, "--images", world / "index"]
+    settings = {**SMALL, "generator": "image_editing"}
+    words += ["--output", world / "index.jsonl", "--settings", json.dumps(settings)]
+    assert main([str(word) for word in words]) == 0
+    assert [len(record["images"]) for record in read_jsonl(world / "index.jsonl")] == [2, 2, 2]
+
+
+def test_layouts_are_asked_for_where_they_are_drawn(world, stable_diffusion, capsys):
+    words = ["proxies", "--queries", world / "queries.jsonl", "--models", f"generator={stable_diffusion}"]
+    words += ["--images", world / "x", "--output", world / "x.jsonl", "--settings", json.dumps(SMALL)]
+    assert main([str(word) for word in words]) == 2
+    assert "field '--layouts': is needed by generator text_to_image" in capsys.readouterr().err
+
+
+CUSTOM = """
+from PIL import Image
+
+from ipcir_steps.config.base import Section
+
+
+class Tinted:
+    roles = ("generator", "depth")
+    needs_layouts = needs_masks = False
+
+    class Settings(Section):
+        green: int = 0
+
+    def __init__(self, settings, models, own):
+        self.size, self.green = (settings.width, settings.height), own.green
+        self.identity = {role: models[role].digest for role in self.roles}
+
+    def draw(self, task):
+        return [Image.new("RGB", self.size, (seed % 256, self.green, 0)) for seed in task.seeds], {}
+"""
+
+
+def test_a_custom_generator_gets_its_models_and_settings(world, stable_diffusion, tmp_path, monkeypatch, capsys):
+    (tmp_path / "tinted_generator.py").write_text(CUSTOM)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    depth = tmp_path / "depth.bin"
+    depth.write_bytes(b"weights")
+    mine = {"generator": "tinted_generator:Tinted", "settings": {"green": 200}}
+    records = run(world, stable_diffusion, f"depth={depth}", **mine)
+    assert [len(record["images"]) for record in records if "failure" not in record] == [2, 2]
+    assert set(records[0]["models"]) == {"generator", "depth"}
+    assert Image.open(world / "index/q0/0.png").getpixel((0, 0))[1] == 200
+    words = ["proxies", "--queries", world / "queries.jsonl", "--images", world / "x", "--output", world / "x.jsonl"]
+    for wrong, message in (
+        ({**mine, "settings": {"gren": 1}}, "field 'gren'"),
+        ({"generator": "directory", "directory": str(tmp_path), "settings": {"green": 1}}, "no settings of its own"),
+    ):
+        assert main([*map(str, words), "--settings", json.dumps({**SMALL, **wrong})]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_enriched_boxes_are_recorded(world, stable_diffusion):

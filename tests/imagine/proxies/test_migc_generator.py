@@ -20,8 +20,12 @@ def run(world, stable_diffusion, checkpoints):
     mask[5:40, 10:50] = 1
     masks = [{"instance": 0, "category": "cat", "rle": encoded(mask)}]
     write_jsonl(world / "masks.jsonl", [{"query_id": "q0", "masks": masks}])
-    models = {"model": stable_diffusion, "migc": checkpoints / "migc.ckpt", "elite-global": checkpoints / "global.pt"}
-    models |= {"elite-local": checkpoints / "local.pt", "vision": checkpoints / "vision"}
+    models = {
+        "generator": stable_diffusion,
+        "migc": checkpoints / "migc.ckpt",
+        "elite_global": checkpoints / "global.pt",
+    }
+    models |= {"elite_local": checkpoints / "local.pt", "vision": checkpoints / "vision"}
 
     def run(name="proxies", shard="0/1", without=(), migc="migc.ckpt", **settings):
         models["migc"] = checkpoints / migc
@@ -29,8 +33,7 @@ def run(world, stable_diffusion, checkpoints):
         words += ["--masks", world / "masks.jsonl", "--references", world / "references.jsonl", "--root", world]
         words += ["--images", world / name, "--output", world / f"{name}-{shard[0]}.jsonl", "--shard", shard]
         words += ["--settings", json.dumps({**SMALL, **settings})]
-        for role, path in models.items():
-            words += [] if role in without else [f"--{role}", path]
+        words += ["--models", *(f"{role}={path}" for role, path in models.items() if role not in without)]
         code = main([str(word) for word in words])
         return code, read_jsonl(world / f"{name}-{shard[0]}.jsonl") if code == 0 else None
 
@@ -54,7 +57,7 @@ def test_references_and_shards(run, world):
     code, records = run()
     assert code == 0
     assert [record.get("drawn_from") for record in records] == [{"0": "mask"}, {"0": "whole image"}, None]
-    assert set(records[0]["models"]) == {"model", "migc", "elite-global", "elite-local", "vision"}
+    assert set(records[0]["models"]) == {"generator", "migc", "elite_global", "elite_local", "vision"}
     parts = [record for part in range(2) for record in run("sharded", f"{part}/2")[1]]
     assert parts == records
     assert files(world / "sharded") == files(world / "proxies")
@@ -64,7 +67,7 @@ def test_an_instance_without_a_mask_may_be_drawn_as_text(run, world):
     """As the released code does; it is then the same image as without ELITE."""
     _, records = run(unmasked="text")
     assert [record.get("drawn_from") for record in records] == [{"0": "mask"}, {"0": "text"}, None]
-    _, text = run("text", without=("elite-global", "elite-local", "vision"))
+    _, text = run("text", without=("elite_global", "elite_local", "vision"))
     assert records[1]["sha256"] == text[1]["sha256"] != run("whole")[1][1]["sha256"]
 
 
@@ -73,7 +76,7 @@ def test_reference_changes_the_image(run, world):
     Image.new("RGB", (64, 48), "red").save(world / "images" / "a.png")
     _, changed = run("changed")
     assert not set(records[0]["sha256"]) & set(changed[0]["sha256"])
-    _, text = run("text", without=("elite-global", "elite-local", "vision"))
+    _, text = run("text", without=("elite_global", "elite_local", "vision"))
     assert text[0]["drawn_from"] == {"0": "text"}
     assert not set(records[0]["sha256"]) & set(text[0]["sha256"])
 
@@ -166,8 +169,8 @@ def test_mask_of_another_size_is_recorded(run, world):
     ("settings", "without", "message"),
     [
         ({"fuser_steps": 0}, (), "fuser_steps"),
-        ({}, ("migc",), "--migc"),
-        ({}, ("vision",), "--vision"),
+        ({}, ("migc",), "migc=MANIFEST"),
+        ({}, ("vision",), "vision=MANIFEST"),
         ({"regions": "reference_mask"}, (), "needs MIGC++"),
     ],
 )

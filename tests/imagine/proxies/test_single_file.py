@@ -102,11 +102,11 @@ def test_same_images_as_the_directory(stable_diffusion, single_file):
     }
     task, drawn = Task("q", "", "a garden with a cat", (), (1, 2)), []
     for path in (stable_diffusion, single_file):
-        images, _ = TextToImage(Proxies(**settings), {"model": load_manifest(path)}).draw(task)
+        images, _ = TextToImage(Proxies(**settings), {"generator": load_manifest(path)}).draw(task)
         drawn.append(np.stack([np.asarray(image, int) for image in images]))
     assert np.abs(drawn[0] - drawn[1]).max() <= 1
 
 
 def test_a_single_file_needs_its_configs(single_file):
     with pytest.raises(ModelError, match="set proxies.base_config"):
-        TextToImage(Proxies(device="cpu"), {"model": load_manifest(single_file)})
+        TextToImage(Proxies(device="cpu"), {"generator": load_manifest(single_file)})

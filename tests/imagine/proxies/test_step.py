@@ -22,7 +22,7 @@ def command(world, model=None, images="proxies", output="index.jsonl", shard="0/
     words = ["proxies", "--queries", world / "queries.jsonl", "--layouts", world / "layouts.jsonl"]
     words += ["--references", world / "references.jsonl", "--root", world, "--seed", "7", "--shard", shard]
     words += ["--images", world / images, "--output", world / output, "--settings", json.dumps({**SMALL, **settings})]
-    return [str(word) for word in [*words, *(["--model", model] if model else [])]]
+    return [str(word) for word in [*words, *(["--models", f"generator={model}"] if model else [])]]
 
 
 def files(directory):
@@ -190,7 +190,7 @@ def test_bad_boxes_are_recorded(world, stable_diffusion, box, message):
         ({"generator": "nothing.here:Class"}, "cannot be imported"),
         ({"generator": "directory"}, "is not a folder"),
         ({"width": 63}, "multiple of 8"),
-        ({"generator": "text_to_image"}, "--model"),
+        ({"generator": "text_to_image"}, "generator=MANIFEST"),
     ],
 )
 def test_bad_settings(world, capsys, settings, message):
