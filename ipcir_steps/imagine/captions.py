@@ -1,4 +1,4 @@
-"""Source captions: what each reference image shows, K times, by BLIP-2."""
+"""Source captions: what each reference image shows, K times, by BLIP-2 or another vision-language model."""
 
 import argparse
 from collections.abc import Callable
@@ -9,27 +9,27 @@ from ipcir_steps.config.vision import Captions
 from ipcir_steps.core.arguments import ImageList, InFile, Root
 from ipcir_steps.core.devices import lazy, placement
 from ipcir_steps.core.errors import StepFailure
-from ipcir_steps.core.files import seed, stamp
+from ipcir_steps.core.files import read_json, seed, stamp
 from ipcir_steps.core.images import load_image
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.core.records import Image, as_dict, read_images
 from ipcir_steps.core.shards import add_shards, run_shards
 
+ASK = "Describe this image in one sentence."  # what a chat model is asked where no prompt is set
+
 
 def captioner(model_path: str | Path, settings: Captions) -> Callable:
-    """A function (PIL image, seed) -> K captions, from the BLIP-2 model in ``model_path``.
+    """A function (PIL image, seed) -> K captions, from the model in ``model_path``.
 
-    The K captions of an image are one batch under its own seed: they do not depend on any other image.
-    Raises ModelError when the directory holds no BLIP-2 model.
+    BLIP-2, or any image-to-text model of transformers; one with a chat template is asked ``settings.prompt``. The K
+    captions of an image are one batch under its own seed: they do not depend on any other image. Raises ModelError when
+    the directory holds no such model.
     """
     import torch
-    from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
     device, dtype = placement(settings.device, settings.dtype)
-    model = load_pretrained(Blip2ForConditionalGeneration, model_path, "BLIP-2 model", dtype=dtype)
-    processor = load_processor(Blip2Processor, model_path, "BLIP-2 model")
-    unwritten = add_image_token(model, processor)
+    model, read, decode, unwritten = (_blip2 if _kind(model_path) == "blip-2" else _other)(model_path, settings, dtype)
     model = model.to(device).eval()
     how = {"num_beams": max(settings.beams, settings.count), "do_sample": False}
     if settings.nucleus:
@@ -37,8 +37,7 @@ def captioner(model_path: str | Path, settings: Captions) -> Callable:
 
     @torch.inference_mode()
     def caption(image, image_seed: int) -> list[str]:
-        inputs = processor(images=image, text=settings.prompt or None, return_tensors="pt")
-        inputs = inputs.to(device, model.dtype)
+        inputs = read(image).to(device, model.dtype)
         with torch.random.fork_rng():
             torch.manual_seed(image_seed)
             output = model.generate(
@@ -49,9 +48,52 @@ def captioner(model_path: str | Path, settings: Captions) -> Callable:
                 repetition_penalty=settings.repetition_penalty,
                 suppress_tokens=unwritten or None,
             )
-        return processor.batch_decode(output, skip_special_tokens=True)
+        return decode(output, inputs)
 
     return caption
+
+
+def _kind(model_path: str | Path) -> str:
+    """The model type of a configuration; BLIP-2's where there is none, whose loader then says what is missing."""
+    path = Path(model_path) / "config.json"
+    return read_json(path).get("model_type", "blip-2") if path.is_file() else "blip-2"
+
+
+def _blip2(model_path, settings: Captions, dtype):
+    from transformers import Blip2ForConditionalGeneration, Blip2Processor
+
+    model = load_pretrained(Blip2ForConditionalGeneration, model_path, "BLIP-2 model", dtype=dtype)
+    processor = load_processor(Blip2Processor, model_path, "BLIP-2 model")
+    unwritten = add_image_token(model, processor)
+
+    def read(image):
+        return processor(images=image, text=settings.prompt or None, return_tensors="pt")
+
+    def decode(output, inputs):
+        return processor.batch_decode(output, skip_special_tokens=True)
+
+    return model, read, decode, unwritten
+
+
+def _other(model_path, settings: Captions, dtype):
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = load_pretrained(AutoModelForImageTextToText, model_path, "image-to-text model", dtype=dtype)
+    processor = load_processor(AutoProcessor, model_path, "image-to-text model")
+    chats = getattr(processor, "chat_template", None) is not None
+
+    def read(image):
+        if not chats:
+            return processor(images=image, text=settings.prompt or None, return_tensors="pt")
+        content = [{"type": "image"}, {"type": "text", "text": settings.prompt or ASK}]
+        asked = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        return processor(images=[image], text=[asked], return_tensors="pt")
+
+    def decode(output, inputs):
+        start = inputs["input_ids"].shape[1] if chats else 0  # a chat model repeats the question
+        return processor.batch_decode(output[:, start:], skip_special_tokens=True)
+
+    return model, read, decode, []
 
 
 def add_image_token(model, processor) -> list[int]:
@@ -103,7 +145,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--references", type=ImageList, required=True, help="references.jsonl: each unique reference image"
     )
     parser.add_argument("--root", type=Root, required=True, help="directory that image paths are relative to")
-    parser.add_argument("--model", type=InFile, required=True, help="manifest or directory of a BLIP-2 model")
+    parser.add_argument("--model", type=InFile, required=True, help="manifest or directory of the captioner")
     parser.add_argument("--seed", type=int, default=0, help="run seed")
     add_shards(parser, "images", "JSON lines to write: reference, captions")
     add_settings(parser, Captions)

@@ -49,6 +49,71 @@ def run(references, model, name, *extra, **settings):
     return read_jsonl(references / name)
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Tiny untrained models of other families: BLIP, which continues a text, and Qwen2-VL, which is asked."""
+    import torch
+    from transformers import (
+        BertTokenizer,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        BlipProcessor,
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )  # fmt: skip
+
+    from mini_world import tokenizers
+
+    root = tmp_path_factory.mktemp("others")
+    torch.manual_seed(0)
+    words = BertTokenizer(vocab=tokenizers.bert_vocabulary(), do_lower_case=True)
+    side = {"height": 32, "width": 32}
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    text = {**small, "vocab_size": len(words), "encoder_hidden_size": 32, "bos_token_id": 101, "sep_token_id": 102}
+    vision = {**small, "image_size": 32, "patch_size": 16}
+    config = BlipConfig(text_config={**text, "eos_token_id": 102, "pad_token_id": 0}, vision_config=vision)
+    BlipForConditionalGeneration(config).save_pretrained(root / "blip")
+    BlipProcessor(BlipImageProcessor(size=side), words).save_pretrained(root / "blip")
+
+    chat = tokenizers.qwen(root / "qwen_tokenizer")
+    marks = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    chat.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *marks]})
+    ids = dict(zip(("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id"),
+                   chat.convert_tokens_to_ids(marks), strict=True))  # fmt: skip
+    text = {**small, "num_key_value_heads": 2, "vocab_size": len(chat)}
+    text["rope_scaling"] = {"type": "mrope", "mrope_section": [2, 3, 3]}
+    vision = {"depth": 1, "embed_dim": 16, "num_heads": 2, "hidden_size": 32, "patch_size": 8, "mlp_ratio": 2}
+    config = Qwen2VLConfig(text_config=text, vision_config=vision, **ids)
+    Qwen2VLForConditionalGeneration(config).save_pretrained(root / "qwen2_vl")
+    images = Qwen2VLImageProcessor(patch_size=8, min_pixels=256, max_pixels=1024)
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
+        "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}"
+        "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    )
+    videos = Qwen2VLVideoProcessor(patch_size=8)
+    Qwen2VLProcessor(images, chat, videos, chat_template=template).save_pretrained(root / "qwen2_vl")
+    return root
+
+
+@pytest.mark.parametrize("family", ["blip", "qwen2_vl"])
+def test_other_families_caption_too(references, others, family):
+    """Real classes through the same step; a caption holds neither the question nor the prompt."""
+    records = run(references, others / family, f"{family}.jsonl", prompt="Describe the picture.")
+    captions = [r["captions"] for r in records if "captions" in r]
+    assert [len(c) for c in captions] == [4] * 4 and len({text for c in captions for text in c}) > 4
+    assert not any("Describe" in text or "assistant" in text for c in captions for text in c)
+    parts = [
+        run(references, others / family, f"{n}.jsonl", "--shard", f"{n}/2", prompt="Describe the picture.")
+        for n in (0, 1)
+    ]
+    assert sorted(map(json.dumps, parts[0] + parts[1])) == sorted(map(json.dumps, records))
+
+
 def test_each_image_gets_k_captions_and_a_broken_one_a_reason(references, blip2):
     records = run(references, blip2, "captions.jsonl")
     assert [r["reference"] for r in records] == [f"image{n}" for n in range(5)]
