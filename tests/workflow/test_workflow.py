@@ -150,9 +150,8 @@ def test_every_figure_is_made_and_verified(workspace, photos):
     for name in ("mine_metrics.json", "mine/val/mini/ldre/rp_bm.metrics.json", "mine/val/mini/ldre/sensitivity.json"):
         assert mark in (workspace / "results" / name).read_text(), name
     for name in sorted(made):
-        if name.endswith((".svg", ".png", ".md", ".csv", ".tex")) and name.startswith(("figures", "tables")):
-            content = (workspace / "results" / name).read_bytes()
-            assert mark.encode() in content or b"None of this run" in content or name.endswith("table2.csv"), name
+        if name.startswith(("figures", "tables/table1", "tables/table3")):  # table 2 is FashionIQ's
+            assert mark.encode() in (workspace / "results" / name).read_bytes(), name
     assert mark in (workspace / "results/browser/mine/index.html").read_text()
     audit = [sys.executable, "-m", "ipcir_steps", "audit", "--json"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "IPCIR_PROVENANCE": "provenance"}
