@@ -55,6 +55,21 @@ def llm(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def chromium():
+    """A real browser."""
+    import shutil
+
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    with sync.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
 def clip_config() -> dict:
     """A CLIP small enough for tests, with CLIP's own tokenizer."""
     text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}

@@ -69,24 +69,22 @@ def folder_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.photos.models import opened
-    from ipcir_steps.photos.store import owner_only
 
     models = opened(args)
     settings = models.stack.config.embeddings
     given = {"batch_size": args.batch, "workers": args.workers}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
-    with owner_only():
-        directory = directory_of(args.folder, args.index, models.stack.name)
-        changes, problems = update(args.folder, directory, models, settings)
-        print(changes)
-        for name, problem in list(problems.items())[:SHOWN]:
-            print(f"unreadable: {name!r}: {problem}")
-        if len(problems) > SHOWN:
-            print(f"… and {len(problems) - SHOWN} more")
-        sys.stdout.flush()
-        if args.watch:
-            with contextlib.suppress(KeyboardInterrupt):
-                watch(args.folder, directory, models, settings)
+    directory = directory_of(args.folder, args.index, models.stack.name)
+    changes, problems = update(args.folder, directory, models, settings)
+    print(changes)
+    for name, problem in list(problems.items())[:SHOWN]:
+        print(f"unreadable: {name!r}: {problem}")
+    if len(problems) > SHOWN:
+        print(f"… and {len(problems) - SHOWN} more")
+    sys.stdout.flush()
+    if args.watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            watch(args.folder, directory, models, settings)
 
 
 def directory_of(folder: Path, index: Path | None, stack: str) -> Path:
@@ -109,11 +107,11 @@ def update(folder: Path, directory: Path, models, settings=None, progress: bool 
     Raises InputError when all photos are gone, as with a disk that is not mounted: nothing is removed then.
     """
     from ipcir_steps.photos.files import photos
-    from ipcir_steps.photos.store import Store
+    from ipcir_steps.photos.store import Store, owner_only
 
     started, folder = time.monotonic(), folder.resolve()
     found, problems = photos(folder, [directory])
-    with Store(directory, folder) as store:
+    with owner_only(), Store(directory, folder) as store:
         if models.differ(store.model):
             encoder = models.encoder()
             store.begin(encoder.identity, encoder.dims)

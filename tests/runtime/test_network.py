@@ -148,3 +148,27 @@ def test_a_full_device_is_told_with_a_remedy():
 
     text = out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
     assert "the device has free (CUDA out of memory" in text and "finished work is kept" in text
+
+
+def test_a_command_that_listens_answers_but_reaches_nothing():
+    """What came in before the refusal is answered; nothing goes out, not even to this machine."""
+    script = """
+import socket, threading
+from ipcir_steps.runtime import network
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+network.refuse(listens=True)
+answered, _ = server.accept()
+answered.sendall(b"hello")
+print(client.recv(5).decode())
+for attempt in (lambda: socket.create_connection(("127.0.0.1", server.getsockname()[1])),
+                lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9)),
+                lambda: socket.getaddrinfo("example.org", 80)):
+    try:
+        attempt()
+        print("reached")
+    except OSError:
+        print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == ["hello", "refused", "refused", "refused"], done.stderr

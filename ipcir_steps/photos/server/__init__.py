@@ -1,9 +1,11 @@
 """``ipcir serve``: the photos of a folder on a page of this machine."""
 
 import argparse
+import contextlib
 import logging
 import socket
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from ipcir_steps.core.errors import InputError
 
@@ -30,6 +32,8 @@ def listen(args: argparse.Namespace) -> list[socket.socket]:
     """
     if args.token is not None and len(args.token) < SHORTEST:
         raise InputError(f"has {len(args.token)} characters; at least {SHORTEST}", field="--token")
+    if not 0 <= args.port <= 65535:
+        raise InputError(f"{args.port} is no port; 0 to 65535", field="--port")
     if not args.token and not loopback(args.host):
         raise InputError(
             f"{args.host} can be reached from other machines", field="--host",
@@ -87,9 +91,7 @@ def main(args: argparse.Namespace) -> None:
             limit_concurrency=500, timeout_keep_alive=20, timeout_graceful_shutdown=3,
         )  # fmt: skip
         host = f"[{args.host}]" if ":" in args.host else args.host
-        key = f"?token={args.token}" if args.token else ""
+        key = f"?token={quote(args.token, safe='')}" if args.token else ""
         print(f"{len(finder.gallery)} photos: http://{host}:{port}/{key}", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt), contextlib.closing(state):
             uvicorn.Server(settings).run(sockets=args.sockets)
-        finally:
-            state.close()

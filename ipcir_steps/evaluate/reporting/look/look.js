@@ -1,6 +1,7 @@
 "use strict";
 // What the query browser and the page of `ipcir serve` share. Text is always set as text, never as markup.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999"];
+const WHITE_ON = new Set(["#0072b2", "#000000"]);
 const at = id => document.getElementById(id);
 
 function make(tag, text, attributes = {}, ...children) {
@@ -31,6 +32,7 @@ function boxes(layout) {
     box.style.cssText = `left:${100 * x1}%;top:${100 * y1}%;width:${100 * (x2 - x1)}%;height:${100 * (y2 - y1)}%;` +
       `border-color:${colour};border-style:${instance.modality === "image" ? "dashed" : "solid"}`;
     label.style.background = colour;
+    label.style.color = WHITE_ON.has(colour) ? "#fff" : "#000";
     return box;
   });
 }

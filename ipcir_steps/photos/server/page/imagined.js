@@ -47,6 +47,7 @@ function stop() {
 
 async function imagine(layout = null) {
   if (at("imagine").disabled) return;
+  clearTimeout(typing);
   stop();
   remember();
   content();

@@ -100,8 +100,10 @@ function showReferences() {
     weight.addEventListener("change", () => { picture.weight = Number(weight.value) || 0; changed(); });
     return make("li", null, {}, image, remove, ...(question.references.length > 1 || picture.weight !== 1 ? [weight] : []));
   }));
-  at("imagine").disabled = !question.references.some(p => p.weight > 0) || !at("text").value.trim();
+  canImagine();
 }
+
+function canImagine() { at("imagine").disabled = !question.references.some(p => p.weight > 0) || !at("text").value.trim(); }
 
 function changed() {
   showReferences();
@@ -206,7 +208,7 @@ async function save(kind, body) {
 // --- events
 
 let typing = 0;
-at("text").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(changed, 350); });
+at("text").addEventListener("input", () => { canImagine(); clearTimeout(typing); typing = setTimeout(changed, 350); });
 at("ask").addEventListener("submit", event => { event.preventDefault(); clearTimeout(typing); changed(); remember(); });
 at("clear").addEventListener("click", () => { question.references = []; at("text").value = ""; changed(); at("text").focus(); });
 at("file").addEventListener("change", () => { send(at("file").files[0]); at("file").value = ""; });

@@ -1,0 +1,332 @@
+"""The page of ``ipcir serve`` in a real browser, as a person uses it."""
+
+import csv
+import json
+import shutil
+import signal
+import time
+
+import PIL.Image
+import pytest
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+
+
+def clean(page, url: str) -> None:
+    """Nothing was told or warned of, and nothing outside was asked."""
+    assert page.told == []
+    assert all(asked.startswith((url, "data:", "blob:")) for asked in page.asked)
+
+
+def names(page, which: str = "base") -> list[str]:
+    return page.locator(f"#{which} .name").all_text_contents()
+
+
+def imagined(page) -> None:
+    ended = page.locator("#sliders, #problem").filter(visible=True).first
+    ended.wait_for(timeout=90_000)
+    assert page.locator("#problem").is_hidden(), page.locator("#problem").inner_text()
+    page.locator("#ipcir li").first.wait_for()
+
+
+def slide(page, name: str, value: float) -> None:
+    """Pull a slider, and wait for the list that follows."""
+    with page.expect_response("**/api/search"):
+        page.locator(f"#{name}").evaluate(
+            "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true })); }",
+            value,
+        )
+    page.wait_for_timeout(100)
+
+
+def test_the_whole_path_by_mouse(tab, served, house, tmp_path):
+    page = tab(served.url)
+    assert page.locator("#browse li").count() == 120
+    page.locator("#more").click()
+    page.locator("#browse li").nth(239).wait_for()
+    chosen = page.locator("#browse button.choose").nth(4)
+    name = chosen.get_attribute("title")
+    chosen.click()
+    page.locator("#base li").nth(49).wait_for()
+    assert name not in names(page)  # left out as it is the question's own
+    page.fill("#text", "has a green background")
+    with page.expect_response("**/api/search"):
+        page.click("button[type=submit]")
+    page.wait_for_timeout(200)
+    base = names(page)
+    page.click("#imagine")
+    imagined(page)
+    assert page.locator("#captions li").count() == 5 and page.locator("#proxies figure").count() == 5
+    assert page.locator("#canvas .box").count() == page.locator("#instances fieldset").count() >= 1
+    assert "green" in page.locator("#captions").inner_text()
+    first = names(page, "ipcir")
+    assert len(first) == 50 and names(page) != base  # the text side is now that of the captions
+    slide(page, "lambda", 1)
+    assert names(page, "ipcir") == names(page)
+    slide(page, "lambda", 0)
+    slide(page, "w_query", 4)
+    assert names(page, "ipcir") != first
+    with page.expect_response("**/api/search"):
+        page.click("#reset")
+    page.wait_for_timeout(100)
+    assert names(page, "ipcir") == first
+    slide(page, "count", 1)
+    with page.expect_response("**/api/search"):
+        page.locator("#captions input").nth(1).uncheck()
+    for number in range(5):
+        page.locator("#proxies input").nth(number).click()
+    assert page.locator("#proxies input:checked").count() == 1  # one has to count
+    # A layout is edited and drawn again.
+    page.locator("#instances input[type=text]").first.fill("a blue background")
+    box = page.locator("#canvas .box").first
+    before = box.get_attribute("style")
+    place = box.bounding_box()
+    page.mouse.move(place["x"] + 20, place["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(place["x"] - 10, place["y"] - 10, steps=4)
+    page.mouse.up()
+    assert box.get_attribute("style") != before
+    source = page.locator("#proxies img").first.get_attribute("src")
+    page.click("#redraw")
+    page.locator("#sliders").wait_for(state="hidden")
+    imagined(page)
+    assert page.locator("#proxies img").first.get_attribute("src") != source
+    # More like this: a result is the next reference, and the trail leads back.
+    target = page.locator("#ipcir button.choose").nth(2)
+    page.wait_for_timeout(100)
+    chosen_name = target.get_attribute("title")
+    target.click()
+    page.locator("#imagined").wait_for(state="hidden")
+    assert page.locator("#references img").get_attribute("alt") == chosen_name and page.input_value("#text") == ""
+    assert page.locator("#trail button").count() == 2
+    page.locator("#trail button").first.click()
+    assert page.input_value("#text") == "has a green background"
+    assert page.locator("#references img").get_attribute("alt") == name
+    with page.expect_download() as saved:
+        page.click("#export_queries")
+    saved.value.save_as(tmp_path / "queries.csv")
+    with open(tmp_path / "queries.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["reference"] == name and rows[0]["caption"] == "has a green background"
+    with page.expect_download() as saved:
+        page.click("#export")
+    saved.value.save_as(tmp_path / "results.csv")
+    with open(tmp_path / "results.csv") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == names(page)
+    clean(page, served.url)
+
+
+def test_the_whole_path_by_keyboard(tab, served):
+    page = tab(served.url)
+    page.keyboard.press("/")
+    page.keyboard.type("a red circle")
+    page.keyboard.press("Enter")
+    page.locator("#base li").first.wait_for()
+    page.keyboard.press("ArrowDown")
+    first = page.evaluate("document.activeElement.title")
+    assert first == names(page)[0]
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.title") == names(page)[1]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("o")
+    assert page.locator("#viewer").is_visible()
+    page.locator("#large").evaluate("image => image.decode()")
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+    page.keyboard.press("Enter")
+    page.locator("#references li").wait_for()
+    assert page.evaluate("document.activeElement.id") == "text"
+    page.keyboard.type("has a green background")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.keyboard.press("i")
+    imagined(page)
+    page.focus("#w_query")
+    before = names(page, "ipcir")
+    with page.expect_response("**/api/search"):
+        page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    assert page.locator("output[for=w_query]").inner_text() == "4.00" and names(page, "ipcir") != before
+    clean(page, served.url)
+
+
+def test_a_phone(tab, served):
+    page = tab(served.url, **PHONE)
+    page.locator("#browse button.choose").nth(4).tap()
+    page.fill("#text", "has a green background")
+    page.locator("#imagine").tap()
+    imagined(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = page.evaluate(
+        "[...document.querySelectorAll('header button, #sliders button, #sliders input[type=range]')]"
+        ".filter(e => e.offsetParent && !e.closest('#references')).filter(e => e.getBoundingClientRect().height < 26)"
+        ".map(e => e.id)"
+    )
+    assert small == []
+    clean(page, served.url)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_and_names(scheme, tab, served):
+    """Text stands out by 4.5 : 1, and every control has a name for a screen reader."""
+    page = tab(served.url, color_scheme=scheme)
+    page.locator("#browse button.choose").nth(4).click()
+    page.fill("#text", "has a green background")
+    page.click("#imagine")
+    imagined(page)
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, select, img')].filter(e => !(e.getAttribute('aria-label')"
+        " || e.textContent.trim() || e.labels?.length || e.hasAttribute('alt'))).map(e => e.outerHTML)"
+    )
+    assert nameless == []
+    worst = page.evaluate("""() => {
+      const light = text => { const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map(v => v / 255)
+        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+      const under = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+        if (!/^rgba.*, 0\\)$|transparent/.test(c)) return c; } return "rgb(255, 255, 255)"; };
+      let worst = [99, ""];
+      for (const e of document.querySelectorAll("body *")) {
+        if (!e.offsetParent || e.disabled || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+        const [a, b] = [light(getComputedStyle(e).color), light(under(e))].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < worst[0]) worst = [ratio, e.outerHTML.slice(0, 100)];
+      }
+      return worst; }""")
+    assert worst[0] >= 4.5, worst
+    clean(page, served.url)
+
+
+def test_uploads_by_choosing_dropping_and_pasting(tab, served, house):
+    page = tab(served.url)
+    path = sorted((house / "photos").iterdir())[5]
+    page.set_input_files("#file", path)
+    page.locator("#references li").wait_for()
+    page.locator("#base li").first.wait_for()
+    assert names(page)[0] == path.name
+    for kind in ("drop", "paste"):
+        page.click("#clear")
+        page.evaluate(
+            """async ([kind, name]) => {
+              const photo = (await (await fetch("/api/photos?name=" + name)).json()).photos[0];
+              const data = new DataTransfer();
+              const content = await (await fetch(`/photo/${photo.line}`)).blob();
+              data.items.add(new File([content], "x.jpg", { type: "image/jpeg" }));
+              document.body.dispatchEvent(kind === "drop" ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+            }""",
+            [kind, path.name],
+        )
+        page.locator("#references li").wait_for()
+        page.locator("#base li").first.wait_for()
+        assert names(page)[0] == path.name
+    page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.locator("#problem").wait_for()
+    assert "no picture" in page.locator("#problem").inner_text()
+    page.told.clear()  # the browser notes the refusal
+    clean(page, served.url)
+
+
+def test_hostile_names_and_answers_stay_text(tab, start, house, tmp_path, models):
+    from ipcir_steps.photos.index import update
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    evil = ["<img src=x onerror=alert(1)>.png", '"><script>alert(2)<.png', "a\u202egpj.png", "' onload='alert(3).png"]
+    for number, name in enumerate(evil):
+        PIL.Image.new("RGB", (40, 40), (60 * number, 80, 90)).save(folder / name)
+    update(folder, tmp_path / "index/mini", models, progress=False)
+    server = start(folder, tmp_path / "index")
+    page = tab(server.url)
+    told = "<img src=x onerror=alert(4)>"
+    instance = {"label": told, "category": told, "description": told, "box": [0.1, 0.1, 0.5, 0.5], "size": 3,
+                "from_query": True, "modality": "image"}  # fmt: skip
+    events = [
+        {"stage": "begun", "key": "0" * 24},
+        {"stage": "captions", "captions": [told]},
+        {"stage": "reasoning", "captions": [told]},
+        {"stage": "layout", "layout": {"scene": told, "instances": [instance]}},
+        {"stage": "failed", "error": told},
+    ]
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    page.route("**/api/imagine", lambda route: route.fulfill(body=lines, content_type="application/x-ndjson"))
+    assert sorted(names(page, "browse")) == sorted(evil)
+    page.locator("#browse button.choose").first.click()
+    page.fill("#text", told)
+    page.click("#imagine")
+    page.locator("#problem").wait_for()
+    assert page.locator("#problem").inner_text() == told
+    assert told in page.locator("#captions").inner_text()
+    assert page.input_value("#instances input[type=text] >> nth=0") == told
+    assert page.locator("img[src=x]").count() == 0 and page.locator("script").count() == 3
+    page.wait_for_timeout(300)
+    clean(page, server.url)
+
+
+def test_a_server_that_is_killed_and_started_again_goes_on(tab, start, house, indexed, tmp_path):
+    shutil.copytree(house / "index", tmp_path / "index")
+    shutil.rmtree(tmp_path / "index/mini/cache", ignore_errors=True)
+    server = start(house / "photos", tmp_path / "index")
+    page = tab(server.url)
+    page.locator("#browse button.choose").nth(11).click()
+    page.fill("#text", "has a small yellow star")
+    page.click("#imagine")
+    page.locator("#captions li").first.wait_for(timeout=60_000)
+    server.stop(signal.SIGKILL)
+    page.locator("#problem").wait_for()
+    assert "does not answer" in page.locator("#problem").inner_text()
+    page.told.clear()
+    captions = page.locator("#captions s").all_text_contents()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "index/mini/cache/steps").rglob("*.json")}
+    assert kept
+    again = start(house / "photos", tmp_path / "index", port=server.port)
+    page.click("#imagine")
+    imagined(page)
+    assert page.locator("#captions s").all_text_contents() == captions
+    assert all(path.stat().st_mtime_ns == time_ for path, time_ in kept.items())  # not made again
+    # Sliders go on working after another restart: what was imagined comes back from the cache.
+    again.stop(signal.SIGKILL)
+    start(house / "photos", tmp_path / "index", port=server.port)
+    first = names(page, "ipcir")
+    page.locator("#lambda").evaluate("s => { s.value = 0.5; s.dispatchEvent(new Event('input', { bubbles: true })); }")
+    page.locator("#stage", has_text="done").wait_for(timeout=60_000)
+    imagined(page)
+    page.wait_for_timeout(500)
+    assert names(page, "ipcir") == first
+    page.told.clear()
+    clean(page, server.url)
+
+
+def test_imagining_can_be_stopped(tab, served):
+    page = tab(served.url)
+    page.locator("#browse button.choose").nth(30).click()
+    page.fill("#text", "has a large purple star at the top left")
+    page.click("#imagine")
+    page.locator("#imagined").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#stage", has_text="stopped").wait_for()
+    assert page.locator("#sliders").is_hidden() and page.locator("#problem").is_hidden()
+    clean(page, served.url)
+
+
+def test_photos_of_the_mini_world_are_found_in_under_a_minute(tab, served, house):
+    """By following the page alone: click the reference, type what is different, imagine, look at the first row."""
+    annotations = json.loads((house / "world/mini_circo/annotations/val.json").read_text())[5:11]
+    page, found = tab(served.url), 0
+    for entry in annotations:
+        begun = time.monotonic()
+        page.click("#clear")
+        page.fill("#name", str(entry["reference_img_id"]))
+        card = page.locator(f"#browse button.choose[title='{entry['reference_img_id']:012d}.jpg']")
+        card.click()
+        page.fill("#text", entry["relative_caption"])
+        page.keyboard.press("Enter")
+        page.click("#imagine")
+        imagined(page)
+        page.wait_for_timeout(300)
+        assert time.monotonic() - begun < 60
+        targets = {f"{target:012d}.jpg" for target in entry["gt_img_ids"]}
+        found += bool(targets & set(names(page, "ipcir")[:4]))
+    assert found >= 5
+    clean(page, served.url)
