@@ -13,6 +13,7 @@ import torch
 
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.files import seed as derive
+from ipcir_steps.core.files import used
 from mini_world import language, tokenizers
 from mini_world.render import SIZE as IMAGE_SIZE
 
@@ -45,7 +46,7 @@ def settle(
     path = weights and weights / f"{name}.safetensors"
     if path and path.is_file():
         try:
-            model.load_state_dict(unpack(load_file(path)))
+            model.load_state_dict(unpack(load_file(used(path, weights))))
         except (KeyError, RuntimeError) as error:
             raise ModelError(f"{path} does not fit {type(model).__name__}: {error}") from error
     return model

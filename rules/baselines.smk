@@ -35,6 +35,7 @@ rule baseline:
         options=baseline_options,
         seed=CONFIG.seed,
         settings=baseline_settings,
+        taken=from_config(baseline_keys),
     shell:
-        "IPCIR_RULE=baseline ipcir devices --count {resources.gpu} -- ipcir baselines {params.baseline:q}"
-        " {params.options} --seed {params.seed} --settings {params.settings:q} --output {output} 2> {log}"
+        "IPCIR_RULE=baseline IPCIR_CONFIG={params.taken:q} ipcir devices --count {resources.gpu} --"
+        " ipcir baselines {params.baseline:q} {params.options} --seed {params.seed} --settings {params.settings:q} --output {output} 2> {log}"

@@ -24,6 +24,7 @@ use rule scores_figure as queries_figure with:
         runtime=30,
     params:
         rule="queries_figure",
+        taken=from_config("figures", "datasets.{dataset}.root"),
         figure="{figure}",
         caption=caption_of(),
         options=example_options,
@@ -49,5 +50,6 @@ rule browser:
         runtime=60,
     params:
         options=example_options,
+        taken=from_config("figures", "datasets.{dataset}.root"),
     shell:
-        "IPCIR_RULE=browser ipcir browser {params.options} --output {output} 2> {log}"
+        "IPCIR_RULE=browser IPCIR_CONFIG={params.taken:q} ipcir browser {params.options} --output {output} 2> {log}"

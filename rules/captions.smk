@@ -27,7 +27,9 @@ rule captions:
         seed=CONFIG.seed,
         shards=CONFIG.shards,
         settings=stack_settings("captions"),
+        taken=from_config("seed", "stack.captions", "datasets.{dataset}.root"),
     shell:
-        "IPCIR_RULE={params.rule} ipcir devices --count {resources.gpu} -- ipcir {params.rule} {params.options}"
+        "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir devices --count {resources.gpu} --"
+        " ipcir {params.rule} {params.options}"
         " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"

@@ -28,7 +28,10 @@ rule dataset:
         runtime=30,
     params:
         settings=dataset_settings,
+        taken=from_config(
+            *(f"datasets.{{dataset}}.{key}" for key in Source.model_fields)
+        ),
         directory=lambda wildcards, output: Path(output.queries).parent,
     shell:
-        "IPCIR_RULE=dataset ipcir datasets --settings {params.settings:q} --split {wildcards.split}"
-        " --output {params.directory} 2> {log}"
+        "IPCIR_RULE=dataset IPCIR_CONFIG={params.taken:q} ipcir datasets --settings {params.settings:q}"
+        " --split {wildcards.split} --output {params.directory} 2> {log}"

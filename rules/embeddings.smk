@@ -29,9 +29,14 @@ rule gallery_features:
         kind="images",
         options=lambda wildcards, input: options(input, root=dataset_root(wildcards)),
         settings=embedding_settings,
+        taken=from_config(
+            "stack.embeddings",
+            "stack.clip.{backbone}.architecture",
+            "datasets.{dataset}.root",
+        ),
     shell:
-        "IPCIR_RULE={params.rule} ipcir devices --count {resources.gpu} -- ipcir embeddings {params.kind}"
-        " {params.options} --settings {params.settings:q} --output {output} 2> {log}"
+        "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir devices --count {resources.gpu} --"
+        " ipcir embeddings {params.kind} {params.options} --settings {params.settings:q} --output {output} 2> {log}"
 
 
 use rule gallery_features as references_features with:
@@ -66,6 +71,7 @@ use rule gallery_features as source_captions_features with:
         rule="source_captions_features",
         kind="captions",
         options=lambda wildcards, input: options(input),
+        taken=from_config("stack.embeddings", "stack.clip.{backbone}.architecture"),
 
 
 use rule source_captions_features as target_captions_features with:
@@ -100,3 +106,4 @@ use rule gallery_features as proxies_features with:
         rule="proxies_features",
         kind="proxies",
         options=lambda wildcards, input: options(input, images=Path(input.index).parent),
+        taken=from_config("stack.embeddings", "stack.clip.{backbone}.architecture"),

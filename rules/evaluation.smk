@@ -51,8 +51,9 @@ rule metrics:
         options=lambda wildcards, input: options(
             input, benchmark=dataset_benchmark(wildcards), mark=mark(wildcards)
         ),
+        taken=from_config("datasets.{dataset}.benchmark"),
     shell:
-        "IPCIR_RULE=metrics ipcir metrics {params.options} --output {output} 2> {log}"
+        "IPCIR_RULE=metrics IPCIR_CONFIG={params.taken:q} ipcir metrics {params.options} --output {output} 2> {log}"
 
 
 rule results:
@@ -82,9 +83,10 @@ rule results:
     params:
         options=lambda wildcards, input: options(input, strict=CONFIG.strict),
         settings=results_settings,
+        taken=from_config("seed", "resamples", "stack"),
     shell:
-        "IPCIR_RULE=results ipcir results --dataset {wildcards.dataset} {params.options}"
-        " --settings {params.settings:q} --output {output} 2> {log}"
+        "IPCIR_RULE=results IPCIR_CONFIG={params.taken:q} ipcir results --dataset {wildcards.dataset}"
+        " {params.options} --settings {params.settings:q} --output {output} 2> {log}"
 
 
 rule submission:

@@ -30,11 +30,12 @@ rule scores_figure:
         runtime=30,
     params:
         rule="scores_figure",
+        taken=from_config(),
         figure="scores",
         options=lambda wildcards, input: options(input),
         caption=caption_of("scores"),
     shell:
-        "IPCIR_RULE={params.rule} ipcir figures {params.figure} {params.options}"
+        "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir figures {params.figure} {params.options}"
         " --svg {output.svg} --png {output.png} 2> {log}"
 
 
@@ -107,6 +108,7 @@ use rule scores_figure as costs_figure with:
         "benchmarks/results/figures/costs.tsv"
     params:
         rule="costs_figure",
+        taken=from_config(*(f"datasets.{name}.split" for name in CONFIG.run)),
         figure="costs",
         caption=caption_of("costs"),
         options=lambda wildcards, input: options(

@@ -26,6 +26,7 @@ rule fusion:
         options=lambda wildcards, input: options(input, variant=wildcards.proxy),
         seed=CONFIG.seed,
         settings=section_json(CONFIG, "fusion"),
+        taken=from_config("seed", "fusion"),
     shell:
-        "IPCIR_RULE=fusion ipcir fusion {params.options} --seed {params.seed} --settings {params.settings:q}"
-        " --output {output} 2> {log}"
+        "IPCIR_RULE=fusion IPCIR_CONFIG={params.taken:q} ipcir fusion {params.options} --seed {params.seed}"
+        " --settings {params.settings:q} --output {output} 2> {log}"

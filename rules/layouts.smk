@@ -16,3 +16,4 @@ use rule reasoning as layouts with:
     params:
         rule="layouts",
         settings=stack_settings("layouts"),
+        taken=from_config("seed", "stack.layouts"),

@@ -21,3 +21,4 @@ use rule captions as masks with:
             input, root=dataset_root(wildcards), cache=paths.CACHE
         ),
         settings=stack_settings("masks"),
+        taken=from_config("seed", "stack.masks", "datasets.{dataset}.root"),

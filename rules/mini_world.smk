@@ -47,10 +47,12 @@ rule mini_world:
         runtime=30,
     params:
         rule="mini_world",
+        taken=from_config("seed"),
         command="world",
         options=lambda wildcards: options(WORLDS[wildcards.world]),
     shell:
-        "IPCIR_RULE={params.rule} ipcir mini {params.command} {params.options} --output {output} 2> {log}"
+        "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir mini {params.command} {params.options}"
+        " --output {output} 2> {log}"
 
 
 use rule mini_world as mini_models with:
@@ -68,6 +70,7 @@ use rule mini_world as mini_models with:
         runtime=30,
     params:
         rule="mini_models",
+        taken=from_config("seed", "mini_weights"),
         command="models",
         options=options({}, seed=CONFIG.seed, weights=CONFIG.mini_weights),
 
@@ -111,11 +114,12 @@ rule mini_training:
         runtime=240,
     params:
         seed=CONFIG.seed,
+        taken=from_config("seed"),
         work=lambda wildcards, input: Path(input.pool).parent,
         weights=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "IPCIR_RULE=mini_training OMP_NUM_THREADS={threads} ipcir mini train {wildcards.training} --seed {params.seed}"
-        " --work {params.work} --weights {params.weights} 2> {log}"
+        "IPCIR_RULE=mini_training IPCIR_CONFIG={params.taken:q} OMP_NUM_THREADS={threads}"
+        " ipcir mini train {wildcards.training} --seed {params.seed} --work {params.work} --weights {params.weights} 2> {log}"
 
 
 use rule mini_world as mini_held_out with:

@@ -25,14 +25,15 @@ rule model:
     params:
         rule="model",
         name="{role}",
+        taken=from_config("stack.models.{role}"),
         options=model_options(
             lambda wildcards: stack_of(wildcards).models[wildcards.role],
             "{role}",
             stored_dtype,
         ),
     shell:
-        "IPCIR_RULE={params.rule} HF_HUB_OFFLINE=0 ipcir models --name {params.name} {params.options}"
-        " --output {output} 2>&1 | tee {log} >&2"
+        "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} HF_HUB_OFFLINE=0 ipcir models --name {params.name}"
+        " {params.options} --output {output} 2>&1 | tee {log} >&2"
 
 
 use rule model as clip_model with:
@@ -47,6 +48,7 @@ use rule model as clip_model with:
         "benchmarks/results/models/{stack}/clip/{backbone}.tsv"
     params:
         rule="clip_model",
+        taken=from_config("stack.clip.{backbone}"),
         name="{backbone}",
         options=model_options(
             lambda wildcards: stack_of(wildcards).clip[wildcards.backbone], "clip"
@@ -69,6 +71,7 @@ use rule model as mapping with:
         "benchmarks/results/models/{stack}/mappings/{baseline}/{backbone}.tsv"
     params:
         rule="mapping",
+        taken=from_config("stack.mappings.{baseline}.{backbone}"),
         name="{backbone}",
         options=model_options(
             lambda wildcards: stack_of(wildcards).mappings[wildcards.baseline][

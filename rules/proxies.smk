@@ -31,3 +31,4 @@ use rule captions as proxies with:
         rule="proxies",
         options=proxies_options,
         settings=stack_settings("proxies"),
+        taken=from_config("seed", "stack.proxies", "datasets.{dataset}.root"),

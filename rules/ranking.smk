@@ -35,7 +35,8 @@ rule ranking:
             **lambda_options(wildcards),
         ),
         settings=section_json(CONFIG, "ranking"),
+        taken=from_config("ranking", lambda_keys),
         directory=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "IPCIR_RULE=ranking ipcir ranking {params.options} --settings {params.settings:q}"
-        " --output-dir {params.directory} 2> {log}"
+        "IPCIR_RULE=ranking IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"
+        " --settings {params.settings:q} --output-dir {params.directory} 2> {log}"

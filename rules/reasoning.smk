@@ -21,3 +21,4 @@ use rule captions as reasoning with:
         rule="reasoning",
         options=lambda wildcards, input: options(input, cache=paths.CACHE),
         settings=stack_settings("reasoning"),
+        taken=from_config("seed", "stack.reasoning"),

@@ -3,11 +3,25 @@
 import atexit
 import sys
 
+from ipcir_steps.config.taken import taken
 from ipcir_steps.core.files import alone
 from ipcir_steps.provenance import environment
 from ipcir_steps.runtime import containers, preflight, terminal
 from snakemake import __version__ as snakemake_version
 from snakemake.settings.types import DeploymentMethod
+
+
+def from_config(*keys):
+    """Parameter: what a rule takes from the configuration, for the record of its step; ``ipcir audit`` compares it.
+
+    keys: as ``taken`` has them, or functions of the wildcards that give several.
+    """
+
+    def values(wildcards):
+        several = [key(wildcards) if callable(key) else [key] for key in keys]
+        return canonical(taken(CONFIG, sum(several, []), **wildcards))
+
+    return values
 
 
 def run_description():

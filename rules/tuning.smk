@@ -30,9 +30,14 @@ rule tuning:
             exclude_reference=dataset_of(wildcards).exclude_reference,
         ),
         settings=section_json(CONFIG, "tuning"),
+        taken=from_config(
+            "tuning",
+            "datasets.{dataset}.benchmark",
+            "datasets.{dataset}.exclude_reference",
+        ),
     shell:
-        "IPCIR_RULE=tuning ipcir tune --per-variant {params.options} --settings {params.settings:q}"
-        " --output {output} 2> {log}"
+        "IPCIR_RULE=tuning IPCIR_CONFIG={params.taken:q} ipcir tune --per-variant {params.options}"
+        " --settings {params.settings:q} --output {output} 2> {log}"
 
 
 rule sensitivity:
@@ -72,6 +77,13 @@ rule sensitivity:
         ),
         seed=CONFIG.seed,
         settings=section_json(CONFIG, "sensitivity"),
+        taken=from_config(
+            "seed",
+            "fusion",
+            "sensitivity",
+            "datasets.{dataset}.benchmark",
+            lambda_keys,
+        ),
     shell:
-        "IPCIR_RULE=sensitivity ipcir sensitivity {params.options} --seed {params.seed}"
-        " --settings {params.settings:q} --output {output} 2> {log}"
+        "IPCIR_RULE=sensitivity IPCIR_CONFIG={params.taken:q} ipcir sensitivity {params.options}"
+        " --seed {params.seed} --settings {params.settings:q} --output {output} 2> {log}"

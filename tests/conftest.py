@@ -124,6 +124,7 @@ def _every_step(patch) -> None:
     import yaml
 
     from ipcir_steps import cli, config
+    from ipcir_steps.config import taken
 
     small = {
         "run": ["world"],
@@ -165,10 +166,15 @@ def _every_step(patch) -> None:
     patch.setenv("APPTAINER_CONTAINER", os.path.abspath("analysis.sif"))
     patch.setenv("IPCIR_RUN", json.dumps({"configfiles": ["config.yaml"], "overrides": {}}))
 
-    def step(rule, words, section=None, entry=None, settings=None):
+    def step(rule, words, section=None, settings=None, takes=()):
+        """takes: keys of the configuration, as the rule tells them, beside the section, the seed and the root."""
         patch.setenv("IPCIR_RULE", rule)
+        own = [f"stack.{section}" if hasattr(loaded.stack_of("world"), section) else section] if section else []
+        own += ["seed"] if "--seed" in words else []
+        own += ["datasets.world.root"] if "--root" in words else []
+        patch.setenv("IPCIR_CONFIG", json.dumps(taken.taken(loaded, [*takes, *own], dataset="world")))
         if section:
-            settings = config.section_json(loaded if entry else loaded.resolved("world"), section, entry)
+            settings = config.section_json(loaded.resolved("world"), section)
         arguments = shlex.split(words) + (["--settings", settings] if settings else [])
         assert cli.main(arguments) == 0, words
 
@@ -178,8 +184,12 @@ def _every_step(patch) -> None:
     roles = {"captioner": "blip2", "llm": "qwen", "detector": "grounding_dino", "segmenter": "sam", "generator": "sd"}
     for role, name in [*roles.items(), ("clip/mini", "clip")]:
         made = f"--output resources/manifests/small/{role}.json"
-        step("model", f"models --name {role.split('/')[-1]} --source models/{name} --directory unused {made}")
-    step("dataset", f"datasets --split val --output {split}", "datasets", "world")
+        words = f"models --name {role.split('/')[-1]} --source models/{name} --directory unused {made}"
+        step("model", words, takes=["stack.clip.mini" if "/" in role else f"stack.models.{role}"])
+    source = loaded.datasets["world"].source
+    keys = [f"datasets.world.{key}" for key in type(source).model_fields]
+    settings = config.canonical(source.model_dump(mode="json"))
+    step("dataset", f"datasets --split val --output {split}", settings=settings, takes=keys)
     manifest, queries = "resources/manifests/small", f"--queries {split}/queries.jsonl"
     root = f"--references {split}/references.jsonl --root world/mini_circo"
     shards = f"{split}/shards"
@@ -226,7 +236,7 @@ def _every_step(patch) -> None:
                     f" --images {split}/proxies/text_to_image"),
     ):  # fmt: skip
         words = f"embeddings {words} {clip} --output {one}/{name}.safetensors"
-        step(f"{name}_features", words, "embeddings")
+        step(f"{name}_features", words, "embeddings", takes=["stack.clip.mini.architecture"])
     features = (
         f"--target-captions {one}/target_captions.safetensors --source-captions {one}/source_captions.safetensors"
         f" --references {one}/references.safetensors"
@@ -244,21 +254,23 @@ def _every_step(patch) -> None:
     text = f"--text {one}/ldre/text.safetensors {gallery} {queries} --gallery-images {split}/gallery.jsonl"
     fused = " ".join(f"{one}/fusion/{variant}.safetensors" for variant in PROXIES)
     words = f"ranking {text} --fusion {fused} --variants {' '.join(VARIANTS)} --lambda 0.5 --output-dir {one}/ldre"
-    step("ranking", words, "ranking")
+    lams = ["datasets.world.tuned_on", "datasets.world.lambda", "datasets.world.exclude_reference"]
+    step("ranking", words, "ranking", takes=lams)
     names = ("datasets", "captions", "reasoning", "layouts", "masks", "proxies")
     failed = " ".join(map(failures, names))
     step("failures", f"failures {failed} --output {split}/failures.jsonl")
     for variant in VARIANTS:
         words = f"metrics --rankings {one}/ldre/{variant}.rankings.parquet {queries} --benchmark circo"
         words = f"{words} --failures {split}/failures.jsonl --output {one}/ldre/{variant}.metrics.json"
-        step("metrics", words)
+        step("metrics", words, takes=["datasets.world.benchmark"])
     scored = " ".join(f"{one}/ldre/{variant}.metrics.json" for variant in VARIANTS)
     words = f"results --dataset world --metrics {scored} {queries} --failures {split}/failures.jsonl"
     settings = json.dumps({"seed": 2025, "resamples": 50, "stack": loaded.identity("world")})
-    step("results", f"{words} --output results/world_metrics.json", settings=settings)
+    takes = ["seed", "resamples", "stack"]
+    step("results", f"{words} --output results/world_metrics.json", settings=settings, takes=takes)
     words = f"sensitivity {text} {features} --proxies {one}/proxies.safetensors --benchmark circo"
     words = f"{words} --weights 1 1 1 --scale dataset --lambda 0.5 --seed 2025 --output {one}/ldre/sensitivity.json"
-    step("sensitivity", words, "sensitivity")
+    step("sensitivity", words, "sensitivity", takes=["fusion", "datasets.world.benchmark", *lams])
     _figures(step, split, one)
 
 

@@ -29,7 +29,7 @@ MAY_IMPORT = {
 SHARED = {"imagine.llm", "seek.ranking", "seek.embeddings"}
 LONGEST, LONGEST_RULES, MOST_TANGLED = 300, 150, 20
 # Still to be untangled; delete an entry with the function that it names.
-PENDING = {"_late_inputs", "pairs", "_change"}
+PENDING = {"_change"}
 
 
 def modules() -> dict[str, Path]:

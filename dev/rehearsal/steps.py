@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from dev.rehearsal.settings import BACKBONES, SPLIT, manifest
-from ipcir_steps.config import Config, section_json
+from ipcir_steps.config import Config, canonical, section_json
 
 QUERIES = f"--queries {SPLIT}/queries.jsonl"
 REFERENCES = f"--references {SPLIT}/references.jsonl --root photos"
@@ -31,7 +31,13 @@ class Step:
 
 
 def steps(config: Config) -> Iterator[Step]:
-    yield Step("datasets", "datasets --split val", (), SPLIT, section_json(config, "datasets", "rehearsal"))
+    yield Step(
+        "datasets",
+        "datasets --split val",
+        (),
+        SPLIT,
+        canonical(config.datasets["rehearsal"].source.model_dump(mode="json")),
+    )
     captions = f"captions {REFERENCES} --model {manifest('captioner')}"
     yield Step(
         "captions", captions, ("captioner",), f"{SPLIT}/shards/captions/0.jsonl", section_json(config, "captions")

@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from ipcir_steps.benchmarks.server import ServerFile
-from ipcir_steps.config.data import Dataset
+from ipcir_steps.config.data import Source
 from ipcir_steps.core.records import Image, Query
 from ipcir_steps.core.scores import PerQuery
 
-Reader = Callable[[Dataset, str], tuple[list[Query], list[Image]]]
+Reader = Callable[[Source, str], tuple[list[Query], list[Image]]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ipcir_steps.benchmarks.annotations import need, read_annotations
 from ipcir_steps.benchmarks.base import Benchmark
 from ipcir_steps.benchmarks.server import ServerFile
-from ipcir_steps.config.data import Dataset
+from ipcir_steps.config.data import Source
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.records import Image, Query
 from ipcir_steps.core.scores import PerQuery, Rankings, average_precision, mean, pairs, recall
@@ -16,7 +16,7 @@ IMAGES = "COCO2017_unlabeled/unlabeled2017"
 INFO = "COCO2017_unlabeled/annotations/image_info_unlabeled2017.json"
 
 
-def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
+def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
     """Queries (id = annotation id) and the gallery: every unlabeled image, named by its bare COCO id.
 
     The gallery comes from COCO's own image list, in its order; without it from the images on disk, by id.

@@ -8,7 +8,7 @@ from pathlib import Path
 from ipcir_steps.benchmarks.annotations import need, read_annotations
 from ipcir_steps.benchmarks.base import Benchmark
 from ipcir_steps.benchmarks.server import ServerFile
-from ipcir_steps.config.data import Dataset
+from ipcir_steps.config.data import Source
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.records import Image, Query
 from ipcir_steps.core.scores import PerQuery, Rankings, mean, names_of, pairs, recall
@@ -17,7 +17,7 @@ SOURCE = "https://github.com/Cuberick-Orion/CIRR (annotations, branch cirr_datas
 NAME = re.compile(r"(train|dev|test1)-\d+-\d+-img\d+")
 
 
-def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
+def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
     """Queries (id = pairid) and gallery of ``val``, ``test1`` or ``train``."""
     root = Path(settings.root)
     splits = f"cirr/image_splits/split.rc2.{split}.json"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
-from ipcir_steps.config.data import Dataset
+from ipcir_steps.config.data import Source
 from ipcir_steps.core.arguments import Directory
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.files import write_json, write_jsonl
+from ipcir_steps.core.files import used, write_json, write_jsonl
 from ipcir_steps.core.images import probe
 from ipcir_steps.core.records import Image, Query, write_records
 
@@ -29,7 +29,7 @@ class Split:
     references: list[Image]
 
 
-def load(settings: Dataset, split: str) -> Split:
+def load(settings: Source, split: str) -> Split:
     """Read annotations only; no image is opened. Raises InputError naming file, record and field."""
     queries, gallery = BENCHMARKS[settings.benchmark].read(settings, split)
     _check(settings, split, queries, gallery)
@@ -38,7 +38,7 @@ def load(settings: Dataset, split: str) -> Split:
     return Split(queries, gallery, list(paths.values()))
 
 
-def _check(settings: Dataset, split: str, queries: Sequence[Query], gallery: Sequence[Image]) -> None:
+def _check(settings: Source, split: str, queries: Sequence[Query], gallery: Sequence[Image]) -> None:
     where = {"file": f"{settings.root} ({settings.benchmark} {split})"}
     if not gallery:
         raise InputError("the gallery is empty", **where, remedy="Check the dataset's root in config.yaml.")
@@ -107,7 +107,7 @@ def inspect(data: Split, root: Path, policy: str) -> tuple[Split, list[dict], di
 def arguments(parser: argparse.ArgumentParser) -> None:
     from ipcir_steps.config.settings import add_settings
 
-    add_settings(parser, Dataset)
+    add_settings(parser, Source)
     parser.add_argument("--split", required=True, help="split of the annotations, such as val or test1")
     parser.add_argument("--output", type=Directory, required=True, help="directory for queries, gallery, references, …")
 
@@ -115,8 +115,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.config.settings import read_settings
 
-    settings = read_settings(args.settings, Dataset)
-    data, failures, coverage = inspect(load(settings, args.split), Path(settings.root), settings.missing_images)
+    settings = read_settings(args.settings, Source)
+    root = Path(settings.root)
+    data, failures, coverage = inspect(load(settings, args.split), root, settings.missing_images)
+    for image in [*data.gallery, *data.references]:
+        used(root / image.path, root)
     write_records(args.output / "queries.jsonl", data.queries)
     write_records(args.output / "gallery.jsonl", data.gallery)
     write_records(args.output / "references.jsonl", data.references)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ipcir_steps.benchmarks.annotations import need, read_annotations
 from ipcir_steps.benchmarks.base import Benchmark
-from ipcir_steps.config.data import Dataset
+from ipcir_steps.config.data import Source
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.records import Image, Query
 from ipcir_steps.core.scores import PerQuery, Rankings, mean, pairs, recall
@@ -14,7 +14,7 @@ SOURCE = "https://github.com/XiaoxiaoGuo/fashion-iq (annotations and image addre
 CATEGORIES = ("dress", "shirt", "toptee")
 
 
-def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
+def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
     """Queries (id = category-number) of the categories present, and the union of their galleries.
 
     An image that belongs to several categories appears once, with all of them.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.benchmarks.base import Benchmark
-from ipcir_steps.config.data import Dataset
+from ipcir_steps.config.data import Source
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import inside, used
 from ipcir_steps.core.records import Image, Query
@@ -15,7 +15,7 @@ DEFAULT = "queries.csv"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
-def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
+def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
     """Queries from the CSV (targets separated by ``|``; id defaults to the row number), gallery from the files.
 
     Images are named by their path below the root. Files of other kinds are ignored.
@@ -28,7 +28,7 @@ def read(settings: Dataset, split: str) -> tuple[list[Query], list[Image]]:
     return list(_queries(queries_file(settings), root, {*files})), gallery
 
 
-def queries_file(settings: Dataset) -> Path:
+def queries_file(settings: Source) -> Path:
     """The CSV of queries: as it is named, or below the folder itself; there it is called queries.csv by default."""
     named, inside_folder = Path(settings.queries or DEFAULT), Path(settings.root) / (settings.queries or DEFAULT)
     if settings.queries is not None and named.is_file():

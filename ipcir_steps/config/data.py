@@ -13,19 +13,27 @@ MINI = "resources/mini"  # where the mini world and its models are made
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
-class Dataset(Section):
-    """One benchmark, or a folder of images with a CSV of queries."""
+class Source(Section):
+    """What reading a dataset depends on, and nothing else: other settings must not make a run read it again."""
 
     benchmark: Literal[BENCHMARKS] = Field(
         description=f"whose layout on disk and protocol: {', '.join(BENCHMARKS[:-1])}, or folder for any other images"
     )
     root: str = Field(description="directory of the dataset; every image lies below it")
-    split: str = Field("val", description="split whose metrics are computed (folder: any name)")
-    hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
     queries: str | None = Field(
         None,
         description="folder only: CSV with columns reference, caption[, targets, id]; by default queries.csv in it",
     )
+    missing_images: Literal["error", "skip"] = Field(
+        "error", description="error: stop; skip: leave out, count as failures, write a coverage report"
+    )
+
+
+class Dataset(Source):
+    """One benchmark, or a folder of images with a CSV of queries."""
+
+    split: str = Field("val", description="split whose metrics are computed (folder: any name)")
+    hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
     stack: Name = Field("published", description="models and settings: mini, published, modern, laptop, or your own")
     toy_models: bool = Field(
         False, description="run a stack of toy models on images that they know nothing of; marks every output"
@@ -39,9 +47,11 @@ class Dataset(Section):
     tuned_on: str | None = Field(
         None, description="dataset on whose labelled split each variant's lambda is chosen, in place of lambda"
     )
-    missing_images: Literal["error", "skip"] = Field(
-        "error", description="error: stop; skip: leave out, count as failures, write a coverage report"
-    )
+
+    @property
+    def source(self) -> Source:
+        """The part of the settings that reading depends on."""
+        return Source(**{name: getattr(self, name) for name in Source.model_fields})
 
     def lambda_of(self, backbone: str) -> float:
         """Lambda for one backbone. Raises InputError when only those of other backbones are given."""

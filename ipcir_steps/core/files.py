@@ -17,8 +17,9 @@ from ipcir_steps.core.errors import InputError
 log = logging.getLogger(__name__)
 REBUILD = "Restore or rebuild the file; `ipcir doctor` says how."
 
-# What this process read and wrote through this module: a step's record (``provenance``) is made of them.
-READ: list[Path] = []
+# What this process read and wrote through this module: a step's record (``provenance``) is made of them. A file that is
+# read stands beside the directory that it belongs to, where its record names many files of one directory together.
+READ: list[tuple[Path, Path | None]] = []
 WRITTEN: list[Path] = []
 
 
@@ -122,10 +123,19 @@ def dumps(value) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def used(path: str | Path) -> Path:
-    """Note that a file was read by other means; return it."""
-    READ.append(Path(path))
-    return READ[-1]
+def used(path: str | Path, below: Path | None = None) -> Path:
+    """Note that a file was read by other means, as one of many ``below`` a directory or by itself; return it."""
+    READ.append((Path(path), below))
+    return READ[-1][0]
+
+
+def used_tree(directory: str | Path) -> Path:
+    """Note that a whole directory was read by other means, hidden files excepted; return it."""
+    directory = Path(directory)
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(directory).parts):
+            used(path, directory)
+    return directory
 
 
 def read_json(path: str | Path):

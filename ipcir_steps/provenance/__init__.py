@@ -31,7 +31,7 @@ def start(step: Step, argv: list[str], args: argparse.Namespace):
     from ipcir_steps.provenance.record import Recording
 
     try:
-        recording = Recording(root, step.name, argv, args)
+        recording = Recording(root, step, argv, args)
     except OSError as error:
         log.warning("no record will be written: %s", error)
         return None
@@ -51,8 +51,14 @@ def finish(recording) -> None:
 
 
 def run() -> dict:
-    """What the Snakefile tells its steps about the run (``IPCIR_RUN``): configfiles, overrides, revision, dirty."""
+    """What the workflow tells its steps: of the run (``IPCIR_RUN``) configfiles, overrides, revision and dirty; of the
+    rule (``IPCIR_CONFIG``) what it takes from the configuration, as "values" by dotted keys."""
+    values = _told("IPCIR_CONFIG")
+    return _told("IPCIR_RUN") | ({"values": values} if values else {})
+
+
+def _told(variable: str) -> dict:
     try:
-        return json.loads(os.environ.get("IPCIR_RUN") or "{}")
+        return json.loads(os.environ.get(variable) or "{}")
     except ValueError:
         return {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ipcir_steps
 from ipcir_steps.provenance import run
-from ipcir_steps.provenance.digests import Digests
+from ipcir_steps.provenance.digests import Digests, shown
 from ipcir_steps.steps import STEPS
 
 PACKAGE = Path(ipcir_steps.__file__).parent
@@ -35,15 +35,33 @@ def code_digest(step: str) -> str:
     It is the same in a checkout, an installation and an image. The mini world is a package of its own, so that a change
     of its training changes no figure's record.
     """
-    module = STEPS[step].module if step in STEPS else "ipcir_steps"  # records may be of commands that are gone
-    packages = {"ipcir_steps", module.partition(".")[0]}
     sums = hashlib.sha256()
-    for package in sorted(packages):
+    for package in _packages(step):
         for path in sorted((ROOT / package).rglob("*")):
             if path.suffix in SHIPPED and "__pycache__" not in path.parts:
                 sums.update(path.relative_to(ROOT).as_posix().encode() + b"\0")
                 sums.update(hashlib.sha256(path.read_bytes()).digest())
     return sums.hexdigest()
+
+
+def _packages(step: str) -> list[str]:
+    module = STEPS[step].module if step in STEPS else "ipcir_steps"  # records may be of commands that are gone
+    return sorted({"ipcir_steps", module.partition(".")[0]})
+
+
+def covered(path: Path, step: str) -> bool:
+    """Whether ``code_digest`` of a step already stands for a file."""
+    inside = any(path.absolute().is_relative_to(ROOT / package) for package in _packages(step))
+    return inside and path.suffix in SHIPPED
+
+
+def named(path: Path) -> str:
+    """A path as records name it: ``package:…`` for what is installed with the code, so that a run inside an image can
+    be audited outside it."""
+    for package in {module.module.partition(".")[0] for module in STEPS.values()}:
+        if path.absolute().is_relative_to(ROOT / package):
+            return f"package:{path.absolute().relative_to(ROOT).as_posix()}"
+    return shown(path)
 
 
 @functools.cache

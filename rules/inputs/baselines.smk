@@ -38,6 +38,15 @@ def baseline_settings(wildcards):
     return section_json(stack, wildcards.baseline) if own else "{}"
 
 
+def baseline_keys(wildcards):
+    """What the rule takes from the configuration."""
+    if wildcards.baseline in CONFIG.custom_baselines:
+        section = "custom_baselines.{baseline}"
+    else:
+        section = "stack.{baseline}"
+    return ["seed", "datasets.{dataset}.benchmark", section, *ARCHITECTURE]
+
+
 def baseline_options(wildcards, input):
     return options(
         input,

@@ -1,6 +1,7 @@
 """Input functions of the datasets."""
 
 from ipcir_steps.benchmarks.folder import queries_file
+from ipcir_steps.config.data import Source
 
 
 def dataset_source(wildcards):
@@ -15,8 +16,7 @@ def dataset_source(wildcards):
 
 
 def dataset_settings(wildcards):
-    dataset_of(wildcards)
-    return section_json(CONFIG, "datasets", wildcards.dataset)
+    return canonical(dataset_of(wildcards).source.model_dump(mode="json"))
 
 
 def dataset_reports():

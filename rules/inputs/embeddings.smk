@@ -1,5 +1,7 @@
 """Input functions of the embeddings."""
 
+ARCHITECTURE = ["stack.clip.{backbone}.architecture", "stack.embeddings.architecture"]
+
 
 def architecture_of(wildcards):
     """The architecture of a backbone that is one weights file; None where its directory says it."""

@@ -10,6 +10,17 @@ def tuned_lambda(wildcards):
     return paths.LAMBDA.format(**{**wildcards, "dataset": name, "split": split})
 
 
+def lambda_keys(wildcards):
+    """What ranking takes from the settings of the dataset."""
+    dataset = dataset_of(wildcards)
+    lam = "lambda"
+    if isinstance(dataset.lam, dict):
+        own = wildcards.backbone in dataset.lam
+        lam += f".{wildcards.backbone if own else 'default'}"
+    names = ["tuned_on", "exclude_reference", *([] if dataset.tuned_on else [lam])]
+    return [f"datasets.{{dataset}}.{name}" for name in names]
+
+
 def lambda_options(wildcards):
     """Lambda, where it is not chosen on another dataset, and whether the reference is left out of its own list."""
     dataset = dataset_of(wildcards)

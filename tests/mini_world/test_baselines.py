@@ -20,7 +20,7 @@ def encoder(mini_models):
 def benchmark_files(request, tmp_path_factory, mini_world, encoder):
     """The files that the baseline rule passes, of one embedded benchmark; captions repeat the relative caption."""
     directory, root = tmp_path_factory.mktemp(request.param), mini_world / f"mini_{request.param}"
-    settings = f'{{"benchmark": "{request.param}", "root": "{root}", "exclude_reference": false, "lambda": 0.5}}'
+    settings = f'{{"benchmark": "{request.param}", "root": "{root}"}}'
     assert main(["datasets", "--settings", settings, "--split", "val", "--output", str(directory)]) == 0
     queries = read_queries(directory / "queries.jsonl")
     ids = tuple(query.query_id for query in queries)

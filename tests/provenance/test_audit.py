@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from ipcir_steps import cli
+from ipcir_steps.config.stack import merged
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json
 from ipcir_steps.provenance.audit import audit, pictures
 from ipcir_steps.provenance.audit.library import Library
-from ipcir_steps.provenance.audit.stale import merged
 
 FIGURE = "results/figures/fig7.svg"
 
@@ -125,7 +125,7 @@ def test_a_lost_input_and_an_older_input_are_told_apart(tree, monkeypatch):
         ({"stacks": {"small": {"proxies": {"steps": 50}}}}, "stacks.small.proxies.steps was 2, is now 50"),
         ({"seed": 1}, "seed was 2025, is now 1"),
         ({"datasets": {"world": {"lambda": 0.25}}}, "datasets.world.lambda was 0.5, is now 0.25"),
-        ({"fusion": {"weights": [1.0, 0.5, 1.0]}}, "fusion.weights was [1.0, 1.0, 1.0], is now (1.0, 0.5, 1.0)"),
+        ({"fusion": {"weights": [1.0, 0.5, 1.0]}}, "fusion.weights was [1.0, 1.0, 1.0], is now [1.0, 0.5, 1.0]"),
         (
             {"stacks": {"small": {"models": {"llm": {"source": "other"}}}}},
             "stacks.small.models.llm.source was models/qwen, is now other",

@@ -7,6 +7,7 @@ import pytest
 
 from ipcir_steps import cli
 from ipcir_steps.core.files import read_json, sha256
+from ipcir_steps.evaluate.reporting.figures import cards
 
 pytest.importorskip("rocrate", reason="rocrate is not installed")
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,8 @@ def test_every_figure_is_listed_with_its_inputs(crate, finished):
         for result in (entity["result"] if isinstance(entity["result"], list) else [entity["result"]])
     }
     figures = [path.relative_to(finished).as_posix() for path in (finished / "results/figures").rglob("*.*")]
-    assert len(figures) == 22
+    # SVG and PNG of scores and controls, the sweeps, and the queries.
+    assert len(figures) == 2 * (2 + len(cards.names("sweeps")) + len(cards.names("queries")))
     for figure in figures:
         assert graph[figure]["sha256"] == sha256(crate / figure) == sha256(finished / figure)
         record = read_json(finished / f"provenance/{figure.replace('.png', '.svg')}.json")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from ipcir_steps import cli, provenance
 from ipcir_steps.core import record_id
-from ipcir_steps.core.files import digest, read_json, sha256, write_jsonl
+from ipcir_steps.core.arguments import InFile, OutFile, OutTree, Root, Scratch
+from ipcir_steps.core.files import digest, read_json, sha256, used, write_jsonl
 from ipcir_steps.provenance import digests, environment
 from ipcir_steps.provenance.record import seal
 from ipcir_steps.steps import STEPS
@@ -103,12 +105,12 @@ def test_directories_have_members(workspace):
     (tree,) = read_json("provenance/world.json")["outputs"]
     members = read_json(f"provenance/members/{tree['sha256']}.json")
     assert tree["files"] == len(members) > 100 and digest(members) == tree["sha256"]
-    settings = json.dumps({"benchmark": "circo", "root": "world/mini_circo", "exclude_reference": False, "lambda": 0.5})
+    settings = json.dumps({"benchmark": "circo", "root": "world/mini_circo"})
     assert cli.main(["datasets", "--settings", settings, "--split", "val", "--output", "results/w/val"]) == 0
     record = read_json("provenance/results/w/val/queries.jsonl.json")
     annotations = [entry["path"] for entry in record["inputs"] if entry["argument"] == "read"]
     assert "world/mini_circo/annotations/val.json" in annotations
-    (images,) = [entry for entry in record["inputs"] if entry["argument"] == "images"]
+    (images,) = [entry for entry in record["inputs"] if entry["path"] == "world/mini_circo"]
     assert images["files"] == 40 and len(record["outputs"]) == 5
     name, value = next(iter(read_json(f"provenance/members/{images['sha256']}.json").items()))
     assert value == sha256(Path("world/mini_circo") / name)
@@ -176,15 +178,51 @@ def test_recording_is_off_where_it_is_not_wanted(monkeypatch):
 def test_shipped_weights_are_named_by_the_package(workspace):
     """So that a run inside an image can be audited outside it."""
     from ipcir_steps.provenance.audit.chain import located
+    from mini_world.models import BUILDERS, SHIPPED
 
-    recording = provenance.start(STEPS["mini"], ["mini", "models"], argparse.Namespace(
-        step="mini", command="models", seed=1, weights=None, untrained=False, output=Path("models")
-    ))  # fmt: skip
-    Path("models").mkdir()
-    Path("models/a.safetensors").write_bytes(b"a")
+    args = argparse.Namespace(step="mini", command="models", seed=1, weights=None, output=OutTree("models"))
+    recording = provenance.start(STEPS["mini"], ["mini", "models"], args)
+    for name in ("searle", "lincir"):
+        BUILDERS[name](Path("models", name), SHIPPED)
     provenance.finish(recording)
     (entry,) = read_json("provenance/models.json")["inputs"]
     members = read_json(f"provenance/members/{entry['sha256']}.json")
-    assert entry["path"] == "package:mini_world/weights" and any(name.endswith(".safetensors") for name in members)
+    assert entry["path"] == "package:mini_world/weights"
+    assert set(members) == {"searle.safetensors", "lincir.safetensors"}
     for name, value in members.items():
         assert sha256(located(f"{entry['path']}/{name}")) == value
+
+
+def test_what_is_read_below_a_recorded_directory_is_recorded_once(workspace):
+    """A file of an input directory is in its digest; one that the code digest stands for is no input."""
+    from mini_world.models import BUILDERS
+
+    Path("weights").mkdir()
+    shutil.copy(ROOT / "mini_world/weights/searle.safetensors", "weights")
+    args = argparse.Namespace(step="mini", weights=InFile("weights"), output=OutTree("models"))
+    recording = provenance.start(STEPS["mini"], ["mini", "models"], args)
+    BUILDERS["searle"](Path("models/searle"), Path("weights"))
+    read_json(ROOT / "mini_world/weights/vocabularies.json")
+    provenance.finish(recording)
+    (entry,) = read_json("provenance/models.json")["inputs"]
+    assert (entry["argument"], entry["path"], entry["files"]) == ("weights", "weights", 1)
+
+
+def test_files_below_a_root_are_one_input(workspace):
+    """Pictures that a figure opens, and what its caches hold."""
+    for name in ("root/a.png", "root/sub/b.png", "root/c.png", "cache/d.json", "alone.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    args = argparse.Namespace(root=Root("root"), cache=Scratch("cache"), svg=OutFile("out.svg"), seed=4)
+    recording = provenance.start(STEPS["figures"], ["figures"], args)
+    for path in ("root/a.png", "root/sub/b.png", "alone.txt", "root/a.png"):
+        used(Path(path).absolute())
+    write_jsonl("cache/e.json", [])
+    write_jsonl("out.svg", [])
+    provenance.finish(recording)
+    record = read_json("provenance/out.svg.json")
+    assert record["parameters"] == {"root": "root", "seed": 4}
+    assert [entry["path"] for entry in record["outputs"]] == ["out.svg"]
+    root, alone = sorted(record["inputs"], key=lambda entry: entry["path"], reverse=True)
+    members = read_json(f"provenance/members/{root['sha256']}.json")
+    assert (root["path"], set(members)) == ("root", {"a.png", "sub/b.png"}) and alone["path"] == "alone.txt"

@@ -8,7 +8,7 @@ from ipcir_steps.cli import main
 from ipcir_steps.config import load_config
 from ipcir_steps.core.files import write_json
 from ipcir_steps.core.journal import run_journaled
-from ipcir_steps.runtime.plan import Counts, count, read_config, steps
+from ipcir_steps.runtime.plan import Counts, configured, count, steps
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def finished(directory, dataset, shard, config, *, took, done, taken_over=0):
 
 
 def test_counts_come_from_the_annotations(folder):
-    config = read_config([folder / "mine.yaml"])
+    config = configured([folder / "mine.yaml"])
     assert count(config, "photos") == Counts(queries=3, references=2, gallery=4)
     planned = {step.name: step for step in steps(config.resolved("photos"), Counts(3, 2, 4), folder)}
     assert (planned["captions"].items, planned["proxies"].items) == (2, 3 * config.stacks["mini"].proxies.count)

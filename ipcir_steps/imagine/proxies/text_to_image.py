@@ -10,7 +10,7 @@ from diffusers.utils import logging
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core.devices import in_batches, loaded, noise_sources, placement
 from ipcir_steps.core.errors import ModelError
-from ipcir_steps.core.files import read_json
+from ipcir_steps.core.files import read_json, used_tree
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.imagine.proxies.generator import Task, model_of
 from ipcir_steps.imagine.proxies.pipeline_files import left_out, variant
@@ -79,7 +79,7 @@ def load_pipeline(kind, model: Manifest, settings: Proxies):
     options = {"torch_dtype": dtype, "local_files_only": True, **dict.fromkeys(left_out(content))}
     try:
         if single:
-            pipeline = named.from_single_file(model.path, config=str(directory), **options)
+            pipeline = named.from_single_file(model.path, config=str(used_tree(directory)), **options)
         else:
             stored = variant(model.files, dtype.itemsize == 2)
             pipeline = (kind or named).from_pretrained(model.path, use_safetensors=True, variant=stored, **options)

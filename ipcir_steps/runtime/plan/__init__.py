@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipcir_steps.config import Config, Resolved, load_config
+from ipcir_steps.config import Config, Resolved
 from ipcir_steps.config.generation import generator_of
+from ipcir_steps.config.read import read_config
 from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.runtime.plan.benchmarks import Speed, speed
@@ -44,28 +45,10 @@ class Counts:
     gallery: int
 
 
-def read_config(files: list[Path]) -> Config:
+def configured(files: list[Path]) -> Config:
     """``config.yaml`` (when it is here) with the files merged over it, as Snakemake does with --configfile."""
-    import yaml
-
-    values: dict = {}
-    for path in [Path("config.yaml"), *files]:
-        if path.is_file():
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            if not isinstance(content, dict):
-                raise InputError("is not a mapping of settings", file=path)
-            _merge(values, content)
-        elif path in files:
-            raise InputError("does not exist", file=path)
-    return load_config(values, ", ".join(map(str, files)) or "config.yaml")
-
-
-def _merge(into: dict, values: dict) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
+    here = Path("config.yaml")
+    return read_config([*([here] if here.is_file() else []), *files])
 
 
 def count(config: Config, dataset: str) -> Counts:
@@ -220,7 +203,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from ipcir_steps.runtime.plan import report
 
-    config, unreadable = read_config(args.config), 0
+    config, unreadable = configured(args.config), 0
     for dataset in args.dataset or config.run:
         if dataset not in config.datasets:
             raise InputError(f"there is no dataset {dataset!r}", field="--dataset")
