@@ -52,7 +52,8 @@ def main(args: argparse.Namespace) -> None:
 
         rendered(args.seed, args.output)
     elif args.command == "models":
-        from mini_world.models import SHIPPED, build
+        from mini_world.models import build
+        from mini_world.shipped import SHIPPED
 
         build(args.output, args.seed, None if args.untrained else args.weights or SHIPPED)
     elif args.command == "evaluate":
@@ -62,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
         write_json(args.output, evaluate(args.models, args.seed))
     elif args.command == "curves":
         from mini_world.card import curves
-        from mini_world.models import SHIPPED
+        from mini_world.shipped import SHIPPED
 
         curves(args.weights or SHIPPED, args.svg, args.png)
     elif args.command == "check":

@@ -11,6 +11,7 @@ from ipcir_steps.imagine.proxies.elite import GlobalMapper, LocalMapper
 from ipcir_steps.imagine.proxies.migc import MIGC
 from mini_world import tokenizers
 from mini_world.render import SIZE as IMAGE_SIZE
+from mini_world.shipped import settle
 
 LATENT_SIZE = 16  # the autoencoder divides by 4
 WIDTH = 64  # of the text encoder
@@ -137,8 +138,6 @@ def sd(path: Path, weights: Path | None = None) -> None:
     from diffusers import PNDMScheduler, StableDiffusionPipeline
     from transformers import CLIPTokenizer
 
-    from mini_world.models import settle
-
     scale = []
 
     def without_scale(trained: dict) -> dict:
@@ -164,8 +163,6 @@ def sd(path: Path, weights: Path | None = None) -> None:
 
 def migc(path: Path, weights: Path | None = None) -> None:
     """The MIGC blocks under the names of MIGC_SD14.ckpt."""
-    from mini_world.models import settle
-
     blocks = settle(migc_blocks(unet()), weights, "migc").state_dict()
     published = dict(zip(BLOCKS, ("middle_block.1", *(f"output_blocks.{n}.1" for n in (3, 4, 5))), strict=True))
     values = {}
@@ -184,16 +181,12 @@ def elite_local(path: Path, weights: Path | None = None) -> None:
 
 
 def _mapper(kind: type, path: Path, weights: Path | None) -> None:
-    from mini_world.models import settle
-
     model = settle(mapper(kind, unet()), weights, path.name)
     _save(model.state_dict(), path / "mapper.safetensors")
 
 
 def elite_vision(path: Path, weights: Path | None = None) -> None:
     """The CLIPVisionModel that the mappers read."""
-    from mini_world.models import settle
-
     settle(vision(), weights, "elite_vision").save_pretrained(path)
 
 

@@ -11,13 +11,10 @@ from pathlib import Path
 
 import torch
 
-from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.files import seed as derive
-from ipcir_steps.core.files import used
 from mini_world import language, tokenizers
 from mini_world.render import SIZE as IMAGE_SIZE
-
-SHIPPED = Path(__file__).parent / "weights"  # {name}.safetensors, float16, as ``ipcir mini train`` writes them
+from mini_world.shipped import settle
 
 
 def build(directory: str | Path, seed: int, weights: Path | None = None) -> None:
@@ -32,24 +29,6 @@ def build(directory: str | Path, seed: int, weights: Path | None = None) -> None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "mini", name))
             make(Path(directory) / name, weights)
-
-
-def settle(
-    model: torch.nn.Module, weights: Path | None, name: str, unpack: Callable[[dict], dict] = dict
-) -> torch.nn.Module:
-    """Put the trained weights ``{name}.safetensors`` (float16), ``unpack``ed to its state, into a model, as float32.
-
-    Raises ModelError naming the file when it does not fit.
-    """
-    from safetensors.torch import load_file
-
-    path = weights and weights / f"{name}.safetensors"
-    if path and path.is_file():
-        try:
-            model.load_state_dict(unpack(load_file(used(path, weights))))
-        except (KeyError, RuntimeError) as error:
-            raise ModelError(f"{path} does not fit {type(model).__name__}: {error}") from error
-    return model
 
 
 CLIP = {

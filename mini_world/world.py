@@ -211,22 +211,32 @@ def _change(kind: str, scene: Scene, rng: random.Random):
         free = [b for b in BACKGROUNDS if b != scene.background and b not in {t.colour for t in scene.things}]
         new = rng.choice(free)
         return dataclasses.replace(scene, background=new), {"new": new, "old": scene.background}, frozenset()
-    taken = {t.place for t in scene.things}
     if kind == "add":
-        if len(scene.things) == MOST:
-            return None
-        shape = rng.choice([s for s in SHAPES if s not in {t.shape for t in scene.things}])
-        place = rng.choice([p for p in PLACES if p not in taken])
-        colour = colour_unlike(rng, scene.background)
-        thing = Thing(shape, colour, rng.choice(SIZES), place)
-        words = {"a_thing": article(thing.noun), "place": place}
-        return scene.with_things(*scene.things, thing), words, frozenset({(shape, "size"), (shape, "place")})
+        return _added(scene, rng)
     index = rng.randrange(len(scene.things))
-    thing = scene.things[index]
-    words, mentions = {"shape": thing.shape}, frozenset()
     if kind == "remove":
         rest = scene.things[:index] + scene.things[index + 1 :]
-        return (scene.with_things(*rest), words, mentions) if rest else None
+        return (scene.with_things(*rest), {"shape": scene.things[index].shape}, frozenset()) if rest else None
+    return _altered(kind, scene, index, rng)
+
+
+def _added(scene: Scene, rng: random.Random):
+    """One thing more, in a free place."""
+    if len(scene.things) == MOST:
+        return None
+    taken = {t.place for t in scene.things}
+    shape = rng.choice([s for s in SHAPES if s not in {t.shape for t in scene.things}])
+    place = rng.choice([p for p in PLACES if p not in taken])
+    colour = colour_unlike(rng, scene.background)
+    thing = Thing(shape, colour, rng.choice(SIZES), place)
+    words = {"a_thing": article(thing.noun), "place": place}
+    return scene.with_things(*scene.things, thing), words, frozenset({(shape, "size"), (shape, "place")})
+
+
+def _altered(kind: str, scene: Scene, index: int, rng: random.Random):
+    """Another colour, shape, size or place of one thing."""
+    thing = scene.things[index]
+    words, mentions = {"shape": thing.shape}, frozenset()
     if kind == "colour":
         new = colour_unlike(rng, scene.background, thing.colour)
         words |= {"new": new, "old": thing.colour, "a_new": article(new), "a_old": article(thing.colour)}
@@ -238,6 +248,7 @@ def _change(kind: str, scene: Scene, rng: random.Random):
         words |= {"than": {"small": "smaller", "large": "larger"}[new]}
         mentions = frozenset({(thing.shape, "size")})
     else:
+        taken = {t.place for t in scene.things}
         neighbours = [p for p in _neighbours(thing.place) if p not in taken]
         if not neighbours:
             return None

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ipcir_steps.core.files import seed as derive
 from ipcir_steps.imagine.proxies.elite import CLIP_MEAN, CLIP_STD, LAYERS, GlobalMapper, LocalMapper, injected
 from mini_world import diffusion, garments, render, world
-from mini_world.models import settle
+from mini_world.shipped import settle
 from mini_world.training import autoencoder
 from mini_world.training.drawing import JITTER, disturbed, errors_of, noise_levels, teach
 from mini_world.training.loop import Recipe, train, write_weights

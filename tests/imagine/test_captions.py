@@ -15,7 +15,7 @@ from ipcir_steps.core.files import read_json, read_jsonl, write_json
 from ipcir_steps.core.images import load_image
 from ipcir_steps.core.records import Image, write_records
 from ipcir_steps.imagine.captions import captioner, clean
-from mini_world import models
+from mini_world import models, shipped
 
 SETTINGS = {"count": 4, "max_new_tokens": 6}
 
@@ -194,7 +194,7 @@ def converted(tmp_path_factory):
     from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
     directory = tmp_path_factory.mktemp("converted") / "model"
-    models.blip2(directory, models.SHIPPED)
+    models.blip2(directory, shipped.SHIPPED)
     model = Blip2ForConditionalGeneration.from_pretrained(directory)
     model.resize_token_embeddings(len(Blip2Processor.from_pretrained(directory).tokenizer), pad_to_multiple_of=64)
     model.save_pretrained(directory)

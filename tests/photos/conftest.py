@@ -19,7 +19,8 @@ from ipcir_steps.photos.stack import stack
 def house(tmp_path_factory) -> Path:
     """A working directory with the models of the mini world, trained, and its pictures in ``photos``."""
     from mini_world.export import export
-    from mini_world.models import SHIPPED, build
+    from mini_world.models import build
+    from mini_world.shipped import SHIPPED
 
     root = tmp_path_factory.mktemp("house")
     build(root / "resources/mini/models", 2025, SHIPPED)

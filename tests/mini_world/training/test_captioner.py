@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mini_world import language, models, render, world
+from mini_world import language, models, render, shipped, world
 from mini_world.training import captioner, pool
 from mini_world.training.loop import train
 
@@ -64,8 +64,8 @@ def test_every_caption_is_understood():
     assert captioner.parse("") is None
 
 
-@pytest.mark.skipif(not (models.SHIPPED / "blip2.safetensors").is_file(), reason="no weights are shipped yet")
+@pytest.mark.skipif(not (shipped.SHIPPED / "blip2.safetensors").is_file(), reason="no weights are shipped yet")
 def test_the_shipped_captioner_names_what_held_out_pictures_show(tmp_path):
-    models.blip2(tmp_path / "blip2", models.SHIPPED)
+    models.blip2(tmp_path / "blip2", shipped.SHIPPED)
     figures = captioner.evaluate(tmp_path, seed=2025, count=40)
     assert figures["scenes"] >= 0.9 and figures["garments"] >= 0.9 and figures["wordings"] >= 2.5

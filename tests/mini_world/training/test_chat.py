@@ -8,7 +8,7 @@ import torch
 
 from ipcir_steps.core.files import dumps
 from ipcir_steps.imagine.layouts import decoding_schema, parse_layout
-from mini_world import models, tokenizers
+from mini_world import models, shipped, tokenizers
 from mini_world.training import chat, lessons, pool
 from mini_world.training.loop import train
 
@@ -78,8 +78,8 @@ def test_only_the_answer_is_learned(tokenizer):
     assert json.loads(tokenizer.decode(ids[1][written[1]])) == lessons.layout(pair[1], pair[0])
 
 
-@pytest.mark.skipif(not (models.SHIPPED / "qwen.safetensors").is_file(), reason="no weights are shipped yet")
+@pytest.mark.skipif(not (shipped.SHIPPED / "qwen.safetensors").is_file(), reason="no weights are shipped yet")
 def test_the_shipped_model_edits_captions_and_plans_layouts(tmp_path):
-    models.qwen(tmp_path / "qwen", models.SHIPPED)
+    models.qwen(tmp_path / "qwen", shipped.SHIPPED)
     figures = chat.evaluate(tmp_path, seed=2025, count=40)
     assert min(figures.values()) >= 0.95, figures

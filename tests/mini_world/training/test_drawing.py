@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mini_world import diffusion, models, render
+from mini_world.shipped import SHIPPED
 from mini_world.training import autoencoder, drawing, drawn, elite, loop, pool, prompts
 
 SEED = 7
@@ -122,12 +123,12 @@ def built(tmp_path_factory):
     directory = tmp_path_factory.mktemp("models")
     for name in ("sd", "migc", "elite_global", "elite_local", "elite_vision", "judge"):
         torch.manual_seed(0)
-        models.BUILDERS[name](directory / name, models.SHIPPED)
+        models.BUILDERS[name](directory / name, SHIPPED)
     return directory
 
 
 def shipped(*names):
-    absent = [name for name in names if not (models.SHIPPED / f"{name}.safetensors").is_file()]
+    absent = [name for name in names if not (SHIPPED / f"{name}.safetensors").is_file()]
     return pytest.mark.skipif(bool(absent), reason=f"no weights are shipped of {', '.join(absent)}")
 
 
@@ -159,7 +160,7 @@ def test_an_instance_looks_like_the_reference(built, tmp_path):
 
 def test_weights_are_small():
     names = ("sd_vae", "sd_unet", "sd_text", "migc", "elite_global", "elite_local", "elite_vision")
-    files = [models.SHIPPED / f"{name}.safetensors" for name in names]
+    files = [SHIPPED / f"{name}.safetensors" for name in names]
     assert sum(file.stat().st_size for file in files if file.is_file()) < 15e6
     for file in files:
         if file.is_file():

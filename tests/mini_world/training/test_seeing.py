@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mini_world import models, render
+from mini_world.shipped import SHIPPED
 from mini_world.training import clip, detector, judge, loop, mappings, pool, segmenter
 
 SEED = 7
@@ -100,12 +101,12 @@ def test_mapping_losses_fall(tmp_path, images, monkeypatch):
 def built(tmp_path_factory):
     directory = tmp_path_factory.mktemp("built")
     for name in ("clip", "judge", "sam", "grounding_dino", *mappings.STEPS):
-        models.BUILDERS[name](directory / name, models.SHIPPED)
+        models.BUILDERS[name](directory / name, SHIPPED)
     return directory
 
 
 def shipped(*names):
-    absent = [name for name in names if not (models.SHIPPED / f"{name}.safetensors").is_file()]
+    absent = [name for name in names if not (SHIPPED / f"{name}.safetensors").is_file()]
     return pytest.mark.skipif(bool(absent), reason=f"not trained yet: {', '.join(absent)}")
 
 
