@@ -47,6 +47,11 @@ class Finder:
         self.gallery, self.asker, self.similar = gallery, Asker(gallery, self.models), Similarities(gallery)
 
     @property
+    def mark(self) -> str:
+        """See ``Stack.mark``."""
+        return self.models.stack.mark(self.folder)
+
+    @property
     def lam(self) -> float:
         """The stack's lambda: that of the first dataset of its configuration."""
         config = self.models.stack.config

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ipcir_steps.config.generation import generator_roles
+from ipcir_steps.config.generation import generator_of, generator_roles
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.files import sha256
@@ -66,9 +66,13 @@ class Imagination:
         yield {"stage": "reasoning", "captions": self.target}
         self._encode_captions()
         yield {"stage": "captions encoded"}
-        self.layout = layout or self._kept("layouts", self._plan, self.source)
-        yield {"stage": "layout", "layout": {name: self.layout[name] for name in ("scene", "instances")}}
-        self.masks = self._masks()
+        unused = generator_of(self.config.proxies).unused
+        if "layouts" in unused:
+            self.layout = {"scene": "", "instances": []}
+        else:
+            self.layout = layout or self._kept("layouts", self._plan, self.source)
+            yield {"stage": "layout", "layout": {name: self.layout[name] for name in ("scene", "instances")}}
+        self.masks = {"masks": []} if "masks" in unused else self._masks()
         missing = [mask["reason"] for mask in self.masks["masks"] if "reason" in mask]
         yield {"stage": "masks", "found": len(self.masks["masks"]) - len(missing), "missing": missing}
         self.proxies = []
@@ -108,10 +112,20 @@ class Imagination:
     def _llm(self, settings):
         from ipcir_steps.imagine.llm import open_llm
 
-        stack = self.finder.models.stack
-        model = None if settings.backend == "openai" else stack.model("llm")
-        cache = self.finder.directory / "cache/answers"
-        return self.finder.models.get(type(settings).__name__, lambda: open_llm(settings, model, cache))
+        models = self.finder.models
+        local = settings.backend != "openai"
+        kinds = {"backend", "device", "dtype"}
+
+        def opened():
+            model = models.stack.model("llm") if local else None
+            backend = open_llm(settings, model, self.finder.directory / "cache/answers")
+            for other in (self.config.reasoning, self.config.layouts):
+                known = models.loaded(type(other).__name__)
+                if local and known and other.model_dump(include=kinds) == settings.model_dump(include=kinds):
+                    backend.share(known)  # one copy of the weights serves both steps
+            return backend
+
+        return models.get(type(settings).__name__, opened)
 
     def _reasoning(self):
         from ipcir_steps.imagine.llm.prompts import load_prompt

@@ -27,6 +27,11 @@ class Models:
             self._used[role] = time.monotonic()
             return self._loaded[role]
 
+    def loaded(self, role: str):
+        """What is kept under ``role``; None where nothing is."""
+        with self._lock:
+            return self._loaded.get(role)
+
     def encoder(self):
         """The CLIP model (seek.embeddings.clip.Encoder)."""
         return self.get("clip", self._encoder)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def main(args: argparse.Namespace) -> None:
         )
         hits = imagined(args, finder, question, limits) if args.imagine else finder.find(question, limits)
     rows = [finder.row(hit) for hit in hits]
+    if finder.mark:
+        print(finder.mark, file=sys.stderr)
     if args.json:
         print(
             json.dumps({"folder": str(finder.folder), "seconds": round(time.monotonic() - started, 3), "results": rows})

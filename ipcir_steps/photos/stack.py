@@ -4,16 +4,18 @@ import contextlib
 import dataclasses
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from ipcir_steps.config import Config, Resolved, load_config
+from ipcir_steps.config.data import MINI
 from ipcir_steps.core.errors import InputError, ModelError
 
 log = logging.getLogger("photos")
-_MINI = "resources/mini/models/"  # where the default configuration has the models of the mini world
+_MINI = f"{MINI}/models/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Stack:
         found = self.config.mappings.get(baseline, {}).get(self.backbone)
         return found and self._path(f"mappings/{baseline}/{self.backbone}", found)
 
+    def mark(self, folder: Path) -> str:
+        """What every list carries when toy models look at pictures that are not of their world; else nothing."""
+        if not self.config.stack.has_toys or MINI in folder.resolve().as_posix():
+            return ""
+        return f"TOY MODELS (stack {self.name}): they know nothing of these photos. Choose another --stack."
+
     def servers(self) -> list[str]:
         """Addresses of language models that imagining asks."""
         from ipcir_steps.imagine import llm
@@ -58,11 +66,16 @@ class Stack:
             return source
         if source.exists():
             return source
-        pin = f" --revision {model.revision}" if model.revision else ""
+        manifest = f"resources/manifests/{self.name}/{name}.json"
+        options = {
+            "--name": name.rpartition("/")[2], "--source": model.source, "--revision": model.revision,
+            "--file": model.file, "--role": name.partition("/")[0],
+            "--directory": f"resources/models/{self.name}/{name}", "--output": manifest,
+        }  # fmt: skip
+        words = [word for option, value in options.items() if value for word in (option, shlex.quote(str(value)))]
         raise ModelError(
-            f"the stack '{self.name}' lacks a model, {model.source}. Fetch it, in {self.root.resolve()}: ipcir models"
-            f" --name {name.rpartition('/')[2]} --source {model.source}{pin} --directory resources/models/{name}"
-            f" --output resources/manifests/{self.name}/{name}.json"
+            f"the stack '{self.name}' lacks a model, {model.source}. Fetch it, in {self.root.resolve()}:"
+            f" ipcir models {' '.join(words)}"
         )
 
 

@@ -108,7 +108,7 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_fetches_it(nam
     stack.write_text(f"stacks: {{mine: {{extends: mini, backbones: [B], clip: {clip}}}}}\nbaselines: [cirevl]\n")
     assert main(["index", "photos", "--index", str(tmp_path / "i"), "--stack", str(stack)]) == 2
     err = capsys.readouterr().err
-    assert "ipcir models --name B --source someone/clip --revision abc" in err
+    assert "ipcir models --name B --source someone/clip --revision abc --role clip" in err
 
 
 def test_the_mini_stack_builds_its_models_once(tmp_path, house, monkeypatch):

@@ -42,6 +42,10 @@ class Local:
         """(model, tokenizer), loaded when the first answer is not in the cache."""
         return self._open()
 
+    def share(self, other: "Local") -> None:
+        """Use the weights of a backend of the same model, device and number format, once it has loaded them."""
+        self._open = lambda: other.loaded
+
     @functools.cached_property
     def decoder(self) -> Decoder:
         model, tokenizer = self.loaded

@@ -114,7 +114,7 @@ def photos(request: Request) -> Response:
     return JSONResponse({
         "photos": rows, "total": len(lines), "start": start, "folder": state.finder.folder.name,
         "lambda": state.finder.lam, "weights": list(config.fusion.weights), "count": config.proxies.count,
-        "unreadable": len(gallery.problems),
+        "unreadable": len(gallery.problems), "mark": state.finder.mark, "stack": state.finder.models.stack.name,
     })  # fmt: skip
 
 

@@ -116,7 +116,7 @@ function showProxy(event) {
   const box = make("input", null, { type: "checkbox", "aria-label": `use proxy ${event.number + 1}` }), figure = make("figure", null, { class: "small" });
   box.checked = true;
   box.addEventListener("change", () => { figure.classList.toggle("off", !box.checked); weigh(box); });
-  const image = make("img", null, { src: `/proxy/${imagination.key}/${event.number}`, alt: `proxy ${event.number + 1}: ${imagination.layout.scene}` });
+  const image = make("img", null, { src: `/proxy/${imagination.key}/${event.number}`, alt: `proxy ${event.number + 1}: ${imagination.layout?.scene ?? ""}` });
   figure.append(make("label", null, {}, make("div", null, { class: "frame" }, image), box, ` ${event.number + 1}`));
   at("proxies").append(figure);
 }

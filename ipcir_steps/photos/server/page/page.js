@@ -75,6 +75,8 @@ async function browse(start = 0) {
     folder = { ...folder, ...found, shown: start + cards.length };
     at("folder").textContent = document.title = found.folder;
     at("browsing").textContent = `All photos (${found.total})`;
+    at("mark").textContent = found.mark;
+    at("mark").hidden = !found.mark;
     at("more").hidden = folder.shown >= found.total;
     if (!start && typeof began === "function") began(found);
     if (!start && found.unreadable) tell(`${found.unreadable} files of the folder cannot be read; ipcir index names them.`);
