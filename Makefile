@@ -9,7 +9,11 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo serve test lint mini-benchmarks mini mini-test integration clean
+# Tests that share something expensive stay on one of so many workers.
+WORKERS ?= 2
+PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: demo serve test test-all lint mini-benchmarks mini mini-test integration clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
 	snakemake --cores 2 results/mini_cirr_metrics.json
@@ -33,11 +37,14 @@ mini-test: $(READY)  ## the test world with the shipped models: fails when a met
 	snakemake --cores 2 results/mini_test_metrics.json --configfile configs/mini_evaluation.yaml
 	ipcir mini check --results results/mini_test_metrics.json
 
-test: $(READY)
-	pytest -q
+test: $(READY)  ## every part of the workflow, in about seven minutes on two cores
+	pytest -q $(PARALLEL)
+
+test-all: $(READY)  ## these, and what takes long: photographs, integration, a real language model where it is installed
+	pytest -q -rs $(PARALLEL) -m 'slow or not slow'
 
 integration: $(READY)  ## kill the workflow, damage it, run it under Slurm and in containers, where these are installed
-	IPCIR_SLOW=1 pytest -q -rs tests/integration
+	pytest -q -rs -m slow tests/integration
 
 lint: $(READY)
 	ruff check .

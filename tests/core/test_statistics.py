@@ -6,7 +6,11 @@ import pytest
 from ipcir_steps.core.statistics import bootstrap, interval, paired_interval
 
 DRAW = np.random.default_rng(0)
+
+
 BASE, OTHER = DRAW.random(400), DRAW.random(400) + 0.1
+
+
 ONE = np.zeros(400, int)
 
 
@@ -48,3 +52,23 @@ def test_resamples_in_parts_are_those_of_one_draw(resamples):
     means = BASE[picked].mean(1)
     expected = np.quantile(means, [0.025, 0.975])
     assert paired_interval(np.zeros(400), BASE, ONE, seed=5, resamples=resamples)[1:] == pytest.approx(tuple(expected))
+
+
+def test_interval_matches_the_normal_approximation():
+    generator = np.random.default_rng(1)
+    base, other = generator.standard_normal((2, 2000))
+    value, low, high = paired_interval(base, other + 0.2, np.zeros(2000), seed=0, resamples=4000)
+    error = (other - base).std() / np.sqrt(2000)
+    assert value == pytest.approx((other - base).mean() + 0.2)
+    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.08)
+
+
+def test_identical_methods_have_no_interval():
+    values = np.random.default_rng(0).random(50)
+    assert paired_interval(values, values, np.zeros(50), seed=0) == (0, 0, 0)
+
+
+def test_strata_count_alike_whatever_their_size():
+    base, strata = np.zeros(110), np.array([0] * 100 + [1] * 10)
+    other = np.where(strata == 1, 1.0, 0.0)
+    assert paired_interval(base, other, strata, seed=0) == (0.5, 0.5, 0.5)

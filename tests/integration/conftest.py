@@ -1,6 +1,6 @@
 """A small workflow that can be run, killed and compared: real model classes, tiny weights, ten pictures, four queries.
 
-They take from minutes to half an hour, so they run where IPCIR_SLOW=1 is set (`make integration`). IPCIR_UNDISTURBED
+They take from minutes to half an hour, so they are slow tests (`make test-all`, `make integration`). IPCIR_UNDISTURBED
 names a directory that keeps the undisturbed run from one session to the next; IPCIR_KILLS bounds the kills (50).
 """
 
@@ -89,12 +89,6 @@ class Workspace:
     def seen(self) -> list[dict[str, str]]:
         lines = (self.directory / "seen.txt").read_text().splitlines()
         return [dict(zip(("step", "partition", "devices"), line.split("|"), strict=True)) for line in lines]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def slow():
-    if os.environ.get("IPCIR_SLOW") != "1":
-        pytest.skip("integration tests take long: set IPCIR_SLOW=1")
 
 
 @pytest.fixture(scope="session")

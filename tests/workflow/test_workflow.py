@@ -2,109 +2,20 @@
 
 import hashlib
 import os
+import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
-import yaml
 
 from ipcir_steps.core.features import load_features
 from ipcir_steps.core.files import read_json, read_jsonl
 from ipcir_steps.evaluate.reporting.figures import FIGURES, cards
+from ipcir_steps.variants import VARIANTS
 
-ROOT = Path(__file__).parents[2]
-SMALL = {
-    "stacks": {
-        "mini": {
-            "captions": {"count": 2, "max_new_tokens": 6},
-            "reasoning": {"max_new_tokens": 6},
-            "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
-            "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
-        }
-    },
-    "resamples": 200,
-}
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """The tiny checkpoints, built once."""
-    directory = tmp_path_factory.mktemp("mini")
-    ipcir("mini", "models", "--seed", "1", "--output", directory / "models")
-    return directory / "models"
-
-
-def ipcir(*arguments):
-    subprocess.run([sys.executable, "-m", "ipcir_steps", *map(str, arguments)], check=True, cwd=ROOT)
-
-
-@pytest.fixture
-def workspace(tmp_path, models):
-    """A copy of the workflow's files, with the models in place."""
-    return make_workspace(tmp_path / "work", models)
-
-
-def make_workspace(directory, models):
-    directory.mkdir()
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copy(ROOT / name, directory)
-    for name in ("rules", "envs", "profiles", "report"):
-        shutil.copytree(ROOT / name, directory / name)
-    (directory / "resources/mini").mkdir(parents=True)
-    shutil.copytree(models, directory / "resources/mini/models")
-    return directory
-
-
-def snakemake(directory, *arguments, config=None, check=True):
-    (directory / "mine.yaml").write_text(yaml.safe_dump({**SMALL, **(config or {})}))
-    bin_directory = directory / "bin"
-    bin_directory.mkdir(exist_ok=True)
-    (bin_directory / "ipcir").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ipcir_steps "$@"\n')
-    (bin_directory / "ipcir").chmod(0o755)
-    environment = os.environ | {
-        "PATH": f"{bin_directory}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "IPCIR_PROVENANCE": "provenance",
-        "XDG_CACHE_HOME": str(directory / "cache"),
-    }
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", "mine.yaml"]
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
-    if check:
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    return done
-
-
-def pictures(directory, count=10):
-    directory.mkdir()
-    for number in range(count):
-        image = PIL.Image.new("RGB", (60 + number, 64), (25 * number, 90, 255 - 25 * number))
-        image.paste((255, 255, 0), (10 + number, 10, 30 + number, 40))
-        image.save(directory / f"p{number}.png")
-
-
-def folder(root, queries, **more):
-    return {
-        "benchmark": "folder", "root": str(root), "queries": str(queries),
-        "exclude_reference": True, "lambda": 0.5,
-        "stack": "mini", "toy_models": True, **more,
-    }  # fmt: skip
-
-
-@pytest.fixture
-def photos(tmp_path):
-    pictures(tmp_path / "photos")
-    csv = tmp_path / "queries.csv"
-    csv.write_text(
-        "reference,caption,targets\n"
-        'p0.png,"is ""redder"", and\nlarger for $5",p9.png\np1.png,has a café → at night,p8.png|p7.png\n'
-        "p0.png,is blue,p2.png\np3.png,two squares,p4.png\n"
-    )
-    return folder(tmp_path / "photos", csv)
+# Set apart from the photos' results by what they are for.
+DRAWN_ONLY = re.compile(r"(figures|tables|browser)/|.*/sensitivity\.json$")
 
 
 def digests(directory):
@@ -115,30 +26,32 @@ def digests(directory):
     }
 
 
-def test_same_bytes_from_scratch_with_any_shard_count(tmp_path, models, photos):
-    runs = []
-    for shards in (1, 3):
-        directory = make_workspace(tmp_path / f"run{shards}", models)
-        snakemake(directory, "results/mine_metrics.json", config={"datasets": {"mine": photos}, "shards": shards})
-        runs.append(digests(directory / "results"))
-        again = snakemake(
-            directory, "results/mine_metrics.json", config={"datasets": {"mine": photos}, "shards": shards}
-        )
-        assert "Nothing to be done" in again.stdout + again.stderr
-    assert runs[0] == runs[1]
-    result = read_json(tmp_path / "run1/results/mine_metrics.json")
-    assert [entry["variant"] for entry in result["entries"]] == ["base", "pi", "rp", "rp_bm", "no_proxy", "other_proxy"]
+def test_same_bytes_from_scratch_with_any_shard_count(drawn, tmp_path, make_workspace, start_ipcir, photos):
+    """One shard beside everything else, and three by themselves, in processes whose hashes have another seed."""
+    workspace = make_workspace(tmp_path / "work", start_ipcir())
+    config = {"datasets": {"mine": photos}, "shards": 3}
+    workspace.snakemake("results/mine_metrics.json", config=config)
+    one = {name: digest for name, digest in digests(drawn / "results").items() if not DRAWN_ONLY.match(name)}
+    assert digests(workspace / "results") == one and "mine_metrics.json" in one
+    again = workspace.snakemake("results/mine_metrics.json", config=config)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_one_command_leaves_nothing_to_be_done(finished_workspace, drawn_config):
+    again = finished_workspace.snakemake("figures", "results/mine_metrics.json", config=drawn_config)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    result = read_json(finished_workspace / "results/mine_metrics.json")
+    assert [entry["variant"] for entry in result["entries"]] == list(VARIANTS)
     assert result["queries"] == 4 and result["failures"]["queries"] == 0
-    captions = read_jsonl(tmp_path / "run1/results/mine/val/source_captions.jsonl")
+    captions = read_jsonl(finished_workspace / "results/mine/val/source_captions.jsonl")
     assert captions[0]["captions"] == captions[2]["captions"]  # one reference, captioned once
-    assert len(read_jsonl(tmp_path / "run1/results/mine/val/shards/captions/0.jsonl")) == 3
+    assert len(read_jsonl(finished_workspace / "results/mine/val/shards/captions/0.jsonl")) == 3
 
 
-def test_every_figure_is_made_and_verified(workspace, photos):
+def test_every_figure_is_made_and_verified(finished_workspace, drawn_config):
     """One command draws everything; its records verify; a changed setting is named."""
-    config = {"datasets": {"mine": photos}, "run": ["mine"], "sensitivity": {"resamples": 50}}
-    snakemake(workspace, "figures", config=config)
-    made = {path.relative_to(workspace / "results").as_posix() for path in (workspace / "results").rglob("*.*")}
+    results = finished_workspace / "results"
+    made = {path.relative_to(results).as_posix() for path in results.rglob("*.*")}
     sweeps = {f"figures/{name}.svg" for name, card in FIGURES.items() if card.of in ("sweeps", "results", "run")}
     shown = {f"figures/mine/{name}.png" for name in cards.names("queries")}
     assert (
@@ -148,22 +61,20 @@ def test_every_figure_is_made_and_verified(workspace, photos):
     # Toy models were run on these pictures, and every output says so.
     mark = "TOY MODELS (stack mini) on mine: these numbers mean nothing"
     for name in ("mine_metrics.json", "mine/val/mini/ldre/rp_bm.metrics.json", "mine/val/mini/ldre/sensitivity.json"):
-        assert mark in (workspace / "results" / name).read_text(), name
+        assert mark in (results / name).read_text(), name
     for name in sorted(made):
         if name.startswith(("figures", "tables/table1", "tables/table3")):  # table 2 is FashionIQ's
-            assert mark.encode() in (workspace / "results" / name).read_bytes(), name
-    assert mark in (workspace / "results/browser/mine/index.html").read_text()
-    audit = [sys.executable, "-m", "ipcir_steps", "audit", "--json"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "IPCIR_PROVENANCE": "provenance"}
-    done = subprocess.run([*audit, "--all"], cwd=workspace, env=environment, capture_output=True, text=True)
+            assert mark.encode() in (results / name).read_bytes(), name
+    assert mark in (results / "browser/mine/index.html").read_text()
+    done = finished_workspace.run("ipcir", "audit", "--json", "--all")
     assert done.returncode == 0, done.stdout[:3000] + done.stderr
-    (workspace / "mine.yaml").write_text(yaml.safe_dump({**SMALL, **config, "fusion": {"scale": "query"}}))
-    figure = "results/figures/mine/fig4.svg"
-    done = subprocess.run([*audit, figure], cwd=workspace, env=environment, capture_output=True, text=True)
+    finished_workspace.configure({**drawn_config, "fusion": {"scale": "query"}})
+    done = finished_workspace.run("ipcir", "audit", "--json", "results/figures/mine/fig4.svg")
     assert done.returncode == 1 and "fusion.scale was dataset, is now query" in done.stdout
 
 
-def test_a_baseline_of_ones_own_is_one_file_and_one_line(workspace, photos):
+def test_a_baseline_of_ones_own_is_one_file_and_one_line(finished_workspace, drawn_config):
+    workspace = finished_workspace
     (workspace / "toy.py").write_text(
         '"""The reference image, turned around."""\n\n\n'
         "def text_features(inputs, settings):\n"
@@ -173,13 +84,13 @@ def test_a_baseline_of_ones_own_is_one_file_and_one_line(workspace, photos):
     target = "results/mine/val/mini/{}/text.safetensors"
     ready = target.format("toy").replace("mine/val/mini", "{dataset}/{split}/{backbone}")
     config = {
-        "datasets": {"mine": photos},
+        **drawn_config,
         "custom_baselines": {"toy": {"function": "toy:text_features", "settings": {"sign": -1}}, "ready": ready},
         "baselines": ["image_only", "toy", "ready"],
     }
     targets = [target.format(name) for name in config["baselines"]]
     metrics = "results/mine/val/mini/toy/rp_bm.metrics.json"
-    snakemake(workspace, *targets, metrics, config=config)
+    workspace.snakemake(*targets, metrics, config=config)
     image, toy, again = (load_features(workspace / path) for path in targets)
     assert (toy.values != 0).any() and toy.names == image.names
     np.testing.assert_allclose(toy.values / np.linalg.norm(toy.values, axis=-1)[:, None], -image.values, atol=1e-6)
@@ -187,19 +98,19 @@ def test_a_baseline_of_ones_own_is_one_file_and_one_line(workspace, photos):
     assert len(read_json(workspace / metrics)["queries"]) == 4
     with open(workspace / "toy.py", "a") as file:
         file.write("# changed\n")
-    plan = snakemake(workspace, *targets, "--dry-run", config=config).stdout
+    plan = workspace.snakemake(*targets, "--dry-run", config=config).stdout
     assert "baseline=toy" in plan and "baseline=image_only" not in plan
 
 
 def test_broken_files_are_skipped_counted_and_fall_back_to_text(workspace, photos):
-    root = Path(photos["root"])
+    root = workspace / "photos"
     (root / "p1.png").write_bytes((root / "p1.png").read_bytes()[:60])  # the reference of query 2
     (root / "zero.png").write_bytes(b"")
     (root / "notes.txt").write_text("not an image")
     PIL.Image.new("CMYK", (20, 20)).save(root / "cmyk.jpg")
     PIL.Image.new("I;16", (20, 20), 40000).save(root / "deep.png")
     mine = photos | {"missing_images": "skip"}
-    snakemake(workspace, "results/mine_metrics.json", config={"datasets": {"mine": mine}})
+    workspace.snakemake("results/mine_metrics.json", config={"datasets": {"mine": mine}})
     result = read_json(workspace / "results/mine_metrics.json")
     assert result["failures"] == {"queries": 1, "by_step": {"datasets": 1}}
     coverage = read_json(workspace / "results/mine/val/coverage.json")
@@ -207,13 +118,12 @@ def test_broken_files_are_skipped_counted_and_fall_back_to_text(workspace, photo
     assert {entry["name"] for entry in coverage["unreadable"]} == {"p1.png", "zero.png"}
 
 
-def test_one_broken_image_stops_with_one_message_and_keeps_finished_work(workspace, photos):
-    config = {"datasets": {"mine": photos}}
-    snakemake(workspace, "results/mine/val/queries.jsonl", config=config)
+def test_one_broken_image_stops_with_one_message_and_keeps_finished_work(finished_workspace, photos):
+    workspace = finished_workspace
     before = digests(workspace / "results")
-    (Path(photos["root"]) / "q.jpg").write_bytes(b"\xff\xd8 corrupt")
+    (workspace / "photos/q.jpg").write_bytes(b"\xff\xd8 corrupt")
     bad = {"datasets": {"bad": photos}}
-    done = snakemake(workspace, "results/bad/val/queries.jsonl", config=bad, check=False)
+    done = workspace.snakemake("results/bad/val/queries.jsonl", config=bad, check=False)
     assert done.returncode != 0 and "q.jpg: the image cannot be read" in done.stdout + done.stderr
     assert digests(workspace / "results") == before
 
@@ -222,51 +132,53 @@ def test_no_step_reads_the_renderers_truth(workspace):
     """The mini world's scene files are deleted before the pipeline runs: everything is made from pictures and words."""
     world = workspace / "resources/mini/world"
     size = ["--queries", "4", "--gallery", "30", "--datasets", "circo"]
-    ipcir("mini", "world", "--seed", "3", *size, "--output", world)
+    done = workspace.run("ipcir", "mini", "world", "--seed", "3", *size, "--output", world)
+    assert done.returncode == 0, done.stderr
     shutil.rmtree(world / "scenes")
     assert {path.name for path in world.iterdir()} == {"mini_circo"}
-    snakemake(workspace, "results/mini_circo_metrics.json")
+    workspace.snakemake("results/mini_circo_metrics.json")
     result = read_json(workspace / "results/mini_circo_metrics.json")
     assert (result["queries"], result["failures"]["queries"]) == (4, 0)
 
 
 def test_a_typo_stops_before_any_job(workspace):
-    done = snakemake(workspace, "all", config={"sede": 3}, check=False)
+    done = workspace.snakemake("all", config={"sede": 3}, check=False)
     assert done.returncode != 0 and "unknown key 'sede' (value 3) (did you mean 'seed'?)" in done.stdout + done.stderr
     assert not (workspace / "results").exists()
 
 
-def test_a_changed_model_is_refused(workspace, photos):
-    config = {"datasets": {"mine": photos}}
-    snakemake(workspace, "results/mine/val/target_captions.jsonl", config=config)
+def test_a_changed_model_is_refused(finished_workspace, drawn_config):
+    workspace = finished_workspace
     manifest = workspace / "resources/manifests/mini/llm.json"
     weights = next((workspace / "resources/mini/models/qwen").glob("*.safetensors"))
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     os.utime(weights, (0, 0))  # older than the manifest: only its digest tells
-    (workspace / "results/mine/val/target_captions.jsonl").unlink()
-    done = snakemake(workspace, "results/mine/val/layouts.jsonl", config=config, check=False)
+    for name in ("target_captions.jsonl", "layouts.jsonl", "shards/layouts/0.jsonl"):
+        (workspace / f"results/mine/val/{name}").unlink()
+    done = workspace.snakemake("results/mine/val/layouts.jsonl", config=drawn_config, check=False)
     assert done.returncode != 0 and manifest.exists()
     assert "model.safetensors has changed since it was recorded" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("target", ["all", "figures", "results/cirr_metrics.json", "results/fashioniq_metrics.json"])
 def test_every_target_has_a_plan(workspace, target):
-    done = snakemake(workspace, target, "--dry-run", "--quiet", check=False)
+    done = workspace.snakemake(target, "--dry-run", "--quiet", check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_photographs_end_to_end(workspace, published, tmp_path):
+@pytest.mark.slow
+def test_photographs_end_to_end(workspace, photos, published):
     """64 real photographs, 20 composed queries."""
     root = published / "photos"
     names = sorted(path.name for path in root.glob("*.JPEG"))
     assert len(names) == 64
     edits = ["at night", "in the snow", "is larger", "with two people", "as a drawing"]
     rows = [f"{names[3 * i]},{edits[i % 5]},{names[3 * i + 1]}" for i in range(20)]
-    csv = tmp_path / "photo_queries.csv"
-    csv.write_text("\n".join(["reference,caption,targets", *rows]) + "\n")
-    snakemake(workspace, "results/photos_metrics.json", config={"datasets": {"photos": folder(root, csv)}})
+    (workspace / "photo_queries.csv").write_text("\n".join(["reference,caption,targets", *rows]) + "\n")
+    dataset = photos | {"root": str(root), "queries": "photo_queries.csv"}
+    workspace.snakemake("results/photos_metrics.json", config={"datasets": {"photos": dataset}})
     result = read_json(workspace / "results/photos_metrics.json")
     assert (result["queries"], result["failures"]["queries"]) == (20, 0)
     index = read_jsonl(next((workspace / "results/photos/val/proxies").glob("*/index.jsonl")))

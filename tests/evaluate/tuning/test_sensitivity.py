@@ -52,3 +52,16 @@ def test_a_lambda_outside_is_refused(noisy, options, capsys, lam, message):
     words = ["--benchmark", "circo", "--lambda", lam, "--output", str(directory / "out.json")]
     assert main(["sensitivity", *options(directory, *PARTS), *words]) == 2
     assert "--lambda" in (error := capsys.readouterr().err) and message in error
+
+
+def test_sensitivity_agrees_with_the_results(finished):
+    """At the configured setting the sweep has the metrics of rp_bm, at lambda 1 those of base."""
+    sweep = read_json(finished / "results/world/val/mini/ldre/sensitivity.json")
+    entries = {e["variant"]: e["metrics"] for e in read_json(finished / "results/world_metrics.json")["entries"]}
+    at = {row["lambda"]: row["metrics"] for row in sweep["lambda"]}
+    for metric in ("mAP@5", "mAP@50", "recall@10"):
+        assert at[0.5][metric] == pytest.approx(entries["rp_bm"][metric])
+        assert at[1.0][metric] == pytest.approx(entries["base"][metric])
+    assert [row["proxies"] for row in sweep["proxies"]] == [1, 2]
+    assert len(sweep["components"]) == 7 and sweep["components"][0]["metrics"] == at[0.5]
+    assert len(sweep["weights"]) == 2 * 3

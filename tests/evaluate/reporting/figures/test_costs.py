@@ -1,0 +1,28 @@
+"""Time and memory, as Snakemake measured them."""
+
+import pytest
+
+from ipcir_steps.core.errors import InputError
+from ipcir_steps.evaluate.reporting.figures import costs
+
+
+def test_costs_are_summed_over_shards(tmp_path):
+    for name, wall in (
+        ("captions/0", 2),
+        ("captions/1", 3),
+        ("mini/gallery", 4),
+        ("mini/ldre/ranking", 5),
+        ("failures", 9),
+    ):
+        path = tmp_path / f"{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:0:1\t{100 * wall}\t-\n")
+    found = costs.measured(tmp_path)
+    assert {step: value["wall"] for step, value in found.items()} == {"captions": 5, "embeddings": 4, "ranking": 5}
+    assert found["captions"]["peak"] == 300 and found["captions"]["cpu"] == 0
+    assert (
+        costs.gpu_seconds([{"seconds": 10, "host": {"gpus": ["a", "b"]}}, {"seconds": 5, "host": {"gpus": []}}]) == 20
+    )
+    costs.costs({"d": found}, {"d": 2}, {"d": 7200.0})
+    with pytest.raises(InputError, match="no benchmark files"):
+        costs.costs({"d": {}}, {"d": 2}, {"d": 0.0})
