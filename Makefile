@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE := 1
 
 # Tests that share something expensive stay on one of so many workers.
 WORKERS ?= 2
-PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo serve test test-all lint mini-benchmarks mini mini-test integration clean
 

@@ -75,6 +75,8 @@ rule prefetch:
         models=prefetched(),
     log:
         "logs/models/moved.log",
+    benchmark:
+        "benchmarks/results/models/moved.tsv"
     conda:
         "envs/vision.yaml"
     container:

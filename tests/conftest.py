@@ -1,11 +1,7 @@
 """Shared fixtures. Tests that need the published data skip when it is not beside the checkout."""
 
-import fcntl
-import hashlib
 import os
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,64 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["IPCIR_PROVENANCE"] = ""  # tests of records switch them on
 
-
-# Made once for all workers; the tests that use one stay on the worker that makes it, so that nobody waits for it.
-SHARED = ("undisturbed", "drawn", "finished")
-INTEGRATION = Path(__file__).parent / "integration"
-
-
-def slowness_now() -> float:
-    """How much longer than on an idle machine of our own everything takes here and now; at least 1."""
-    begun = time.process_time()
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000)
-    speed = (time.process_time() - begun) / 0.023  # seconds that this takes us
-    return max(1.0, speed) * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-@pytest.hookimpl(tryfirst=True)  # before the limit is read
-def pytest_configure(config):
-    config.slowness = slowness_now()
-    if config.option.timeout:
-        config.option.timeout *= config.slowness
-
-
-@pytest.hookimpl(tryfirst=True)  # before -m chooses
-def pytest_collection_modifyitems(items):
-    """Long tests begin first; tests that share something expensive run on one worker, and so do those of a module."""
-    for item in items:
-        if INTEGRATION in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-        fixtures = getattr(item, "fixturenames", ())
-        shared = next((name for name in SHARED if name in fixtures), None)
-        alone = item.nodeid if "make_workspace" in fixtures else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(shared or alone))
-    items.sort(key=lambda item: item.path.parent.name not in ("integration", "workflow"))
-
-
-@pytest.fixture(scope="session")
-def slowness(request) -> float:
-    """Factor for limits of time: 1 on an idle machine as fast as ours, more on a slower or busier one."""
-    return request.config.slowness
-
-
-@pytest.fixture(scope="session")
-def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Function (name, make) -> a directory that ``make(directory)`` filled, once for all workers of pytest-xdist."""
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-
-    def made(name: str, make: Callable[[Path], None]) -> Path:
-        directory, done = root / name, root / f"{name}.done"
-        with open(root / f"{name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not done.exists():
-                shutil.rmtree(directory, ignore_errors=True)  # what a maker that failed left
-                make(directory)
-                done.touch()
-        return directory
-
-    return made
+pytest_plugins = ["tests.spread"]
 
 
 def _published() -> Path | None:
