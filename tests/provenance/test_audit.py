@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import yaml
 from ipcir_steps import cli
 from ipcir_steps.config.stack import merged
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.files import read_json
+from ipcir_steps.core.files import read_json, write_json
 from ipcir_steps.provenance.audit import audit, pictures
 from ipcir_steps.provenance.audit.library import Library
+from ipcir_steps.provenance.record import seal
 
 FIGURE = "results/figures/fig7.svg"
 
@@ -158,6 +160,40 @@ def test_a_picture_found_alone_is_traced(tree, tmp_path):
         result = check(alone)
         assert result["status"] == "verified" and "the same bytes" in result["notes"][0]
         assert result["target"] == name
+
+
+def _as_before_the_move(path):
+    """A record in the form that steps left when they were called rooms."""
+    record = read_json(path)
+    record["room"] = record.pop("step")
+    record["configuration"].pop("values", None)
+    for entry in record["inputs"]:
+        entry["path"] = entry["path"].replace("package:mini_world/", "package:mini/")
+    write_json(path, {**record, "seal": seal(record)})
+
+
+def test_a_tree_made_before_the_move_is_read(tree, tmp_path, capsys):
+    """Its files are verified, and the audit says what it cannot compare."""
+    records = Library(Path("provenance")).records
+    for record in records:
+        _as_before_the_move(record["file"])
+    mine = yaml.safe_load(Path("config.yaml").read_text())
+    Path("config.yaml").write_text(yaml.safe_dump(merged(mine, {"seed": 1})))
+    result = check()
+    assert result["status"] == "verified"
+    (note,) = [note for note in result["notes"] if "earlier version" in note]
+    assert re.match(r"(\d+) of \1 records", note) and "run the workflow again" in note
+    assert {record["step"] for record in Library(Path("provenance")).records} >= {"captions", "ranking", "mini"}
+    alter("models/clip/open_clip_model.safetensors")
+    assert check(FIGURE)["status"] == "broken"
+
+
+def test_a_record_without_a_step_is_damaged(tree):
+    path = Path("provenance/results/world_metrics.json.json")
+    record = read_json(path)
+    del record["step"]
+    write_json(path, {**record, "seal": seal(record)})
+    assert (str(path), "record") in [(p["path"], p["kind"]) for p in check()["problems"]]
 
 
 def test_mistakes_are_told(tree, monkeypatch):

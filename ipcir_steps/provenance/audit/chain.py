@@ -138,7 +138,10 @@ class Chain:
 def located(path: str) -> Path:
     """Where a recorded path lies now: ``package:…`` is below the installed package."""
     name = path.removeprefix("package:")
-    return Path(path) if name == path else ROOT / name
+    if name == path:
+        return Path(path)
+    # Earlier records name the mini world from inside the package that it was a part of.
+    return ROOT / (name.replace("mini/", "mini_world/", 1) if name.startswith("mini/") else name)
 
 
 def unrecorded(library: Library) -> list[str]:

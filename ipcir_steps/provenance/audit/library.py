@@ -9,6 +9,7 @@ from ipcir_steps.core.files import digest
 from ipcir_steps.provenance.digests import shown
 from ipcir_steps.provenance.record import members_path, seal
 
+EARLIER = "room"  # what records called the step before they told what it took from the configuration
 ASIDE = {"members", "digests"}  # directories below provenance/ that hold no records
 
 
@@ -43,11 +44,11 @@ class Library:
     def _record(self, path: Path) -> dict | None:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            intact = record["seal"] == seal(record)
+            intact, step = record["seal"] == seal(record), record[EARLIER if EARLIER in record else "step"]
         except (OSError, ValueError, KeyError, TypeError):
             self.damaged.append(shown(path))
             return None
-        return {**record, "file": shown(path), "intact": intact}
+        return {**record, "step": step, "file": shown(path), "intact": intact}
 
     def files(self, entry: dict) -> dict[str, str]:
         """{path: sha256} of an input or output: one file, or the members of a directory."""

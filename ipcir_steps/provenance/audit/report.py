@@ -3,6 +3,7 @@
 import dataclasses
 
 from ipcir_steps.provenance.audit.chain import Chain
+from ipcir_steps.provenance.audit.library import EARLIER
 from ipcir_steps.provenance.environment import code_digest
 
 
@@ -14,6 +15,12 @@ def result(target: str | None, chain: Chain, notes: list[str]) -> dict:
     others = sum(record["code"]["digest"] != code_digest(record["step"]) for record in records.values())
     if others:
         notes = [*notes, f"{others} of {len(records)} steps were run with other code than is installed now"]
+    if earlier := sum(EARLIER in record for record in records.values()):
+        notes = [
+            *notes,
+            f"{earlier} of {len(records)} records are of an earlier version: their files are verified, but they do not"
+            " tell what they took from the configuration; run the workflow again to compare it",
+        ]
     return {
         "target": target,
         "status": "broken" if broken else "stale" if problems else "verified",
