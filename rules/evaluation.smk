@@ -109,6 +109,7 @@ rule submission:
         runtime=30,
     params:
         rule="submission",
+        taken=from_config("datasets.{dataset}.benchmark"),
         options=lambda wildcards, input, output: options(
             input,
             benchmark=dataset_benchmark(wildcards),
@@ -116,7 +117,8 @@ rule submission:
             output=output,
         ),
     shell:
-        "IPCIR_RULE={params.rule} ipcir submission write {params.options} > {log} 2>&1"
+        "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir submission write {params.options}"
+        " > {log} 2>&1"
 
 
 use rule submission as image_sets_submission with:
