@@ -4,17 +4,17 @@ import argparse
 
 from ipcir_steps.core.arguments import Directory, InFile, OutFile, OutTree, Scratch
 
-DATASETS = ("cirr", "circo", "fashioniq")
+DATASETS = ("cirr", "circo", "fashioniq", "twins")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    world = commands.add_parser("world", help="render mini_cirr, mini_circo and mini_fashioniq")
+    world = commands.add_parser("world", help="render mini_cirr, mini_circo, mini_fashioniq, mini_twins")
     world.add_argument("--seed", type=int, required=True)
     world.add_argument("--output", type=OutTree, required=True, help="directory to write")
     world.add_argument("--queries", type=int, default=40, help="queries of each val part (test parts: a quarter)")
     world.add_argument("--gallery", type=int, default=300, help="images of each val part")
-    world.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS, help="which; default: all three")
+    world.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS[:3], help="default: the first three")
     models = commands.add_parser("models", help="build the tiny checkpoints of the real classes")
     models.add_argument("--seed", type=int, required=True)
     models.add_argument("--output", type=OutTree, required=True, help="directory to write, one directory per model")

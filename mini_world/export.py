@@ -9,10 +9,13 @@ import string
 from collections.abc import Iterable
 from pathlib import Path
 
+from PIL import Image
+
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import seed as derive
 from ipcir_steps.core.files import write_json, write_jsonl
 from mini_world import garments, render, world
+from mini_world import twins as twin_world
 
 SHARE = 4  # a test part has 1 / SHARE of the queries and images of its val part
 _PER_GROUP = 4  # queries of one CIRR image set
@@ -24,34 +27,49 @@ def export(
     directory: Path, seed: int, queries: int, gallery: int, datasets: Iterable[str] = ("cirr", "circo", "fashioniq")
 ) -> None:
     """Render the datasets. queries, gallery: size of each val part (FashionIQ: summed over its categories)."""
-    if queries < SHARE or gallery < _PER_QUERY * (queries + queries // SHARE):
-        least = _PER_QUERY * (max(queries, SHARE) + max(queries, SHARE) // SHARE)
-        raise InputError(
-            f"{queries} queries do not fit in a gallery of {gallery} images",
-            field="gallery",
-            remedy=f"Use --queries of at least {SHARE} and --gallery of at least {least}.",
-        )
     for name in datasets:
-        {"cirr": cirr, "circo": circo, "fashioniq": fashioniq}[name](directory, seed, queries, gallery)
+        asked = max(queries, SHARE)
+        least = _PER_QUERY * (asked if name == "twins" else asked + asked // SHARE)
+        if queries < SHARE or gallery < least:
+            raise InputError(
+                f"{queries} queries do not fit in a gallery of {gallery} images",
+                field="gallery",
+                remedy=f"Use --queries of at least {SHARE} and --gallery of at least {least}.",
+            )
+    for name in datasets:
+        {"cirr": cirr, "circo": circo, "fashioniq": fashioniq, "twins": twins}[name](directory, seed, queries, gallery)
 
 
 # --- CIRR --------------------------------------------------------------------------------------------------------
 
+Edges = list[tuple[int, int, world.Edit]]  # (from, to, the edit between two scenes of an image set)
+
 
 def cirr(directory: Path, seed: int, queries: int, gallery: int) -> None:
     """Image sets of six, a chain of edits and two siblings; four queries per set, further sets as distractors."""
-    root = directory / "mini_cirr"
-    seen, truth, asked, pair = set(), [], [], 12060
     parts = (("dev", "val", queries, gallery), ("test1", "test1", queries // SHARE, gallery // SHARE))
+    _image_sets(directory, "mini_cirr", seed, parts, _chain, render.draw)
+
+
+def twins(directory: Path, seed: int, queries: int, gallery: int) -> None:
+    """Image sets of six with a query each, whose target has a twin; in the layout of CIRR, without a test part."""
+    parts = (("dev", "val", queries, gallery),)
+    _image_sets(directory, twin_world.NAME, seed, parts, twin_world.image_set, twin_world.draw)
+
+
+def _image_sets(directory: Path, dataset: str, seed: int, parts, make, draw) -> None:
+    """A dataset in CIRR's layout. parts: (folder, split, queries, images); make, draw: an image set, a picture."""
+    root = directory / dataset
+    seen, truth, asked, pair = set(), [], [], 12060
     for folder, split, count, size in parts:
-        rng = random.Random(derive(seed, "mini_cirr", split))
+        rng = random.Random(derive(seed, dataset, split))
         names, annotations = {}, []
         for group in range(size // 6):
-            scenes, edges = _image_set(rng, seen)
+            scenes, edges = _unseen(make, rng, seen)
             members = [f"{folder}-{group}-{i // 2}-img{i % 2}" for i in range(6)]
             for name, scene in zip(members, scenes, strict=True):
                 names[name] = f"./{folder}/{name}.png"
-                _save(root / folder / f"{name}.png", scene)
+                _save(root / folder / f"{name}.png", draw(scene))
                 truth.append(_record(name, scene, split))
             order = rng.sample(members, 6)
             for a, b, edit in edges[: count - len(annotations)]:
@@ -65,21 +83,27 @@ def cirr(directory: Path, seed: int, queries: int, gallery: int) -> None:
                 pair += 1
         write_json(root / "cirr" / "captions" / f"cap.rc2.{split}.json", annotations)
         write_json(root / "cirr" / "image_splits" / f"split.rc2.{split}.json", names)
-    _truth(directory, "mini_cirr", truth, asked)
+    _truth(directory, dataset, truth, asked)
 
 
-def _image_set(rng: random.Random, seen: set):
-    """Six scenes new to ``seen`` and the edits (from, to, Edit) between them."""
+def _unseen(make, rng: random.Random, seen: set) -> tuple[list[world.Scene], Edges]:
+    """An image set that shows nothing that was ``seen``, and nothing twice but for twins."""
     while True:
-        scenes, edges = [world.random_scene(rng)], []
-        for to, start in enumerate((0, 1, 2, 0, 2), 1):
-            edit = world.random_edit(scenes[start], rng)
-            scenes.append(edit.target)
-            edges.append((start, to, edit))
+        scenes, edges = make(rng)
         keys = {scene.key() for scene in scenes}
-        if len(keys) == 6 and not keys & seen:
+        if len(keys) == len(scenes) - (make is twin_world.image_set) and not keys & seen:
             seen |= keys
-            return scenes, edges[:_PER_GROUP]
+            return scenes, edges
+
+
+def _chain(rng: random.Random) -> tuple[list[world.Scene], Edges]:
+    """Six scenes and the edits between them that are asked for."""
+    scenes, edges = [world.random_scene(rng)], []
+    for to, start in enumerate((0, 1, 2, 0, 2), 1):
+        edit = world.random_edit(scenes[start], rng)
+        scenes.append(edit.target)
+        edges.append((start, to, edit))
+    return scenes, edges[:_PER_GROUP]
 
 
 # --- CIRCO -------------------------------------------------------------------------------------------------------
@@ -113,7 +137,7 @@ def circo(directory: Path, seed: int, queries: int, gallery: int) -> None:
             place(scene)
 
     for identifier, scene in images.items():
-        _save(root / "COCO2017_unlabeled" / "unlabeled2017" / f"{identifier:012d}.jpg", scene)
+        _save(root / "COCO2017_unlabeled" / "unlabeled2017" / f"{identifier:012d}.jpg", render.draw(scene))
     truth = [_record(identifier, scene, "unlabeled") for identifier, scene in images.items()]
     annotations, asked = {"val": [], "test": []}, []
     for split, number, reference_id, target_id, reference, edit in drafts:
@@ -183,7 +207,7 @@ def fashioniq(directory: Path, seed: int, queries: int, gallery: int) -> None:
             count = (queries // share + 2 - index) // 3
             pictures, annotations = _wardrobe(rng, kind, count, gallery // share // 3, names)
             for name, garment in pictures.items():
-                _save(root / "images" / f"{name}.png", garment)
+                _save(root / "images" / f"{name}.png", render.draw(garment))
                 truth.append(_record(name, garment, split))
             for number, (reference, target, captions) in enumerate(annotations):
                 asked.append(_question(f"{kind}-{number}", split, reference, [target], captions, kind))
@@ -228,10 +252,10 @@ def _wardrobe(rng: random.Random, kind: str, queries: int, size: int, names: set
 # --- shared ------------------------------------------------------------------------------------------------------
 
 
-def _save(path: Path, picture) -> None:
+def _save(path: Path, image: Image.Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"quality": 95} if path.suffix == ".jpg" else {}
-    render.draw(picture).save(path, **options)
+    image.save(path, **options)
 
 
 def _record(name, picture, split: str) -> dict:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,6 +13,8 @@ from mini_world.world import RADII, Scene
 SIZE = 64  # pixels
 _SCALE = 4  # supersampling per axis
 _WIDE = SIZE * _SCALE
+# Paints a background: its colour and the source of what no caption tells → RGB image of SIZE x SIZE pixels.
+Ground = Callable[[tuple[int, int, int], random.Random], Image.Image]
 
 _RGB = {
     "red": (214, 40, 40),
@@ -34,9 +37,9 @@ _GROUND = {
 }
 
 
-def draw(picture: Scene | Garment) -> Image.Image:
-    """RGB image of SIZE x SIZE pixels."""
-    canvas = _garment(picture) if isinstance(picture, Garment) else _scene(picture)
+def draw(picture: Scene | Garment, ground: Ground | None = None) -> Image.Image:
+    """RGB image of SIZE x SIZE pixels. ground: paints the background of a scene; by default faint waves."""
+    canvas = _garment(picture) if isinstance(picture, Garment) else _scene(picture, ground or _waves)
     return canvas.resize((SIZE, SIZE), Image.Resampling.BOX)
 
 
@@ -72,9 +75,9 @@ def _placed_parts(garment: Garment, rng):
     return (dx, dy), [[(x + dx, y + dy) for x, y in part] for part in _garment_parts(garment)]
 
 
-def _scene(scene: Scene) -> Image.Image:
+def _scene(scene: Scene, ground: Ground) -> Image.Image:
     rng = random.Random(scene.detail)
-    canvas = _ground(_GROUND[scene.background], rng)
+    canvas = _ground(_GROUND[scene.background], rng, ground)
     for thing in scene.things:
         rng = random.Random(thing.detail)
         x, y, radius, outline = _outline(thing, rng)
@@ -132,14 +135,17 @@ def _shade(rgb, rng) -> tuple[int, int, int]:
     return tuple(min(255, round(c * factor)) for c in rgb)
 
 
-def _ground(rgb, rng) -> Image.Image:
-    """Background with faint waves and a few specks."""
+def _waves(rgb, rng) -> Image.Image:
     angle, phase, waves = rng.uniform(0, math.pi), rng.random(), rng.uniform(3, 7)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     wave = np.sin(2 * math.pi * (waves * (x * math.cos(angle) + y * math.sin(angle)) + phase))
     pixels = np.array(_shade(rgb, rng)) + 7 * wave[..., None]
-    canvas = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
-    canvas = canvas.resize((_WIDE, _WIDE), Image.Resampling.NEAREST)
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+
+
+def _ground(rgb, rng, paint: Ground = _waves) -> Image.Image:
+    """Background with a few specks."""
+    canvas = paint(rgb, rng).resize((_WIDE, _WIDE), Image.Resampling.NEAREST)
     pen = ImageDraw.Draw(canvas)
     for _ in range(rng.randint(3, 7)):
         tone = tuple(max(0, c - 45) for c in rgb)

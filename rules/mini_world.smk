@@ -2,7 +2,8 @@
 
 from mini_world.training import NEEDS, TRAININGS
 
-# The rendered worlds: queries and gallery of each val part, benchmarks. The last two choose lambda and test.
+TWINS = {"queries": 200, "gallery": 1200, "datasets": ["twins"]}
+# The rendered worlds: queries and gallery of each val part, benchmarks. Those named val choose lambda.
 WORLDS = {
     "world": {
         "seed": CONFIG.seed,
@@ -10,6 +11,8 @@ WORLDS = {
         "gallery": 300,
         "datasets": ["cirr", "circo", "fashioniq"],
     },
+    "twins": TWINS | {"seed": CONFIG.seed},
+    "val_twins": TWINS | {"seed": CONFIG.seed + 1},
     "val_world": {
         "seed": CONFIG.seed + 1,
         "queries": 200,

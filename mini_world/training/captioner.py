@@ -193,7 +193,7 @@ def evaluate(models: Path, seed: int, count: int = 300) -> dict[str, float]:
     from ipcir_steps.imagine.captions import captioner, clean
     from mini_world import render
 
-    settings = Config().captions
+    settings = Config().stacks["mini"].captions
     caption = captioner(models / "blip2", settings)
     marks, wordings = {"scenes": [], "garments": []}, []
     for number, (picture, _, _) in enumerate(pool.pairs(seed)[-pool.HELD_OUT :][:count]):

@@ -117,15 +117,15 @@ def evaluate(models: Path, seed: int, count: int = 400) -> dict[str, float]:
     from ipcir_steps.imagine.llm import open_llm
     from ipcir_steps.imagine.reasoning import target_captions
 
-    config, pairs = Config(), pool.pairs(seed)[-pool.HELD_OUT :][:count]
+    stack, pairs = Config().stacks["mini"], pool.pairs(seed)[-pool.HELD_OUT :][:count]
     items, marks = [], {}
     for number, (reference, _, captions) in enumerate(pairs):
         shown = [pool.describe(reference, (number + t) % len(world.TEMPLATES)) for t in range(len(world.TEMPLATES))]
         items.append((Query(str(number), "", captions), shown))
-    prompts = [load_prompt(section.prompt) for section in (config.reasoning, config.layouts)]
-    answers = target_captions(items, prompts[0], open_llm(config.reasoning, models / "qwen", None), seed)
-    backend = open_llm(config.layouts, models / "qwen", None)
-    plans = plan(items, prompts[1], backend, config.layouts, seed)
+    prompts = [load_prompt(section.prompt) for section in (stack.reasoning, stack.layouts)]
+    answers = target_captions(items, prompts[0], open_llm(stack.reasoning, models / "qwen", None), seed)
+    backend = open_llm(stack.layouts, models / "qwen", None)
+    plans = plan(items, prompts[1], backend, stack.layouts, seed)
     for number, ((reference, target, _), answer, layout) in enumerate(zip(pairs, answers, plans, strict=True)):
         kind = "garments" if isinstance(reference, garments.Garment) else "scenes"
         right = [pool.describe(target, (number + t) % len(world.TEMPLATES)) for t in range(len(world.TEMPLATES))]

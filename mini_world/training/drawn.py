@@ -25,7 +25,7 @@ def generator(built: Path, elite: bool, settings: Proxies | None = None) -> MIGC
     if elite:
         roles |= {"elite_global": "elite_global", "elite_local": "elite_local", "vision": "elite_vision"}
     return MIGCGenerator(
-        settings or Config().proxies, {role: load_manifest(built / name) for role, name in roles.items()}
+        settings or Config().stacks["mini"].proxies, {role: load_manifest(built / name) for role, name in roles.items()}
     )
 
 
