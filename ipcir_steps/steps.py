@@ -4,6 +4,8 @@ import dataclasses
 import importlib
 from types import ModuleType
 
+from ipcir_steps.core import paths
+
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -14,7 +16,8 @@ class Step:
     network: it may use the network; every other command is refused it.
     listens: it answers requests: its module's ``listen(args)`` opens the sockets before the network is refused.
     recorded: it leaves a provenance record.
-    sharded: it works on a part of the queries; its shards are gathered, and so are its failures.
+    gathered: it works on a part of the queries; its shards are gathered into this file, and so are its failures.
+    timed: Snakemake's benchmark files of its jobs; the figure of costs sums them, in the order of the cards.
     """
 
     name: str
@@ -24,7 +27,13 @@ class Step:
     network: bool = False
     listens: bool = False
     recorded: bool = True
-    sharded: bool = False
+    gathered: str | None = None
+    timed: tuple[str, ...] = ()
+
+    @property
+    def times(self) -> tuple[str, ...]:
+        """``timed``, or where a step has shards the files of those."""
+        return (paths.fill(paths.SHARD_TIMES, step=self.name),) if self.gathered else self.timed
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -50,20 +59,27 @@ _ALL = (
           recorded=False),
     _step("Everyday", "config", "config.command", "check a configuration; write its schema and defaults",
           recorded=False),
-    _step("Imagine", "datasets", "benchmarks.datasets", "read annotations and images into queries and gallery"),
-    _step("Imagine", "captions", "imagine.captions", "caption reference images with BLIP-2", sharded=True),
-    _step("Imagine", "reasoning", "imagine.reasoning", "write target captions with a language model", sharded=True),
+    _step("Imagine", "datasets", "benchmarks.datasets", "read annotations and images into queries and gallery",
+          timed=(paths.DATASET_TIMES,)),
+    _step("Imagine", "captions", "imagine.captions", "caption reference images with BLIP-2",
+          gathered=paths.SOURCE_CAPTIONS),
+    _step("Imagine", "reasoning", "imagine.reasoning", "write target captions with a language model",
+          gathered=paths.TARGET_CAPTIONS),
     _step("Imagine", "layouts", "imagine.layouts", "plan the imagined image: scene and instances with boxes",
-          sharded=True),
+          gathered=paths.LAYOUTS),
     _step("Imagine", "masks", "imagine.masks", "segment the reference instances with Grounding DINO and SAM",
-          sharded=True),
+          gathered=paths.REFERENCE_MASKS),
     _step("Imagine", "statistics", "imagine.statistics", "measure the boxes of COCO's categories, for layouts"),
-    _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts", sharded=True),
+    _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts", gathered=paths.PROXY_INDEX),
     _step("Imagine", "gather", "imagine.gather", "join the shards of a step in query order"),
-    _step("Seek", "embeddings", "seek.embeddings", "encode images and captions with CLIP"),
-    _step("Seek", "baselines", "seek.baselines", "compute the text features (S_t): LDRE, SEARLE, LinCIR, …"),
-    _step("Seek", "fusion", "seek.fusion", "fuse proxy, query and perturbation into a robust proxy (eq. 1)"),
-    _step("Seek", "ranking", "seek.ranking", "balance the similarities and rank the gallery (eq. 2)"),
+    _step("Seek", "embeddings", "seek.embeddings", "encode images and captions with CLIP",
+          timed=tuple(paths.fill(paths.FEATURES_TIMES, features=name) for name in paths.ENCODED)),
+    _step("Seek", "baselines", "seek.baselines", "compute the text features (S_t): LDRE, SEARLE, LinCIR, …",
+          timed=(paths.BASELINE_TIMES,)),
+    _step("Seek", "fusion", "seek.fusion", "fuse proxy, query and perturbation into a robust proxy (eq. 1)",
+          timed=(paths.FUSED_TIMES,)),
+    _step("Seek", "ranking", "seek.ranking", "balance the similarities and rank the gallery (eq. 2)",
+          timed=(paths.RANKING_TIMES,)),
     _step("Evaluate", "metrics", "evaluate.metrics", "score rankings under a benchmark's protocol"),
     _step("Evaluate", "submission", "evaluate.submission", "write and check files for the benchmark servers"),
     _step("Evaluate", "tune", "evaluate.tuning.command", "choose lambda and weights, with labels or without"),
@@ -81,4 +97,5 @@ _ALL = (
     _step("Mini world", "mini", "mini_world.cli", "render the mini world and build its models"),
 )  # fmt: skip
 STEPS = {step.name: step for step in _ALL}
-SHARDED = [step.name for step in _ALL if step.sharded]
+SHARDED = [step.name for step in _ALL if step.gathered]
+TIMED = [step.name for step in _ALL if step.times]

@@ -17,7 +17,7 @@ rule dataset:
     log:
         "logs/{dataset}/{split}/datasets.log",
     benchmark:
-        "benchmarks/results/{dataset}/{split}/datasets.tsv"
+        paths.DATASET_TIMES
     conda:
         "../envs/analysis.yaml"
     container:

@@ -4,6 +4,7 @@ Templates with the wildcards of the rules: ``LAYOUTS.format(dataset="cirr", spli
 the other way. The rules, ``ipcir doctor``, ``ipcir plan``, ``ipcir audit`` and the figures all take them from here.
 """
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ FAILURES = f"{SPLIT}/failures.jsonl"
 # What is sought with: features of one backbone.
 BACKBONE = f"{SPLIT}/{{backbone}}"
 FEATURES = f"{BACKBONE}/{{features}}.safetensors"
+ENCODED = ("gallery", "references", "source_captions", "target_captions", "proxies")  # those that there are
 GALLERY_FEATURES = f"{BACKBONE}/gallery.safetensors"
 REFERENCE_FEATURES = f"{BACKBONE}/references.safetensors"
 SOURCE_CAPTION_FEATURES = f"{BACKBONE}/source_captions.safetensors"
@@ -51,9 +53,10 @@ SENSITIVITY = f"{BASELINE}/sensitivity.json"
 
 # What is reported.
 RESULT = f"{RESULTS}/{{dataset}}_metrics.json"
-FIGURE = f"{RESULTS}/figures/{{figure}}.{{suffix}}"
-QUERY_FIGURE = f"{RESULTS}/figures/{{dataset}}/{{figure}}.{{suffix}}"
-TABLE = f"{RESULTS}/tables/table{{number}}.{{suffix}}"
+FIGURES, TABLES = f"{RESULTS}/figures", f"{RESULTS}/tables"
+FIGURE = f"{FIGURES}/{{figure}}.{{suffix}}"
+QUERY_FIGURE = f"{FIGURES}/{{dataset}}/{{figure}}.{{suffix}}"
+TABLE = f"{TABLES}/table{{number}}.{{suffix}}"
 BROWSER = f"{RESULTS}/browser/{{dataset}}"
 SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.json"
 RECALL_SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.recall.json"
@@ -73,11 +76,34 @@ STATISTICS = "data/models/coco_box_statistics.json"  # made of them
 RECORDS = "provenance"
 TIMES = "benchmarks/results"
 LOGS = "logs"
+DATASET_TIMES = f"{TIMES}/{{dataset}}/{{split}}/datasets.tsv"
 SHARD_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{step}}/{{shard}}.tsv"
 FEATURES_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{features}}.tsv"
 FUSED_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/fusion/{{proxy}}.tsv"
 BASELINE_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{baseline}}/baseline.tsv"
 RANKING_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{baseline}}/ranking.tsv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """The artefacts beside one: its wildcards' values, below ``directory``."""
+
+    directory: Path
+    values: dict[str, str]
+
+    @classmethod
+    def of(cls, template: str, path: Path, directory: Path) -> "Place | None":
+        """The place of a file below ``directory``, when ``template`` names it."""
+        values = fields(template, path.relative_to(directory))
+        return values and cls(directory, values)
+
+    def path(self, template: str, **more: str) -> Path:
+        """The artefact of the same dataset, split, …; more: wildcards that this place has not, or has otherwise."""
+        return self.directory / template.format(**{**self.values, **more})
+
+    def found(self, template: str, **more: str) -> "list[Path]":
+        """Those that are there, whatever the wildcards that this place has not."""
+        return [path for path, _ in found(template, self.directory, **{**self.values, **more})]
 
 
 def fill(template: str, **known: object) -> str:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import read_jsonl, write_jsonl
 
@@ -12,7 +13,7 @@ def collect(files: list[Path]) -> list[dict]:
     first = {}
     for path in files:
         for record in read_jsonl(path):
-            step = path.name.removesuffix(".failures.jsonl")
+            step = paths.fields(paths.STEP_FAILURES.removeprefix(f"{paths.SPLIT}/"), path)["step"]
             first.setdefault(record["query_id"], {"query_id": record["query_id"], "step": step, **record})
     return list(first.values())
 

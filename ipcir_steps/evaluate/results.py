@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.base import Count, Section
+from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
@@ -88,7 +89,11 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
 
 
 def _name(path: Path) -> tuple[str, str, str]:
-    return path.parts[-3], path.parts[-2], path.name.removesuffix(".metrics.json")
+    """(backbone, baseline, variant) that a metrics file is of, wherever it lies."""
+    named = paths.METRICS.removeprefix(f"{paths.SPLIT}/")
+    if (found := paths.fields(named, path)) is None:
+        raise InputError(f"is not named {named}, which tells what it is of", file=path)
+    return found["backbone"], found["baseline"], found["variant"]
 
 
 def _strata(path: Path) -> dict[str, str]:

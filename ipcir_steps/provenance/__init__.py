@@ -11,7 +11,7 @@ import logging
 import os
 from pathlib import Path
 
-from ipcir_steps.core import record_id
+from ipcir_steps.core import paths, record_id
 from ipcir_steps.steps import Step
 
 log = logging.getLogger("provenance")
@@ -19,7 +19,7 @@ log = logging.getLogger("provenance")
 
 def directory() -> Path | None:
     """Where records lie, relative to the working directory; None where recording is switched off."""
-    name = os.environ.get("IPCIR_PROVENANCE", "provenance")
+    name = os.environ.get("IPCIR_PROVENANCE", paths.RECORDS)
     return Path(name) if name else None
 
 

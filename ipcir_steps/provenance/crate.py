@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from ipcir_steps import provenance
+from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import Directory, OutTree
 from ipcir_steps.core.errors import InputError
 
@@ -16,12 +17,11 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-SNAKEMAKE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 TERMS = "https://w3id.org/ro/terms/workflow-run#"
 LICENSE = "https://spdx.org/licenses/Apache-2.0"
 # What is copied into the crate; the rest is named, with its digest.
-COPIED = ("results/figures/", "results/tables/")
+COPIED = (f"{paths.FIGURES}/", f"{paths.TABLES}/")
 MOST = 16 << 20  # bytes of a result file that is copied beside the figures
 
 
@@ -59,7 +59,7 @@ def build(library, directory: Path, workflow: Path) -> dict:
     _whole_run(crate, main, live, steps, files, library)
     directory.mkdir(parents=True, exist_ok=True)
     crate.write(directory)
-    figures = [path for path in files.known if path.startswith("results/figures/")]
+    figures = [path for path in files.known if path.startswith(COPIED[0])]
     return {"steps": len(steps), "files": len(files.known), "figures": len(figures)}
 
 
@@ -106,7 +106,7 @@ class _Files:
         from rocrate.model.contextentity import ContextEntity
 
         about = {"name": path, "sha256": entry["sha256"]}
-        copied = path.startswith(COPIED) or (path.startswith("results/") and path.count("/") == 1)
+        copied = path.startswith(COPIED) or Path(path).parent == Path(paths.RESULTS)
         if copied and Path(path).is_file() and Path(path).stat().st_size <= MOST:
             return self.crate.add_file(path, path, properties={**about, "encodingFormat": _format(path)})
         size = {"contentSize": str(entry["bytes"])} if "bytes" in entry else {}
@@ -163,6 +163,10 @@ def _model(crate, model: dict):
     return _named(crate, f"#model-{model['digest'][:32]}", "CreativeWork", f"model {model['name']}", **about)
 
 
+def _is_result(entry: dict) -> bool:
+    return paths.fields(paths.RESULT, entry["path"]) is not None
+
+
 def _whole_run(crate, main, live, steps, files: _Files, library) -> None:
     """The CreateAction of the workflow: from what no step made to figures, tables and result files."""
     from rocrate.model.contextentity import ContextEntity
@@ -170,7 +174,7 @@ def _whole_run(crate, main, live, steps, files: _Files, library) -> None:
     made = {entry["path"] for record in live for entry in record["outputs"]}
     sources = [entry for record in live for entry in record["inputs"] if entry["path"] not in made]
     results = [entry for record in live for entry in record["outputs"] if entry["path"].startswith(COPIED)]
-    results += [entry for r in live for entry in r["outputs"] if r["step"] == "results"]
+    results += [entry for record in live for entry in record["outputs"] if _is_result(entry)]
     run = crate.add(
         ContextEntity(
             crate,

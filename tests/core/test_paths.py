@@ -7,7 +7,7 @@ import pytest
 
 from ipcir_steps.core import paths
 
-TEMPLATES = {name: value for name, value in vars(paths).items() if name.isupper()}
+TEMPLATES = {name: value for name, value in vars(paths).items() if name.isupper() and isinstance(value, str)}
 
 
 def test_examples():
@@ -38,3 +38,15 @@ def test_files_are_found_by_template(tmp_path):
     assert [path.name for path, _ in got] == ["0.jsonl", "1.jsonl"]
     assert got[1][1] == {"dataset": "cirr", "split": "val", "step": "masks", "shard": "1"}
     assert not list(paths.found(paths.SHARD, tmp_path, dataset="circo", step="masks"))
+
+
+def test_a_place_knows_what_is_beside_it(tmp_path):
+    shard = tmp_path / "results/cirr/val/shards/masks/0.jsonl"
+    shard.parent.mkdir(parents=True)
+    shard.touch()
+    place = paths.Place.of(paths.SHARD, shard, tmp_path)
+    assert place.path(paths.QUERIES) == tmp_path / "results/cirr/val/queries.jsonl"
+    assert place.path(paths.SHARD, shard="7").name == "7.jsonl"
+    beside = paths.Place.of(paths.LAYOUTS, tmp_path / "results/cirr/val/layouts.jsonl", tmp_path)
+    assert beside.found(paths.SHARD, step="masks") == [shard] and beside.found(paths.SHARD, step="layouts") == []
+    assert paths.Place.of(paths.SHARD, tmp_path / "results/cirr/val/layouts.jsonl", tmp_path) is None

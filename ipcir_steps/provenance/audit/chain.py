@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ipcir_steps.core import paths
 from ipcir_steps.core.files import sha256
 from ipcir_steps.provenance.audit.library import Library
 from ipcir_steps.provenance.digests import shown
@@ -147,8 +148,8 @@ def located(path: str) -> Path:
 def unrecorded(library: Library) -> list[str]:
     """Files below results/ that no record made; hidden files and journals of unfinished steps are no artefacts."""
     found = []
-    for top, directories, names in os.walk("results"):
+    for top, directories, names in os.walk(paths.RESULTS):
         directories[:] = sorted(d for d in directories if not d.startswith("."))
-        paths = [shown(Path(top, name)) for name in sorted(names) if not name.startswith(".")]
-        found += [path for path in paths if path not in library.made and not path.endswith(".part")]
+        here = [shown(Path(top, name)) for name in sorted(names) if not name.startswith(".")]
+        found += [path for path in here if path not in library.made and not path.endswith(".part")]
     return found

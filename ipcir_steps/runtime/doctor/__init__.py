@@ -9,23 +9,18 @@ import argparse
 import base64
 import binascii
 import dataclasses
+import functools
 import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import Directory
 from ipcir_steps.core.errors import InputError, IPCIRError
 from ipcir_steps.core.files import read_jsonl
 from ipcir_steps.runtime.doctor import checks
-
-STEPS = {
-    "source_captions.jsonl": "captions",
-    "target_captions.jsonl": "reasoning",
-    "layouts.jsonl": "layouts",
-    "reference_masks.jsonl": "masks",
-    "index.jsonl": "proxies",
-}
+from ipcir_steps.steps import SHARDED, STEPS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +34,10 @@ class Finding:
 
 def examine(directory: Path) -> list[Finding]:
     """All damage below a workflow's directory (``results``, ``resources/manifests``), one finding per file."""
-    results = directory / "results"
-    if not results.is_dir():
+    if not (directory / paths.RESULTS).is_dir():
         raise InputError("holds no results", file=directory, remedy="Name the directory that the workflow ran in.")
     found: dict[Path, Finding] = {}
-    for finding in [*_files(results), *_images(results), *_recorded(directory), *_models(directory)]:
+    for finding in [*_files(directory), *_images(directory), *_recorded(directory), *_models(directory)]:
         found.setdefault(finding.path, finding)
     return list(found.values())
 
@@ -53,39 +47,43 @@ def _visible(root: Path) -> list[Path]:
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(root).parts))
 
 
-def _files(results: Path) -> Iterator[Finding]:
-    for path in _visible(results):
-        if path.suffix == ".png" and "proxies" in path.parts:
+def _files(directory: Path) -> Iterator[Finding]:
+    for path in _visible(directory / paths.RESULTS):
+        if paths.fields(IMAGE, path.relative_to(directory)):
             continue  # checked by digest
         problem = checks.opened(path)
         if problem is None:
             try:
-                problem = next(_cross(path, results), None)
+                problem = next(_cross(path, directory), None)
             except IPCIRError:
-                problem = None  # another file is damaged, and told of
+                problem = None  # another file is damaged, and reported there
         if problem is not None:
             yield Finding(path, problem, path)
 
 
-def _cross(path: Path, results: Path) -> Iterator[str]:
-    parts = path.relative_to(results).parts
-    split = results.joinpath(*parts[:2])
-    if path.suffix == ".safetensors":
-        yield from checks.features(path, split)
-    elif path.suffix == ".parquet":
-        yield from checks.rankings(path, split)
-    elif "shards" in parts:
-        yield from checks.journaled(path)
-    elif path.name in STEPS:
-        yield from checks.gathered(path, STEPS[path.name], split)
+def _cross(path: Path, directory: Path) -> Iterator[str]:
+    """What does not fit the files beside it."""
+    for template, check in CROSS.items():
+        if place := paths.Place.of(template, path, directory):
+            yield from check(path, place)
+            return
 
 
-def _images(results: Path) -> Iterator[Finding]:
-    for index in results.glob("*/*/proxies/*/index.jsonl"):
+IMAGE = f"{paths.PROXY_IMAGES}/{{query}}/{{image}}.png"
+CROSS = {
+    **dict.fromkeys((paths.FEATURES, paths.FUSED, paths.TEXT), checks.features),
+    **dict.fromkeys((paths.RANKINGS, paths.SUBSET), checks.rankings),
+    paths.SHARD: lambda path, place: checks.journaled(path),
+    **{STEPS[name].gathered: functools.partial(checks.gathered, step=name) for name in SHARDED},
+}
+
+
+def _images(directory: Path) -> Iterator[Finding]:
+    for index, values in paths.found(paths.PROXY_INDEX, directory):
         if checks.opened(index):
             continue
         shard_of = {}
-        for shard in (index.parents[2] / "shards/proxies").glob("*.jsonl"):
+        for shard in paths.Place(directory, values).found(paths.SHARD, step="proxies"):
             if not checks.opened(shard):
                 shard_of |= {record["query_id"]: shard for record in read_jsonl(shard)}
         for path, query, problem in checks.images(index):
@@ -93,7 +91,7 @@ def _images(results: Path) -> Iterator[Finding]:
 
 
 def _recorded(directory: Path) -> Iterator[Finding]:
-    for record in sorted((directory / "provenance/results").rglob("*.json")):
+    for record in sorted((directory / paths.RECORDS / paths.RESULTS).rglob("*.json")):
         for path, problem in checks.recorded(directory, record):
             yield Finding(path, problem, path)
 
@@ -101,7 +99,7 @@ def _recorded(directory: Path) -> Iterator[Finding]:
 def _models(directory: Path) -> Iterator[Finding]:
     from ipcir_steps.core.manifests import Manifest, check
 
-    for path in sorted((directory / "resources/manifests").rglob("*.json")):
+    for path in sorted((directory / paths.MANIFESTS).rglob("*.json")):
         if any(part.startswith(".") for part in path.relative_to(directory).parts):
             continue
         try:
@@ -116,7 +114,7 @@ def _models(directory: Path) -> Iterator[Finding]:
 def unfinished(directory: Path) -> list[str]:
     """What goes on with the next run: journals of unfinished steps, and outputs that Snakemake marked."""
     lines = []
-    for part in sorted((directory / "results").rglob("*.part")):
+    for part in sorted((directory / paths.RESULTS).rglob("*.part")):
         intact, damaged = checks.lines_of(part) if ".jsonl" in part.name else (None, 0)
         state = "in batches" if intact is None else f"{max(intact - 1, 0)} records"
         lines.append(f"{part}: {state} kept{f', {damaged} bytes behind them are cut off' if damaged else ''}")
@@ -130,19 +128,19 @@ def unfinished(directory: Path) -> list[str]:
 
 def leftovers(directory: Path) -> list[Path]:
     """Temporary files of killed runs. Files of a step that still runs look the same."""
-    hidden = (path for path in (directory / "results").rglob(".*") if path.is_file() and path.suffix != ".journal")
+    hidden = (path for path in (directory / paths.RESULTS).rglob(".*") if path.is_file() and path.suffix != ".journal")
     return sorted(path for path in hidden if path.name.count(".") > 2)
 
 
-def command(paths: list[Path], directory: Path) -> str:
+def command(files: list[Path], directory: Path) -> str:
     """What rebuilds the files: the configuration files are those of the last record."""
-    names = [shlex.quote(str(path.relative_to(directory))) for path in paths]
-    records = list((directory / "provenance").rglob("*_metrics.json.json")) or []
-    files = []
+    names = [shlex.quote(str(path.relative_to(directory))) for path in files]
+    records = list((directory / paths.RECORDS).rglob("*_metrics.json.json"))
+    configured = []
     if records:
         told = json.loads(max(records, key=lambda path: path.stat().st_mtime).read_text()).get("configuration", {})
-        files = [name for name in told.get("configfiles", ()) if name != "config.yaml"]
-    more = f" --configfile {shlex.join(files)}" if files else ""
+        configured = [name for name in told.get("configfiles", ()) if name != "config.yaml"]
+    more = f" --configfile {shlex.join(configured)}" if configured else ""
     return f"rm -f {' '.join(names)} && snakemake --cores all {' '.join(names)}{more}"
 
 

@@ -10,6 +10,7 @@ from ipcir_steps.core.errors import IPCIRError
 from ipcir_steps.core.features import load_features
 from ipcir_steps.core.files import inside, read_json, read_jsonl, sha256
 from ipcir_steps.core.journal import paths, read_lines
+from ipcir_steps.core.paths import GALLERY, GALLERY_FEATURES, QUERIES, SHARD, Place
 
 KEYS = ("query_id", "name", "reference")
 
@@ -52,28 +53,26 @@ def opened(path: Path) -> str | None:
     return None
 
 
-def features(path: Path, split: Path) -> Iterator[str]:
+def features(path: Path, place: Place) -> Iterator[str]:
     """Rows that are not those of the queries or the gallery beside them."""
-    name, key = ("gallery.jsonl", "name") if path.name == "gallery.safetensors" else ("queries.jsonl", "query_id")
-    if (split / name).is_file():
-        expected = [record[key] for record in read_jsonl(split / name)]
+    template, key = (GALLERY, "name") if path == place.path(GALLERY_FEATURES) else (QUERIES, "query_id")
+    beside = place.path(template)
+    if beside.is_file():
+        expected = [record[key] for record in read_jsonl(beside)]
         if list(load_features(path).names) != expected:
-            yield f"its rows are not those of {name}"
+            yield f"its rows are not those of {beside.name}"
 
 
-def rankings(path: Path, split: Path) -> Iterator[str]:
+def rankings(path: Path, place: Place) -> Iterator[str]:
     """Lists with gaps, of unknown queries, or of unknown images."""
     from pyarrow import parquet
 
     table = parquet.read_table(path, columns=["query_id", "rank", "image"]).to_pydict()
-    if not all((split / name).is_file() for name in ("queries.jsonl", "gallery.jsonl")):
-        return
-    queries = {record["query_id"] for record in read_jsonl(split / "queries.jsonl")}
-    images = {record["name"] for record in read_jsonl(split / "gallery.jsonl")}
-    if unknown := set(table["query_id"]) - queries:
-        yield f"it ranks for {min(unknown)!r}, which queries.jsonl lacks"
-    if unknown := set(table["image"]) - images:
-        yield f"it ranks {min(unknown)!r}, which gallery.jsonl lacks"
+    for column, template, key in (("query_id", QUERIES, "query_id"), ("image", GALLERY, "name")):
+        beside = place.path(template)
+        known = {record[key] for record in read_jsonl(beside)} if beside.is_file() else set(table[column])
+        if unknown := set(table[column]) - known:
+            yield f"it ranks {'for ' if column == 'query_id' else ''}{min(unknown)!r}, which {beside.name} lacks"
     last: dict[str, int] = {}
     for query, rank in zip(table["query_id"], table["rank"], strict=True):
         if rank != last.get(query, 0) + 1:
@@ -101,19 +100,19 @@ def journaled(path: Path) -> Iterator[str]:
             return
 
 
-def gathered(path: Path, step: str, split: Path) -> Iterator[str]:
+def gathered(path: Path, place: Place, step: str) -> Iterator[str]:
     """A gathered file whose records are not those of its step's shards."""
-    shards = sorted((split / "shards" / step).glob("*.jsonl"))
+    shards = place.found(SHARD, step=step)
     if not shards:
         return
     try:
         if any(problem for shard in shards for problem in journaled(shard)):
-            return  # told of the shard
+            return  # reported there
         records = [record for shard in shards for record in read_jsonl(shard)]
         key = next((key for key in ("reference", "query_id") if records and key in records[0]), None)
-        queries = {record["query_id"]: record for record in read_jsonl(split / "queries.jsonl")}
+        queries = {record["query_id"]: record for record in read_jsonl(place.path(QUERIES))}
     except (IPCIRError, KeyError):
-        return  # told of that file itself
+        return  # that file is reported itself
     known = {record[key]: {k: v for k, v in record.items() if k != key} for record in records if key in record}
     for number, record in enumerate(read_jsonl(path), 1):
         query = queries.get(record.get("query_id"), {})

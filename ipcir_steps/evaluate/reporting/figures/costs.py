@@ -4,46 +4,33 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, used
 from ipcir_steps.evaluate.reporting.figures import cards, style
-
-# Steps in the order of the pipeline, and how their benchmark files are recognised below the dataset's split.
-STEPS = (
-    "datasets",
-    "captions",
-    "reasoning",
-    "layouts",
-    "masks",
-    "proxies",
-    "embeddings",
-    "baselines",
-    "fusion",
-    "ranking",
-)
-EMBEDDINGS = {"gallery", "references", "source_captions", "target_captions", "proxies"}
+from ipcir_steps.steps import STEPS, TIMED
 
 
-def step_of(parts: tuple[str, ...]) -> str | None:
-    """The step of a benchmark file, from its path below benchmarks/results/{dataset}/{split}/ without suffix.
+def step_of(path: Path) -> str | None:
+    """The step whose job a benchmark file is of.
 
-    >>> step_of(("captions", "0")), step_of(("ViT-L-14", "gallery")), step_of(("ViT-L-14", "ldre", "ranking"))
-    ('captions', 'embeddings', 'ranking')
+    >>> step_of(Path("benchmarks/results/cirr/val/captions/0.tsv"))
+    'captions'
     """
-    if parts[0] in STEPS[:6]:
-        return parts[0]
-    if len(parts) == 2 and parts[1] in EMBEDDINGS:
-        return "embeddings"
-    if len(parts) == 3:
-        return {"baseline": "baselines", "ranking": "ranking"}.get(parts[2], "fusion" if parts[1] == "fusion" else None)
+    for name in TIMED:
+        if any(paths.fields(template, path) for template in STEPS[name].times):
+            return name
     return None
 
 
-def measured(directory: Path) -> dict[str, dict[str, float]]:
-    """{step: {"wall": s, "cpu": s, "peak": MiB}} summed over the benchmark files of one dataset's split."""
+def measured(benchmarks: Path, dataset: str, split: str) -> dict[str, dict[str, float]]:
+    """{step: {"wall": s, "cpu": s, "peak": MiB}} summed over the benchmark files of one dataset's split.
+
+    benchmarks: the directory of Snakemake's benchmark files.
+    """
     found: dict[str, dict[str, float]] = {}
-    for path in sorted(directory.rglob("*.tsv")):
-        step = step_of(path.relative_to(directory).with_suffix("").parts)
+    for path in sorted((benchmarks / dataset / split).rglob("*.tsv")):
+        step = step_of(Path(paths.TIMES) / path.relative_to(benchmarks))
         if step is None:
             continue
         with open(used(path), newline="", encoding="utf-8") as file:
@@ -52,7 +39,7 @@ def measured(directory: Path) -> dict[str, dict[str, float]]:
                 total["wall"] += _number(row, "s")
                 total["cpu"] += _number(row, "cpu_time")
                 total["peak"] = max(total["peak"], _number(row, "max_rss"))
-    return {step: found[step] for step in STEPS if step in found}
+    return {step: found[step] for step in TIMED if step in found}
 
 
 def _number(row: dict, name: str) -> float:
@@ -76,8 +63,8 @@ def of_run(results: list[dict], args) -> tuple[dict, dict, dict]:
     runs, gpu = {}, {}
     for result, split in zip(results, args.splits, strict=True):
         name = result["dataset"]
-        runs[name] = measured(args.benchmarks / name / split)
-        below = args.records / "results" / name / split if args.records else None
+        runs[name] = measured(args.benchmarks, name, split)
+        below = args.records / paths.SPLIT.format(dataset=name, split=split) if args.records else None
         gpu[name] = gpu_seconds(records_below(below)) if below else 0.0
     return runs, {result["dataset"]: result["queries"] for result in results}, gpu
 

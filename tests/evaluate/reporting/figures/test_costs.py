@@ -12,13 +12,18 @@ def test_costs_are_summed_over_shards(tmp_path):
         ("captions/1", 3),
         ("mini/gallery", 4),
         ("mini/ldre/ranking", 5),
+        ("mini/ldre/baseline", 6),
+        ("mini/fusion/rp", 7),
+        ("datasets", 1),
+        ("mini/ldre/rp.metrics", 9),
         ("failures", 9),
     ):
-        path = tmp_path / f"{name}.tsv"
+        path = tmp_path / "d/val" / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:0:1\t{100 * wall}\t-\n")
-    found = costs.measured(tmp_path)
-    assert {step: value["wall"] for step, value in found.items()} == {"captions": 5, "embeddings": 4, "ranking": 5}
+    expected = {"datasets": 1, "captions": 5, "embeddings": 4, "baselines": 6, "fusion": 7, "ranking": 5}
+    found = costs.measured(tmp_path, "d", "val")
+    assert {step: value["wall"] for step, value in found.items()} == expected
     assert found["captions"]["peak"] == 300 and found["captions"]["cpu"] == 0
     assert (
         costs.gpu_seconds([{"seconds": 10, "host": {"gpus": ["a", "b"]}}, {"seconds": 5, "host": {"gpus": []}}]) == 20
