@@ -32,7 +32,7 @@ PHOTOS = {
     "benchmark": "folder", "root": "photos", "queries": "queries.csv", "exclude_reference": True, "lambda": 0.5,
     "stack": "mini", "toy_models": True,
 }  # fmt: skip
-DRAWN = {"datasets": {"mine": PHOTOS}, "run": ["mine"], "sensitivity": {"resamples": 50}}
+DRAWN = {"datasets": {"mine": PHOTOS}, "run": ["mine"], "shards": 1, "sensitivity": {"resamples": 50}}
 QUERIES = """reference,caption,targets
 p0.png,"is ""redder"", and
 larger for $5",p9.png
