@@ -44,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
             args.sockets = module.listen(args)
         if command and not step.network:
             addresses = module.servers(args) if hasattr(module, "servers") else ()
-            network.refuse({server for address in addresses for server in network.servers(address)}, step.listens)
+            own = hasattr(module, "encloses") and module.encloses(args)
+            allowed = {server for address in addresses for server in network.servers(address, own)}
+            network.refuse(allowed, step.listens, enclosed=own)
         recording = provenance.start(step, argv, args)
         code = module.main(args)
         provenance.finish(recording)

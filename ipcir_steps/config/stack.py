@@ -55,7 +55,7 @@ class Stack(Section):
         """The models that the configured steps read. Raises InputError naming a role that the generator lacks."""
         unused = generator_of(self.proxies).unused
         asking = [self.reasoning] + ([] if "layouts" in unused else [self.layouts])
-        roles = ["captioner", *(["llm"] if any(step.backend != "openai" for step in asking) else [])]
+        roles = ["captioner", *(["llm"] if any(not step.remote for step in asking) else [])]
         roles += [] if "masks" in unused else ["detector", "segmenter"]
         return list(dict.fromkeys([*roles, *generator_roles(self.proxies, self.models)]))
 

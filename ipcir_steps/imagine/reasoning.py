@@ -65,8 +65,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     llm.arguments(parser, Reasoning)
 
 
-def servers(args: argparse.Namespace) -> set:
+def servers(args: argparse.Namespace) -> list[str]:
     return llm.servers(read_settings(args.settings, Reasoning))
+
+
+def encloses(args: argparse.Namespace) -> bool:
+    return read_settings(args.settings, Reasoning).enclosed
 
 
 def main(args: argparse.Namespace) -> None:

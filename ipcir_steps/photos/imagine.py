@@ -87,7 +87,7 @@ class Imagination:
             raise Cancelled
         role = "captioner" if stage == "captions" else "llm"
         settings = getattr(self.config, stage)
-        model = "server" if getattr(settings, "backend", "") == "openai" else self._manifest(role).digest
+        model = "server" if getattr(settings, "remote", False) else self._manifest(role).digest
         query = [self.query.query_id, self.query.reference, *self.query.captions]
         key = [stage, model, settings.model_dump(mode="json"), self.seed, query, self._content, *needs]
         found = self.cache.get(key)
@@ -113,15 +113,16 @@ class Imagination:
         from ipcir_steps.imagine.llm import open_llm
 
         models = self.finder.models
-        local = settings.backend != "openai"
-        kinds = {"backend", "device", "dtype"}
+        local = not settings.remote
+        shares = local and not settings.server
+        kinds = {"backend", "device", "dtype", "context_length", "engine", "server"}
 
         def opened():
             model = models.stack.model("llm") if local else None
             backend = open_llm(settings, model, self.finder.directory / "cache/answers")
             for other in (self.config.reasoning, self.config.layouts):
                 known = models.loaded(type(other).__name__)
-                if local and known and other.model_dump(include=kinds) == settings.model_dump(include=kinds):
+                if shares and known and other.model_dump(include=kinds) == settings.model_dump(include=kinds):
                     backend.share(known)  # one copy of the weights serves both steps
             return backend
 

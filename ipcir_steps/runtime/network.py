@@ -7,6 +7,7 @@ Sockets within the machine (AF_UNIX) stay allowed.
 """
 
 import ctypes
+import fcntl
 import logging
 import os
 import platform
@@ -23,6 +24,8 @@ log = logging.getLogger("network")
 ALLOW = "IPCIR_NETWORK"  # "allow" lifts the refusal, for a generator or baseline of one's own that calls a service
 _ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # audit number, number of socket(2)
 _ENETUNREACH = 101
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
 
 
@@ -30,19 +33,21 @@ class NetworkRefused(IPCIRError, OSError):
     """A step that must not use the network tried to."""
 
 
-def servers(url: str | None) -> set[tuple[str, int]]:
-    """(host, port) of an address such as http://localhost:8000/v1, and of the proxy that leads there."""
+def servers(url: str | None, direct: bool = False) -> set[tuple[str, int]]:
+    """(host, port) of an address such as http://localhost:8000/v1, or of the proxy that leads there unless direct."""
     parts = urllib.parse.urlsplit(url or "")
     if not parts.hostname:
         return set()
-    proxy = urllib.request.getproxies().get(parts.scheme)
+    proxy = None if direct else urllib.request.getproxies().get(parts.scheme)
     ways = [parts] if not proxy or urllib.request.proxy_bypass(parts.hostname) else [urllib.parse.urlsplit(proxy)]
     return {(way.hostname, way.port or (443 if way.scheme == "https" else 80)) for way in ways if way.hostname}
 
 
-def refuse(allowed: Collection[tuple[str, int]] = (), listens: bool = False) -> None:
+def refuse(allowed: Collection[tuple[str, int]] = (), listens: bool = False, enclosed: bool = False) -> None:
     """Refuse the network to this process and its children, for good; allowed: the (host, port) it may reach.
 
+    enclosed: the allowed server is started by this process. Where the kernel lets it, both are moved to a network of
+    their own that is loopback and nothing else, so that the server and code below Python reach nothing either.
     listens: it answers on sockets that it has opened before. To Python a connection that comes in is a new socket like
     any other, so only the kernel refuses those; connecting to anywhere is refused by both.
     """
@@ -50,6 +55,8 @@ def refuse(allowed: Collection[tuple[str, int]] = (), listens: bool = False) -> 
         return
     if not allowed:
         _filter()
+    elif enclosed and not _enclose():
+        log.info("this machine gives no process a network of its own: the started server is not held to loopback")
     names = {host for host, _ in allowed}
     addresses: dict[tuple[str, int], set[str]] = {}
 
@@ -84,6 +91,28 @@ def _message(what: str) -> str:
         f"{what} is refused: compute steps use no network. Fetch what is missing with `snakemake prefetch`, or set "
         f"{ALLOW}=allow for code of your own that calls a service."
     )
+
+
+def _enclose() -> bool:
+    """Move this process to a network of its own (Linux), with loopback switched on; whether the kernel did it.
+
+    Root needs no more than that; others become themselves in a user namespace, which many systems allow.
+    """
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    user, group = os.geteuid(), os.getegid()
+    if libc.unshare(_CLONE_NEWNET):
+        if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
+            return False
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        flags = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
+        up = struct.unpack("16sH14x", flags)[1] | 1
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", up))
+    return True
 
 
 def _filter() -> bool:

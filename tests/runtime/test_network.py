@@ -172,3 +172,34 @@ for attempt in (lambda: socket.create_connection(("127.0.0.1", server.getsocknam
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.split() == ["hello", "refused", "refused", "refused"], done.stderr
+
+
+ENCLOSED = """
+import socket, subprocess, sys, time
+from ipcir_steps.runtime import network
+assert network._enclose(), "no network of its own"
+code = "import socket; s = socket.create_server(('127.0.0.1', 8123)); s.accept()[0].sendall(b'own')"
+server = subprocess.Popen([sys.executable, "-c", code])
+for _ in range(100):
+    try:
+        print(socket.create_connection(("127.0.0.1", 8123), timeout=5).recv(3).decode())
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.1)
+try:
+    socket.create_connection(("127.0.0.1", {port}), timeout=5)
+    print("reached")
+except OSError:
+    print("refused")
+code = 'import socket; socket.create_connection(("192.0.2.1", 80), timeout=5)'
+print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.strip().splitlines()[-1])
+"""
+
+
+def test_an_enclosed_step_reaches_its_own_server_and_no_other(server):
+    """Not even another server on this machine, and its children reach nothing either."""
+    code = ENCLOSED.format(port=server)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    if "no network of its own" in done.stderr:
+        pytest.skip("this system gives a process no network of its own")
+    assert done.stdout.splitlines() == ["own", "refused", "OSError: [Errno 101] Network is unreachable"], done.stderr

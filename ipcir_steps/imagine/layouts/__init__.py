@@ -67,6 +67,12 @@ def servers(args: argparse.Namespace) -> list[str]:
     return llm.servers(read_settings(args.settings, Layouts))
 
 
+def encloses(args: argparse.Namespace) -> bool:
+    from ipcir_steps.config.settings import read_settings
+
+    return read_settings(args.settings, Layouts).enclosed
+
+
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.config.settings import read_settings
     from ipcir_steps.core.records import as_dict, read_captions, read_queries

@@ -1,7 +1,8 @@
-"""Asking a chat model: a local one through transformers, or any OpenAI-compatible server, with a cache of answers.
+"""Asking a language model: one on this machine (transformers, vLLM, llama.cpp) or any OpenAI-compatible server, with a
+cache of answers.
 
-A *group* is the requests of one query. A local model answers a group as one batch, so a query's answers never
-depend on which other queries run with it; a server answers each request for itself.
+A *group* is the requests of one query. Every request has a seed of its own, so that answers do not depend on which
+other queries are asked with it, up to the rounding of sums in a batch (see ``Batched``).
 """
 
 import argparse
@@ -16,6 +17,7 @@ from ipcir_steps.config.settings import add_settings
 from ipcir_steps.core.arguments import InFile, Scratch
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
+from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.core.shards import add_shards
 
 
@@ -43,25 +45,49 @@ class Backend(Protocol):
 
 
 def open_llm(settings: LLM, model: str | Path | None, cache: str | Path | None) -> Backend:
-    """The configured backend. model: manifest or directory (transformers); cache: directory, None for no cache.
+    """The configured backend. model: manifest, directory or file, None for a server that somebody else runs; cache:
+    directory, None for no cache.
 
     Raises InputError when a setting of the backend is missing, ModelError when the model cannot be loaded.
     """
     store = Cache(cache)
-    if settings.backend == "openai":
+    if settings.remote:
         from ipcir_steps.imagine.llm.server import Server
 
         return Server(settings, store)
     if model is None:
-        raise InputError("is needed by the transformers backend", field="--model")
+        raise InputError(f"is needed by the {settings.backend} backend", field="--model")
+    manifest = load_manifest(model)
+    if settings.server:
+        from ipcir_steps.imagine.llm.served import Served
+
+        return Served(settings, store, manifest)
+    path = Path(manifest.path)
+    how = [settings.temperature, settings.top_p, settings.max_new_tokens]
+    if settings.backend == "llama_cpp":
+        from ipcir_steps.imagine.llm.llama import LlamaCpp
+
+        return LlamaCpp(settings, store, path, ["llama_cpp", manifest.digest, *how, settings.context_length])
+    from ipcir_steps.imagine.llm.batched import Batched
+
+    if settings.backend == "vllm":
+        from ipcir_steps.imagine.llm.continuous import VLLM
+
+        how += [settings.dtype, settings.context_length, settings.engine]
+        return Batched(VLLM(settings, path), store, settings.batch_size or 256, ["vllm", manifest.digest, *how])
     from ipcir_steps.imagine.llm.local import Local
 
-    return Local(settings, store, model)
+    size = settings.batch_size or 16
+    return Batched(Local(settings, path, size), store, size, [manifest.digest, *how, settings.dtype])
 
 
 def servers(settings: LLM) -> list[str]:
-    """Addresses of the servers that this step may reach; none but the configured one."""
-    return [settings.base_url] if settings.backend == "openai" and settings.base_url else []
+    """Addresses of the servers that this step may reach: the configured one, or its own on loopback."""
+    if settings.enclosed:
+        from ipcir_steps.imagine.llm.served import address
+
+        return [address()]
+    return [settings.base_url] if settings.remote and settings.base_url else []
 
 
 def speed(backend: Backend) -> Callable[[], dict]:
@@ -74,7 +100,7 @@ def arguments(parser: argparse.ArgumentParser, section: type[LLM]) -> None:
     """What reasoning and layouts have in common on the command line."""
     parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
     parser.add_argument("--captions", type=InFile, required=True, help="source_captions.jsonl: query_id, captions")
-    parser.add_argument("--model", type=InFile, help="manifest or directory of the chat model (transformers backend)")
+    parser.add_argument("--model", type=InFile, help="manifest, directory or GGUF file of the language model")
     parser.add_argument("--cache", type=Scratch, help="directory of answers already given; none by default")
     parser.add_argument("--seed", type=int, default=0, help="run seed")
     add_shards(parser, "queries", "JSON lines to write")

@@ -129,17 +129,3 @@ def sample(logits: torch.Tensor, top_p: float, points: Sequence[float]) -> list[
         place = int(torch.searchsorted(sums[: last + 1], point * sums[last], right=True))
         chosen.append(int(names[min(place, last)]))
     return chosen
-
-
-def common(texts: Sequence[Sequence[int]]) -> list[int]:
-    """The tokens that all texts begin with, never all of a text.
-
-    >>> common([[1, 2, 3], [1, 2, 4, 5], [1, 2]])
-    [1]
-    """
-    longest = min(map(len, texts)) - 1
-    first = texts[0]
-    for length in range(longest):
-        if any(text[length] != first[length] for text in texts):
-            return list(first[:length])
-    return list(first[: max(0, longest)])

@@ -29,8 +29,7 @@ class Grammars:
     @functools.lru_cache(maxsize=4)  # noqa: B019  (lives as long as its step)
     def compile(self, schema: str) -> xgrammar.CompiledGrammar:
         """The grammar of a JSON schema given as JSON text."""
-        grammar = xgrammar.Grammar.from_json_schema(schema, any_whitespace=False)
-        return self._compiler.compile_grammar(xgrammar.Grammar.from_ebnf(shortest_numbers(str(grammar))))
+        return self._compiler.compile_grammar(xgrammar.Grammar.from_ebnf(ebnf(schema)))
 
     def forced(self, matcher: xgrammar.GrammarMatcher) -> list[int]:
         """Tokens of the text that the grammar leaves no choice about; the matcher has accepted them."""
@@ -67,6 +66,12 @@ class ConstrainedRow(Row):
             self.pending += self.grammars.forced(self.matcher)
             self.done = self.matcher.is_terminated()
         self.written += self.pending
+
+
+@functools.lru_cache(maxsize=4)
+def ebnf(schema: str) -> str:
+    """The EBNF grammar of a JSON schema given as JSON text, without optional spaces."""
+    return shortest_numbers(str(xgrammar.Grammar.from_json_schema(schema, any_whitespace=False)))
 
 
 def shortest_numbers(grammar: str) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import httpx
 
@@ -37,22 +37,32 @@ class Server:
     tried again with growing pauses (or the server's Retry-After), ``settings.attempts`` times in all; then the query
     is a StepFailure. Any other refusal (wrong key, unknown model) stops the step with ModelError.
     The key is read from the environment variable ``settings.key_variable`` and is only ever sent, never stored.
+    ready: called before each attempt, may raise ModelError; identity: what tells the served model from others, where
+    its name does not.
     """
 
-    def __init__(self, settings: LLM, cache: Cache):
+    def __init__(
+        self,
+        settings: LLM,
+        cache: Cache,
+        key: str | None = None,
+        identity: list | None = None,
+        ready: Callable[[], None] = lambda: None,
+    ):
         for field in ("base_url", "served_model"):
             if not getattr(settings, field):
                 raise InputError("is needed by the openai backend", file="--settings", field=field)
         self.settings, self.cache, self.tokens = settings, cache, 0
         self.width, self.together = 4 * settings.concurrency, False
         sampling = [settings.temperature, settings.top_p, settings.max_new_tokens, settings.response_format]
-        self.digest = digest(["openai", settings.served_model, *sampling])
-        key = os.environ.get(settings.key_variable)
+        self.digest = digest(["openai", *(identity or [settings.served_model]), *sampling])
+        self._ready, key = ready, key or os.environ.get(settings.key_variable)
         self._client = httpx.Client(
             base_url=settings.base_url.rstrip("/") + "/",
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(settings.timeout, connect=min(10, settings.timeout)),
             limits=httpx.Limits(max_connections=settings.concurrency),
+            trust_env=not settings.server,  # no proxy leads to a server of one's own
         )
 
     def answer(self, groups: Sequence[Group]) -> list[list[str] | StepFailure]:
@@ -106,6 +116,7 @@ class Server:
 
     def _persist(self, body: dict) -> str:
         for attempt in range(1, self.settings.attempts + 1):
+            self._ready()
             try:
                 return self._post(body)
             except _Again as again:

