@@ -51,7 +51,5 @@ def prefetched():
 def llm_manifest(step):
     """Input function: the language model's manifest; nothing where a server answers."""
     return lambda wildcards: (
-        []
-        if getattr(stack_of(wildcards), step).remote
-        else manifest("llm")(wildcards)
+        [] if getattr(stack_of(wildcards), step).remote else manifest("llm")(wildcards)
     )
