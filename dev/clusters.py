@@ -99,7 +99,7 @@ def _nearest(rows, centres):
     return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
 
 
-def search(text, clusters: Clusters, k=50, proxy=None, weight=1.0, combine="product"):
+def search(text, clusters: Clusters, k=50, proxy=None, lam=1.0, combine="product"):
     """(indices int64 [Q, k], scores float32 [Q, k], Report): the lists of ``rank``, for one lambda.
 
     text, proxy [Q, D] as in ``rank``. Queries whose bounds cannot spare half of the gallery are scanned instead.
@@ -107,7 +107,7 @@ def search(text, clusters: Clusters, k=50, proxy=None, weight=1.0, combine="prod
     text = check(text, "text", clusters.rows.shape[1])
     proxy = None if proxy is None else check(proxy, "proxy", clusters.rows.shape[1])
     sides = [text] if proxy is None else [text, proxy]
-    upper = _upper(sides, clusters, weight, combine)
+    upper = _upper(sides, clusters, lam, combine)
     sizes = clusters.bounds.diff()
     order = upper.argsort(dim=1, descending=True)
     best = TopK(len(text), min(k, len(clusters.rows)))
@@ -119,7 +119,7 @@ def search(text, clusters: Clusters, k=50, proxy=None, weight=1.0, combine="prod
     while len(active) and at < order.shape[1]:
         visits = order[active, at : at + step]
         wanted = upper[active].gather(1, visits) >= best.scores[active, -1:]
-        products += len(sides) * _visit(sides, clusters, weight, combine, active, visits, wanted, best)
+        products += len(sides) * _visit(sides, clusters, lam, combine, active, visits, wanted, best)
         seen.index_add_(0, active, (sizes[visits] * wanted).sum(1))
         at, step = at + step, min(2 * step, 64)
         if at >= order.shape[1]:
@@ -132,7 +132,7 @@ def search(text, clusters: Clusters, k=50, proxy=None, weight=1.0, combine="prod
     indices, scores = best.indices, best.scores
     if scanned.any():
         parts = {} if proxy is None else {"proxy": proxy[scanned]}
-        chosen = Balance("proxy" if parts else None, (weight,), combine)
+        chosen = Balance("proxy" if parts else None, (lam,), combine)
         found, values = scan(text[scanned], clusters.rows, [chosen], parts, k)[0]
         indices[scanned], scores[scanned] = found[0], values[0]
         products += len(sides) * int(scanned.sum()) * len(clusters.rows)
@@ -145,7 +145,7 @@ def search(text, clusters: Clusters, k=50, proxy=None, weight=1.0, combine="prod
     return images.gather(1, order), scores.gather(1, order), report
 
 
-def _upper(sides, clusters, weight, combine):
+def _upper(sides, clusters, lam, combine):
     """Upper bound [Q, K] of the balanced score in each cluster."""
     ranges, size = [], 0.0
     for side in sides:
@@ -159,16 +159,16 @@ def _upper(sides, clusters, weight, combine):
     if len(ranges) == 1:
         upper = ranges[0][1]
     else:
-        corners = [_score(t, p, weight, combine) for t in ranges[0] for p in ranges[1]]
+        corners = [_score(t, p, lam, combine) for t in ranges[0] for p in ranges[1]]
         upper = torch.stack(corners).amax(0)
     return upper + SLACK * size
 
 
-def _score(text, proxy, weight, combine):
-    return weight * text + (1 - weight) * (text * proxy if combine == "product" else proxy)
+def _score(text, proxy, lam, combine):
+    return lam * text + (1 - lam) * (text * proxy if combine == "product" else proxy)
 
 
-def _visit(sides, clusters, weight, combine, active, visits, wanted, best):
+def _visit(sides, clusters, lam, combine, active, visits, wanted, best):
     """Offer the members of the wanted clusters of each query; queries that want the same cluster share one product."""
     query, cluster = active[:, None].expand_as(visits)[wanted], visits[wanted]
     order = cluster.argsort(stable=True)
@@ -180,7 +180,7 @@ def _visit(sides, clusters, weight, combine, active, visits, wanted, best):
         queries, members = query[at : at + count], clusters.rows[low:high]
         at += count
         similar = [side[queries] @ members.T for side in sides]
-        scores = similar[0] if len(similar) == 1 else _score(*similar, weight, combine)
+        scores = similar[0] if len(similar) == 1 else _score(*similar, lam, combine)
         rows, columns = (scores >= best.scores[queries, -1:]).nonzero().unbind(1)
         best.offer(queries[rows], columns + low, scores[rows, columns])
         products += scores.numel()

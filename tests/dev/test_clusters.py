@@ -44,11 +44,11 @@ def clusters(gallery):
 
 
 @pytest.mark.parametrize("combine", ["product", "sum"])
-@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_clustered_lists_equal_the_scan_with_few_products(gallery, clusters, combine, weight):
+@pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
+def test_clustered_lists_equal_the_scan_with_few_products(gallery, clusters, combine, lam):
     text, proxy = _near(gallery, 30, 0.05)
-    got = search(text, clusters, 20, proxy, weight, combine)
-    _assert_same(got, rank(text, gallery, 20, proxy, (weight,), combine=combine))
+    got = search(text, clusters, 20, proxy, lam, combine)
+    _assert_same(got, rank(text, gallery, 20, proxy, (lam,), combine=combine))
     assert got[2].closed == 30 and got[2].scan_products > 10 * got[2].products
 
 
@@ -80,10 +80,10 @@ def test_bounds_hold_for_every_image(combine):
     clusters = build(gallery, 20)
     text, proxy = torch.randn(40, 8, generator=draw), 3 * torch.randn(40, 8, generator=draw)
     text[:5] = clusters.centres[:5]  # angle 0 to a centre
-    for weight in (0.0, 0.5, 1.0):
-        upper = _upper([text, proxy], clusters, weight, combine).double()
+    for lam in (0.0, 0.5, 1.0):
+        upper = _upper([text, proxy], clusters, lam, combine).double()
         s_t, s_p = text.double() @ clusters.rows.double().T, proxy.double() @ clusters.rows.double().T
-        scores = weight * s_t + (1 - weight) * (s_t * s_p if combine == "product" else s_p)
+        scores = lam * s_t + (1 - lam) * (s_t * s_p if combine == "product" else s_p)
         for number in range(20):
             low, high = clusters.bounds[number : number + 2].tolist()
             if high > low:
