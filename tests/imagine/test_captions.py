@@ -239,3 +239,13 @@ def test_missing_weights_are_an_error(blip2, tmp_path):
     save_file({k: v for k, v in weights.items() if "language_projection" not in k}, tmp_path / "part/model.safetensors")
     with pytest.raises(ModelError, match=r"2 of the weights of a BLIP-2 model are not in it \(language_projection"):
         captioner(tmp_path / "part", Captions())
+
+
+def test_eight_shards_in_one_process_load_the_model_once(references, blip2, caplog):
+    caplog.set_level("INFO", "models")
+    files = [str(references / f"part{i}.jsonl") for i in range(8)]
+    code = ["captions", "--references", str(references / "references.jsonl"), "--root", str(references)]
+    code += ["--model", str(blip2), "--settings", json.dumps(SETTINGS), "--seed", "3"]
+    assert main([*code, "--shard", *(f"{i}/8" for i in range(8)), "--output", *files]) == 0
+    assert caplog.text.count("loaded the ") == 1
+    assert sum(len(read_jsonl(file)) for file in files) == 5

@@ -128,3 +128,14 @@ def test_a_failed_answer_is_the_failure_of_its_query_alone():
 )
 def test_clean(answer, caption):
     assert clean(answer) == caption
+
+
+def test_eight_shards_in_one_process_load_the_model_once_and_a_rerun_not_at_all(inputs, llm, caplog):
+    caplog.set_level("INFO", "models")
+    files = [str(inputs / f"part{i}.jsonl") for i in range(8)]
+    command = ["unused.jsonl", "--shard", *(f"{i}/8" for i in range(8)), "--output", *files]
+    command += ["--cache", str(inputs / "cache")]  # the query that failed is tried again, and its batch with it
+    run(inputs, llm, *command)
+    assert caplog.text.count("loaded the language model") == 1
+    run(inputs, llm, *command)
+    assert caplog.text.count("loaded the language model") == 1
