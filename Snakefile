@@ -68,6 +68,7 @@ rule figures:
         expand(paths.BROWSER, dataset=CONFIG.run),
 
 
+# Without an output or a benchmark it runs each time, and says which branches have moved.
 rule prefetch:
     """Everything that a cluster without a network needs: models fetched and verified, every image opened once."""
     input:
@@ -75,8 +76,6 @@ rule prefetch:
         models=prefetched(),
     log:
         "logs/models/moved.log",
-    benchmark:
-        "benchmarks/results/models/moved.tsv"
     conda:
         "envs/vision.yaml"
     container:

@@ -156,8 +156,11 @@ def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True)
     for job in jobs:
         stack = config.stacks.get(job.wildcards.get("stack", ""))
         if stack and job.rule in ("model", "clip_model", "mapping"):
-            key, model = _model(job, stack)
-            needs += [*of_model(key, model, PAGES), *(of_quantised(key, model) if installed_here else ())]
+            needs += of_model(*_model(job, stack), PAGES)
+    asking = {config.datasets[job.wildcards["dataset"]].stack for job in jobs if job.rule in ("reasoning", "layouts")}
+    for name in sorted(asking) if installed_here else ():  # where a model is only fetched, nothing has to read it
+        if "llm" in config.stacks[name].models:
+            needs += of_quantised(f"stacks.{name}.models.llm", config.stacks[name].models["llm"])
     drawn = {config.datasets[job.wildcards["dataset"]].stack for job in jobs if job.rule == "proxies"}
     for name in sorted(drawn):
         needs += of_statistics(name, config.stacks[name])

@@ -115,6 +115,32 @@ def _llm(folder: Path) -> None:
     _fill(folder, "LICENSE")
 
 
+def quantised(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The tiny language model with weights of 4 bits by chance, in GPTQ's layout, its description in both places."""
+    import torch
+    from safetensors.torch import load, save
+
+    group, tensors = 32, {}
+    shards = [name for name in files if name.endswith(".safetensors")]
+    for key, value in (pair for name in shards for pair in load(files[name]).items()):
+        if not (key.endswith("_proj.weight")):
+            tensors[key] = value.half()
+            continue
+        stem, (out, width) = key.removesuffix("weight"), value.shape
+        tensors[f"{stem}qweight"] = torch.randint(-(2**31), 2**31 - 1, (width // 8, out), dtype=torch.int32)
+        tensors[f"{stem}qzeros"] = torch.full((width // group, out // 8), 0x77777777, dtype=torch.int32)
+        tensors[f"{stem}scales"] = torch.full((width // group, out), 0.01, dtype=torch.float16)
+        tensors[f"{stem}g_idx"] = torch.arange(width, dtype=torch.int32) // group
+    how = {"quant_method": "gptq", "bits": 4, "group_size": group, "desc_act": False, "sym": True, "backend": "torch"}
+    config = {**json.loads(files["config.json"]), "quantization_config": how, "dtype": "float16"}
+    kept = {name: content for name, content in files.items() if name not in (*shards, "model.safetensors.index.json")}
+    return kept | {
+        "config.json": json.dumps(config).encode(),
+        "quantize_config.json": json.dumps(how).encode(),
+        "model.safetensors": save(tensors, {"format": "pt"}),
+    }
+
+
 def _detector(folder: Path) -> None:
     import mini_world.models
 

@@ -67,6 +67,8 @@ def test_killed_at_ten_moments_prefetch_continues(make_workspace, hub, tmp_path)
     for workspace in (whole, killed):
         configure(workspace)
     assert prefetch(whole, hub)
+    told = (whole.directory / "log").read_text()
+    assert f"files of {CAPTIONER} at commit" in told and "of them to fetch into" in told, "the size, on the terminal"
     expected, total = manifests(whole), sum(hub.sent.values())
     fetched = [entry for entry in expected.values() if entry["revision"]]
     assert len(fetched) == 7

@@ -13,7 +13,7 @@ from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.runtime.model_files import Repository, wanted
 from tests.hub.opened import opened
-from tests.hub.published import CAPTIONER, CLIP, DETECTOR, GENERATOR, LLM, ROLES, SEGMENTER, VISION
+from tests.hub.published import CAPTIONER, CLIP, DETECTOR, GENERATOR, LLM, ROLES, SEGMENTER, VISION, quantised
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells which files are opened on Linux only")
 
@@ -101,6 +101,17 @@ def test_no_byte_is_fetched_that_is_not_loaded(hub, tmp_path, repository, dtype)
     assert files == set(manifest.files) and not hub.strange
     whole = hub.repositories[repository]
     assert sum(hub.sent.values()) == sum(len(whole[name]) for name in manifest.files) < sum(map(len, whole.values()))
+
+
+@linux
+def test_a_quantised_language_model(hub, tmp_path):
+    """The quantised loader takes the description from config.json and never opens quantize_config.json."""
+    pytest.importorskip("gptqmodel", reason="reads GPTQ weights")
+    hub.repositories[LLM] = quantised(hub.repositories[LLM])
+    manifest = fetched(hub, LLM, tmp_path)
+    with opened(tmp_path / "model") as files:
+        load_llm(manifest, tmp_path)
+    assert files == set(manifest.files) and "quantize_config.json" not in files
 
 
 @linux

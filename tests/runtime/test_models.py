@@ -224,6 +224,7 @@ def prefetch(hub, directory, at=None) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_killed_at_ten_moments_it_continues_and_ends_with_the_same_manifests(hub, tmp_path):
     (whole := tmp_path / "whole").mkdir()
     assert prefetch(hub, whole)

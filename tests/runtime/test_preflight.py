@@ -49,10 +49,29 @@ def test_what_is_fetched_by_hand_is_named_with_where_it_goes(here):
     assert len(texts(preflight.of_jobs(jobs, load_config({}), installed_here=False))) == 0
 
 
+def test_statistics_that_a_rule_can_make_are_not_missing(here):
+    (here / "data/COCO/annotations").mkdir(parents=True)
+    (here / "data/COCO/annotations/instances_train2017.json").touch()
+    asked = [job("proxies", dataset="cirr")]
+    assert not texts(preflight.of_jobs(asked, load_config({}), installed_here=False))
+    elsewhere = load_config({"stacks": {"published": {"proxies": {"statistics": "mine.json"}}}})
+    [need] = texts(preflight.of_jobs(asked, elsewhere, installed_here=False))
+    assert "mine.json" in need
+
+
 def test_a_quantised_model_names_its_package():
     [need] = preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen1.5-32B-Chat-GPTQ-Int4"))
     assert "gptqmodel" in need.what and "ipcir[gptq]" in need.remedy
     assert not list(preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen3-4B")))
+
+
+def test_a_quantised_model_is_fetched_without_its_package(here, monkeypatch):
+    """As on the node of a cluster that has the network."""
+    monkeypatch.setattr(preflight, "QUANTISED", {"gptq": "no_such_module"})
+    fetching, asking = job("model", stack="published", role="llm"), job("layouts", "", dataset="cirr")
+    assert not [need for need in preflight.of_jobs([fetching], load_config({})) if "no_such_module" in need.what]
+    [need] = [need for need in preflight.of_jobs([fetching, asking], load_config({})) if "no_such" in need.what]
+    assert "stacks.published.models.llm.source" in need.remedy
 
 
 @pytest.mark.parametrize(
