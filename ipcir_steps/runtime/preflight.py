@@ -157,18 +157,21 @@ def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True)
         stack = config.stacks.get(job.wildcards.get("stack", ""))
         if stack and job.rule in ("model", "clip_model", "mapping"):
             needs += of_model(*_model(job, stack), PAGES)
-    asking = {config.datasets[job.wildcards["dataset"]].stack for job in jobs if job.rule in ("reasoning", "layouts")}
-    for name in sorted(asking) if installed_here else ():  # where a model is only fetched, nothing has to read it
-        if "llm" in config.stacks[name].models:
-            needs += of_quantised(f"stacks.{name}.models.llm", config.stacks[name].models["llm"])
-    drawn = {config.datasets[job.wildcards["dataset"]].stack for job in jobs if job.rule == "proxies"}
-    for name in sorted(drawn):
+    for name in _stacks(jobs, config, "proxies"):
         needs += of_statistics(name, config.stacks[name])
     if installed_here:
+        for name in _stacks(jobs, config, "reasoning", "layouts"):  # a model that is only fetched needs no reader
+            if "llm" in config.stacks[name].models:
+                needs += of_quantised(f"stacks.{name}.models.llm", config.stacks[name].models["llm"])
         needs += of_packages(job.family for job in jobs if job.family)
     on_gpu = {job.wildcards["dataset"] for job in jobs if job.gpu and "dataset" in job.wildcards}
     real = any(not config.stack_of(name).has_toys for name in on_gpu)
     return needs + list(of_machine(needs_gpu=real, download=0, memory=0))
+
+
+def _stacks(jobs: Iterable[Job], config: Config, *rules: str) -> list[str]:
+    """Names of the stacks that jobs of these rules work with."""
+    return sorted({config.datasets[job.wildcards["dataset"]].stack for job in jobs if job.rule in rules})
 
 
 def _model(job: Job, stack: Stack) -> tuple[str, Model]:
