@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ipcir_steps.config import Config, Resolved, load_config
 from ipcir_steps.config.data import MINI
+from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError, ModelError
 
 log = logging.getLogger("photos")
@@ -56,7 +57,7 @@ class Stack:
         return [*llm.servers(self.config.reasoning), *llm.servers(self.config.layouts)]
 
     def _path(self, name: str, model) -> Path:
-        manifest = self.root / "resources/manifests" / self.name / f"{name}.json"
+        manifest = self.root / paths.MANIFESTS / self.name / f"{name}.json"
         if manifest.is_file():
             return manifest
         source = self.root / model.source
@@ -66,11 +67,11 @@ class Stack:
             return source
         if source.exists():
             return source
-        manifest = f"resources/manifests/{self.name}/{name}.json"
+        manifest = f"{paths.MANIFESTS}/{self.name}/{name}.json"
         options = {
             "--name": name.rpartition("/")[2], "--source": model.source, "--revision": model.revision,
             "--file": model.file, "--role": name.partition("/")[0],
-            "--directory": f"resources/models/{self.name}/{name}", "--output": manifest,
+            "--directory": f"{paths.MODELS}/{self.name}/{name}", "--output": manifest,
         }  # fmt: skip
         words = [word for option, value in options.items() if value for word in (option, shlex.quote(str(value)))]
         raise ModelError(
