@@ -1,7 +1,6 @@
 """Rehearse the published configuration at full size, without its weights, on one photograph and one query.
 
     python -m dev.rehearsal --photo PHOTO.jpg            # about two hours on two cores, 60 GB of disk, 16 GB of memory
-    python -m dev.rehearsal --table docs/rehearsal.md    # write the table of what was measured
 
 Each step's models are written with random weights, its real command runs in a process of its own, and the models are
 deleted when no later step reads them. What is measured lies below ``state/``; a rehearsal that was stopped continues.
@@ -17,9 +16,8 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
 
-from dev.rehearsal import checkpoints, measure, outputs, settings, table
+from dev.rehearsal import checkpoints, measure, outputs, settings
 from dev.rehearsal.steps import Step, stand_in, steps
 
 ROOT = Path(__file__).parents[2]
@@ -70,13 +68,14 @@ def rehearse(step: Step, directory: Path) -> None:
     for name in step.models:
         write(name, directory)
     state.parent.mkdir(parents=True, exist_ok=True)
-    counted = state.with_suffix(".operations")
+    # Counting loads torch, which a step without a model may not need.
+    counted = state.with_suffix(".operations") if step.models else None
     print(f"{step.name}: running", flush=True)
     taken = ipcir(step.argv, directory, state.with_suffix(".log"), counted)
     note = {
         "step": step.name,
         **dataclasses.asdict(taken),
-        "operations": json.loads(counted.read_text()),
+        "operations": json.loads(counted.read_text()) if counted else None,
         "output": outputs.describe(directory / step.output),
         "models": {name: checkpoints.size(directory / "models" / name) for name in step.models},
     }
@@ -100,10 +99,8 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, help="the reference image")
     parser.add_argument("--gallery", type=Path, help="directory of images to rank; eight are taken")
     parser.add_argument("--only", nargs="+", help="names of steps, or their beginnings")
-    parser.add_argument("--table", type=Path, help="write what was measured as Markdown")
     args = parser.parse_args()
-    published = yaml.safe_load((ROOT / "configs/published.yaml").read_text())
-    config = settings.config(published)
+    config = settings.config()
     planned = list(steps(config))
     wanted = [step for step in planned if not args.only or step.name.startswith(tuple(args.only))]
     if args.photo:
@@ -113,8 +110,6 @@ def main() -> None:
             later = {name for following in wanted[number + 1 :] for name in following.models}
             for name in set(step.models) - later:
                 forget(name, args.directory)
-    if args.table:
-        table.write(args.table, config, planned, args.directory)
 
 
 if __name__ == "__main__":

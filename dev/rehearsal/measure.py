@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PAUSE = 0.05  # seconds between two looks
+PAUSE = 0.01  # seconds between two looks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,26 +24,28 @@ class Measured:
 
 def run(command: Sequence[str], log: Path, directory: Path, environment: dict[str, str]) -> Measured:
     """``directory``: where it runs. Raises RuntimeError with the end of the log when the command fails."""
-    start, anonymous = time.monotonic(), 0
+    start, resident, anonymous = time.monotonic(), 0, 0
     with open(log, "ab") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=directory, env=environment)
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
-            anonymous = max(anonymous, private(process.pid))
+            # Not from rusage: what that tells of a small child is the size of its parent.
+            resident = max(resident, memory(process.pid, "VmHWM"))
+            anonymous = max(anonymous, memory(process.pid, "RssAnon"))
             time.sleep(PAUSE)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command[:5])} … failed:\n{log.read_text(errors='replace')[-3000:]}")
     seconds = time.monotonic() - start
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, anonymous)
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, resident, anonymous)
 
 
-def private(pid: int) -> int:
-    """Bytes of a process's memory that lie in no file; 0 when it has ended."""
+def memory(pid: int, name: str) -> int:
+    """Bytes that the kernel tells of a process under this name; 0 when it has ended."""
     try:
-        found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ipcir_steps.config import Config, load_config
+from ipcir_steps.core import paths
 
 SPLIT = "results/rehearsal/val"
 REQUEST = "the same animal beside a red car in front of a snowy mountain"
@@ -26,32 +27,32 @@ ROLES = ("captioner", "llm", "detector", "segmenter", "generator", "migc", "elit
 LAYERS = 8  # of the chat model's 64: what fits beside everything else
 
 
-def config(published: dict) -> Config:
-    """published: the content of configs/published.yaml."""
+def config() -> Config:
+    """A stack of local models on top of the published one."""
     half = {"dtype": "bfloat16"}
-    return load_config(
-        {
-            "backbones": list(BACKBONES),
-            "run": ["rehearsal"],
-            "datasets": {
-                "rehearsal": {
-                    "benchmark": "folder",
-                    "root": "photos",
-                    "queries": "queries.csv",
-                    "exclude_reference": True,
-                    "lambda": 0.3,
-                }
-            },
-            "models": {role: {"source": f"models/{role}"} for role in ROLES},
-            "clip": {name: {"source": f"models/{name}"} for name in BACKBONES},
-            "captions": {**published["captions"], **half},
-            "reasoning": {**published["reasoning"], **half, "max_new_tokens": 16},
-            "layouts": {**published["layouts"], **half, "max_new_tokens": 96},
-            "masks": {**published.get("masks", {}), "box_threshold": 0.0},
-            "proxies": {**published["proxies"], "steps": 2, "migc_steps": 0, "fuser_steps": 1, "statistics": None},
-        }
-    )
+    stack = {
+        "extends": "published",
+        "backbones": list(BACKBONES),
+        "models": {role: {"source": f"models/{role}"} for role in ROLES},
+        "clip": {name: {"source": f"models/{name}"} for name in BACKBONES},
+        "captions": half,
+        "reasoning": {**half, "max_new_tokens": 16},
+        "layouts": {**half, "max_new_tokens": 96},
+        "masks": {"box_threshold": 0.0},
+        "proxies": {"steps": 2, "migc_steps": 0, "fuser_steps": 1, "statistics": None},
+    }
+    dataset = {
+        "benchmark": "folder",
+        "root": "photos",
+        "queries": "queries.csv",
+        "exclude_reference": True,
+        "lambda": 0.3,
+        "stack": "rehearsal",
+    }
+    return load_config({"run": ["rehearsal"], "datasets": {"rehearsal": dataset}, "stacks": {"rehearsal": stack}})
 
 
 def manifest(name: str) -> Path:
-    return Path("resources/manifests") / f"{name}.json"
+    """Where ``ipcir plan`` looks for it too."""
+    template = paths.CLIP_MANIFEST if name in BACKBONES else paths.MANIFEST
+    return Path(template.format(stack="rehearsal", role=name, backbone=name))

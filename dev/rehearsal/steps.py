@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from dev.rehearsal.settings import BACKBONES, SPLIT, manifest
-from ipcir_steps.config import Config, canonical, section_json
+from ipcir_steps.config import Config, Resolved, canonical, section_json
 
 QUERIES = f"--queries {SPLIT}/queries.jsonl"
 REFERENCES = f"--references {SPLIT}/references.jsonl --root photos"
@@ -30,13 +30,14 @@ class Step:
         return words + (["--settings", self.settings] if self.settings else [])
 
 
-def steps(config: Config) -> Iterator[Step]:
+def steps(everything: Config) -> Iterator[Step]:
+    config = everything.resolved("rehearsal")
     yield Step(
         "datasets",
         "datasets --split val",
         (),
         SPLIT,
-        canonical(config.datasets["rehearsal"].source.model_dump(mode="json")),
+        canonical(everything.datasets["rehearsal"].source.model_dump(mode="json")),
     )
     captions = f"captions {REFERENCES} --model {manifest('captioner')}"
     yield Step(
@@ -64,7 +65,7 @@ def gather(step: str, key: str, gathered: str) -> Step:
     return Step(f"gather {step}", words, (), f"{SPLIT}/{gathered}.jsonl")
 
 
-def proxies(config: Config, generator: str, migc: str) -> Step:
+def proxies(config: Resolved, generator: str, migc: str) -> Step:
     models = ("generator", migc, *ELITE)
     words = f"proxies {QUERIES} --layouts stand_in.jsonl --masks {SPLIT}/reference_masks.jsonl {REFERENCES}"
     roles = {"generator": "generator", "migc": migc, **{role: role for role in ELITE}}
@@ -75,7 +76,7 @@ def proxies(config: Config, generator: str, migc: str) -> Step:
     return Step(name, words, models, output, section_json(config, "proxies"))
 
 
-def backbone_steps(config: Config, backbone: str) -> Iterator[Step]:
+def backbone_steps(config: Resolved, backbone: str) -> Iterator[Step]:
     one, settings = f"{SPLIT}/{backbone}", section_json(config, "embeddings")
     for name, words in (
         ("gallery", f"images --images {SPLIT}/gallery.jsonl --root photos"),

@@ -20,13 +20,15 @@ FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """parts: the config of each part; stored: number format of the published weights; shipped: known from here, not
-    from the model's own directory; parameters: how many numbers each part has, where that was written down."""
+    """parts: the config of each part; parameters: how many numbers each has; stored: in which format they are
+    published, and variant: in which other one too; size: bytes of the files, where they do not follow from these. Only
+    parts are told of a model that was read from a directory."""
 
     parts: dict[str, dict]
-    stored: str
-    shipped: bool
     parameters: dict[str, int] = dataclasses.field(default_factory=dict)
+    stored: str | None = None
+    variant: str | None = None
+    size: int | None = None
 
 
 @functools.cache
@@ -35,7 +37,9 @@ def published() -> dict[str, Architecture]:
     known = {}
     for path in sorted(SHIPPED.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        entry = Architecture(content["parts"], content["stored"], True, content.get("parameters", {}))
+        entry = Architecture(
+            content["parts"], content["parameters"], content["stored"], content.get("variant"), content.get("bytes")
+        )
         known.update((source.lower(), entry) for source in content["sources"])
     return known
 
@@ -47,7 +51,7 @@ def find(role: str, source: str, directory: str | Path | None = None) -> Archite
     """
     for place in (directory, source):
         if place and Path(place).is_dir() and (parts := read_parts(role, Path(place))):
-            return Architecture(parts, "float32", False)
+            return Architecture(parts)
     return published().get(source.lower())
 
 
@@ -77,7 +81,7 @@ def build(role: str, part: str, config: dict):
 
     with torch.device("meta"):
         model = _build(role, part, config)
-    return model.eval().requires_grad_(False)
+    return model.to("meta").eval().requires_grad_(False)  # a few parameters are made elsewhere in spite of the device
 
 
 def _build(role: str, part: str, config: dict):

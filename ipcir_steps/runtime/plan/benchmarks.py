@@ -17,12 +17,14 @@ FREE = {"device", "directory", "workers", "base_url", "key_variable", "attempts"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One finished job. seconds: wall clock; items: what it made; size: bytes of its output; where: the machine."""
+    """One finished job. seconds: wall clock; items: what it made; size: bytes of its output; where: the machine;
+    peak: bytes resident at most, 0 where that was not recorded."""
 
     seconds: float
     items: int
     size: int
     where: str
+    peak: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +43,21 @@ class Speed:
         return sum(job.size for job in self.jobs) / sum(job.items for job in self.jobs)
 
     @property
+    def peak(self) -> float:
+        return max(job.peak for job in self.jobs)
+
+    @property
     def where(self) -> str:
         return ", ".join(sorted({job.where for job in self.jobs}))
 
 
-def seconds(benchmark: Path) -> float | None:
-    """Wall-clock seconds of a benchmark file (the last repetition); None where it holds none."""
+def column(benchmark: Path, name: str) -> float | None:
+    """A figure of a benchmark file (of the last repetition): ``s``, wall-clock seconds, or ``max_rss``, MB. None where
+    it holds none."""
     try:
         with open(benchmark, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
-        return float(rows[-1]["s"])
+        return float(rows[-1][name])
     except (OSError, LookupError, ValueError, TypeError):
         return None
 
@@ -95,10 +102,10 @@ def speed(directory: Path, pairs: Iterable[tuple[Path, Path, int | None]], setti
     """From (benchmark file, output, items or None: those of its journal) of every finished job that matches."""
     jobs = []
     for benchmark, output, items in pairs:
-        took, made = seconds(benchmark), record(directory, output)
+        took, made = column(benchmark, "s"), record(directory, output)
         items = made_by_last_run(output) if items is None else items
         if took is None or not items or not matches(made, settings, models):
             continue
         size = output.stat().st_size if output.is_file() else 0
-        jobs.append(Job(took, items, size, where(made)))
+        jobs.append(Job(took, items, size, where(made), (column(benchmark, "max_rss") or 0) * 2**20))
     return Speed(tuple(jobs)) if jobs else None

@@ -16,8 +16,19 @@ def attention(query, key, value, *args, out_val=None, **kwargs) -> int:
     return sdpa_flop_count(query.shape, key.shape, value.shape)
 
 
-# torch's own table, and the attention that a CPU runs, which it does not know.
-FORMULAS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+def product(left, *args, out_val, **kwargs) -> int:
+    """Operations of a matrix product over the last axis of ``left``."""
+    return 2 * out_val.numel() * left.shape[-1]
+
+
+# torch's own table, and what it does not know: the attention that a CPU runs, and products of any number of axes, which
+# would be taken apart otherwise; torch then copies the weights for every row of a batch that is not contiguous.
+FORMULAS = {
+    **flop_registry,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention,
+    torch.ops.aten.linear: product,
+    torch.ops.aten.matmul: product,
+}
 
 
 class Counter(TorchDispatchMode):
@@ -36,13 +47,13 @@ class Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is not torch.ops.prim.device.default and isinstance(func, torch._ops.OpOverload):
+        formula = FORMULAS.get(getattr(func, "_overloadpacket", None))
+        if formula is None and isinstance(func, torch._ops.OpOverload) and func is not torch.ops.prim.device.default:
             with self:  # in inference mode compound functions arrive whole
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
         result = func(*args, **kwargs)
-        formula = FORMULAS.get(getattr(func, "_overloadpacket", None))
         if formula is not None:
             self.kinds[func._overloadpacket.__name__] += formula(*args, **kwargs, out_val=result)
         return result

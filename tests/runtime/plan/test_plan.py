@@ -1,4 +1,6 @@
-"""Counts from annotations, times from finished jobs of the same models and settings, and nothing guessed."""
+"""Counts from annotations; times from finished jobs of the same models and settings, else from counted operations."""
+
+import re
 
 import pytest
 import yaml
@@ -8,7 +10,9 @@ from ipcir_steps.cli import main
 from ipcir_steps.config import load_config
 from ipcir_steps.core.files import write_json
 from ipcir_steps.core.journal import run_journaled
-from ipcir_steps.runtime.plan import Counts, configured, count, steps
+from ipcir_steps.runtime.plan import configured, count
+from ipcir_steps.runtime.plan.machines import MACHINES
+from ipcir_steps.runtime.plan.steps import Counts, steps
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def finished(directory, dataset, shard, config, *, took, done, taken_over=0):
     )  # fmt: skip
     benchmark = directory / f"benchmarks/results/{dataset}/val/captions/{shard}.tsv"
     benchmark.parent.mkdir(parents=True, exist_ok=True)
-    benchmark.write_text(f"s\th:m:s\n{took}\t0:00:00\n")
+    benchmark.write_text(f"s\th:m:s\tmax_rss\n{took}\t0:00:00\t1500\n")
     record = {
         "parameters": {"settings": config.captions.model_dump(mode="json")},
         "models": [{"source": config.models["captioner"].source}],
@@ -61,7 +65,7 @@ def test_counts_come_from_the_annotations(folder):
     planned = {step.name: step for step in steps(config.resolved("photos"), Counts(3, 2, 4), folder)}
     assert (planned["captions"].items, planned["proxies"].items) == (2, 3 * config.stacks["mini"].proxies.count)
     assert planned["mini: target_captions"].items == 3 * config.stacks["mini"].captions.count
-    assert planned["captions"].hours is None and planned["captions"].disk is None
+    assert planned["captions"].hours("a6000") is None  # a rule has still to make the mini models
     assert planned["proxies"].bound and planned["proxies"].disk == 15 * 64 * 64 * 3
 
 
@@ -71,7 +75,8 @@ def test_times_come_from_jobs_of_the_same_models_and_settings(folder):
     finished(folder, "small", 1, config, took=10.0, done=6, taken_over=5)  # only one was made in that time
     planned = {step.name: step for step in steps(config, Counts(300, 100, 1000), folder)}
     assert planned["captions"].speed.per_item == 30 / 5
-    assert planned["captions"].hours == pytest.approx(100 * 6 / 3600)
+    assert planned["captions"].hours("a6000") == planned["captions"].hours("l4") == pytest.approx(100 * 6 / 3600)
+    assert planned["captions"].speed.peak == 1500 * 2**20
     assert planned["captions"].speed.where == "Some GPU"
     assert planned["captions"].disk == pytest.approx(100 * planned["captions"].speed.bytes_per_item)
     for change in ({"models": {"captioner": {"source": "other/model", "revision": "1"}}}, {"captions": {"beams": 9}}):
@@ -86,13 +91,43 @@ def test_times_come_from_jobs_of_the_same_models_and_settings(folder):
 
 def test_the_command_says_what_is_not_known(folder, capsys):
     finished(folder, "small", 0, load_config({}).with_stack("mini"), took=7200.0, done=2)
-    assert main(["plan", "mine.yaml"]) == 0
+    assert main(["plan", "mine.yaml", "--device", "a100"]) == 0
     told = capsys.readouterr().out
-    assert "photos: 3 queries, 2 unique reference images, 4 gallery images, 15 images to draw" in told
-    assert "GPU-hours: 2.00 for the steps with a benchmark" in told
-    assert "No estimate of time for reasoning, layouts" in told
-    assert any(line.split()[:5] == ["captions", "2", "images", "1.0", "h"] for line in told.splitlines())
+    assert "photos: 3 queries, 2 unique reference images, 4 gallery images, 15 images to draw; stack mini" in told
+    assert "GPU hours on one NVIDIA A100 80 GB: 2.0" in told and "No estimate of time for reasoning, layouts" in told
+    row = next(line for line in told.splitlines() if line.startswith("captions"))
+    assert row.split()[:5] == ["captions", "2", "images", "1.0", "h"] and "1.6 GB" in row
+    assert row.endswith("measured on Some GPU")
     assert not (folder / "results/photos").exists()
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The plan of CIRR's validation split under the published stack, where nothing ever ran."""
+    config = load_config({}).with_stack("published")
+    return list(steps(config, Counts(4181, 2165, 2297), tmp_path_factory.mktemp("nothing")))
+
+
+@pytest.mark.parametrize("device", sorted(MACHINES))
+def test_every_published_step_has_a_time_on_every_device(published, device):
+    assert all(step.speed is None and step.hours(device) > 0 and step.disk > 0 for step in published)
+
+
+def test_every_published_step_has_its_memory(published):
+    assert all(step.needs.host > 1e9 and step.needs.device > 1e9 for step in published[:-1])
+
+
+def test_an_image_takes_about_as_long_as_the_paper_reports(published):
+    assert 1.5 < next(step for step in published if step.name == "proxies").per_item("a6000") < 2.5
+
+
+def test_the_published_stack_is_planned_without_a_gap(folder, capsys):
+    assert main(["plan", "mine.yaml", "--stack", "published", "--device", "l4"]) == 0
+    told = capsys.readouterr().out
+    assert "?" not in told and "unknown" not in told and "Does not fit: layouts needs" in told
+    rows = {line.partition("  ")[0]: line for line in told.splitlines()}
+    assert "counted: 83" in rows["proxies"] and "published size" in rows["llm"]
+    assert "the IP-CIR paper reports about 2 s" in told and re.search(r"Models: 59\.\d GB", told)
 
 
 def test_a_dataset_that_is_not_there_is_named(folder, capsys):

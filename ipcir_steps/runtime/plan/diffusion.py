@@ -1,0 +1,159 @@
+"""Operations of the proxy generators, with the real processors of a layout on the meta device.
+
+``counts`` is an ``operations.Counts``: it has the configuration, what is typical, and the models.
+"""
+
+from ipcir_steps.runtime.plan.work import Unknown, Work, counted, meta
+
+ROWS = {
+    "migc": 2,
+    "text_to_image": 2,
+    "gligen": 2,
+    "image_editing": 3,
+}  # rows of the U-Net, with guidance
+
+
+def drawing(counts) -> list[Work]:
+    """Per image."""
+    settings = counts.config.proxies
+    if settings.generator == "directory":
+        return []
+    if settings.generator not in ROWS:
+        raise Unknown(f"the generator {settings.generator} is your own")
+    if settings.generator == "migc":
+        return with_layout(counts)
+    return plain(counts, ROWS[settings.generator] if settings.guidance > 1 else 1)
+
+
+def plain(counts, rows: int) -> list[Work]:
+    """A pipeline of Stable Diffusion 1.x's parts."""
+    settings, unet = counts.config.proxies, counts.model("generator", "unet")
+    batch = min(settings.count, settings.proxies_per_batch)
+    step = unet_step(counts, unet, rows * batch) / batch
+    text = text_states(counts, rows) / settings.count
+    return [
+        Work("generator", settings.steps * step + text + decoder(counts), settings.steps / batch),
+    ]
+
+
+def unet_step(counts, unet, rows: int) -> int:
+    import torch
+
+    latents, text = meta(rows, unet.config.in_channels, *latent_size(counts)), meta(rows, 77, width_of(unet))
+    return counted(lambda: unet(latents, torch.tensor(1), text))[1]
+
+
+def latent_size(counts) -> tuple[int, int]:
+    settings = counts.config.proxies
+    factor = 2 ** (len(counts.model("generator", "vae").config.block_out_channels) - 1)
+    return settings.height // factor, settings.width // factor
+
+
+def width_of(unet) -> int:
+    width = unet.config.cross_attention_dim
+    return width if isinstance(width, int) else width[0]
+
+
+def decoder(counts) -> int:
+    vae = counts.model("generator", "vae")
+    latents = meta(1, vae.config.latent_channels, *latent_size(counts))
+    return counted(lambda: vae.decode(latents))[1]
+
+
+def text_states(counts, rows: int) -> int:
+    model = counts.model("generator", "text_encoder")
+    tokens = meta(rows, model.config.max_position_embeddings, integers=True)
+    return counted(lambda: model(tokens))[1]
+
+
+def with_layout(counts) -> list[Work]:
+    """MIGC, the naive fuser and ELITE: a typical layout, an instance from the reference drawn twice, as published."""
+    settings, typical = counts.config.proxies, counts.typical
+    batch = min(settings.count, settings.proxies_per_batch)
+    from_reference = typical.from_reference if "elite_global" in counts.config.models else 0
+    instances = typical.instances + from_reference
+    first = min(settings.migc_steps + 1, settings.steps)
+    constant, by_step = layout_steps(counts, batch, instances, from_reference)
+    unet = first * by_step[0] + (settings.steps - first) * by_step[1]
+    once = constant + text_states(counts, instances + 2)
+    if from_reference:
+        once += from_reference * elite(counts) + text_states(counts, from_reference)
+    return [Work("generator", unet / batch + once / settings.count + decoder(counts), settings.steps / batch)]
+
+
+def layout_steps(counts, batch: int, instances: int, from_reference: int) -> tuple[int, tuple[int, int]]:
+    """(what is computed once per query, (a step of the MIGC blocks, one of the naive fuser)) for a batch of images."""
+    import torch
+
+    settings = counts.config.proxies
+    unet = counts.model("generator", "unet")
+    stage, plan = prepared(counts, unet, instances, from_reference)
+    latents, text = meta(2 * batch, unet.config.in_channels, *latent_size(counts)), meta(2 * batch, 77, width_of(unet))
+
+    def step(number: int) -> int:
+        stage.step = number
+        return counted(lambda: unet(latents, torch.tensor(1), text))[1]
+
+    stage.plan, stage.twins, stage.migc_steps, stage.fuser_steps = plan, True, 0, settings.steps
+    steps = [step(number) for number in (0, 1, 0, 1)]  # the first ones also fill the plan's cache
+    stage.plan = None
+    return sum(steps[:2]) - sum(steps[2:]), (steps[2], steps[3])
+
+
+def prepared(counts, unet, instances: int, from_reference: int):
+    """(stage, plan) of a U-Net with MIGC blocks and ELITE's projections; masks are real, everything else is not."""
+    import torch
+
+    from ipcir_steps.imagine.proxies.checkpoints import BLOCKS, LAYER, install
+    from ipcir_steps.imagine.proxies.migc import MIGC
+    from ipcir_steps.imagine.proxies.processors import ImageRow, Plan
+    from ipcir_steps.imagine.proxies.regions import Regions, box_masks
+
+    settings, width = counts.config.proxies, width_of(unet)
+    with torch.device("meta"):
+        stage = install(unet)
+        for block in BLOCKS:
+            attention = unet.get_submodule(block + LAYER)
+            attention.processor.migc = MIGC(attention.to_q.in_features, context_dim=width)
+        if from_reference:
+            _project(unet, width)
+    factor = settings.height // latent_size(counts)[0]
+    regions = Regions(box_masks([counts.typical.box] * instances, settings.height, settings.width), factor=factor)
+    height, across = latent_size(counts)
+    for _ in unet.config.block_out_channels:
+        level = regions.level(height * across)
+        for name in ("instances", "supplement", "fuser"):
+            setattr(level, name, getattr(level, name).to("meta"))
+        height, across = -(-height // 2), -(-across // 2)
+    images = {number: ImageRow(meta(256, width), 4) for number in range(from_reference)}
+    text = meta(instances + 2, 77, width)
+    return stage, Plan(text=text, pooled=text[2:, 0], boxes=meta(instances, 4), regions=regions, images=images)
+
+
+def _project(unet, width: int) -> None:
+    from torch import nn
+
+    for name, module in unet.named_modules():
+        if name.endswith("attn2"):
+            out = module.to_k.out_features
+            for role in ("elite_global", "elite_local"):
+                pair = {part: nn.Linear(width, out, bias=False) for part in ("to_k", "to_v")}
+                setattr(module.processor, role, nn.ModuleDict(pair))
+
+
+def elite(counts) -> int:
+    """One reference: CLIP and a mapper, twice: the whole image and the masked one."""
+    import torch
+
+    from ipcir_steps.imagine.proxies.elite import GlobalMapper, LocalMapper
+
+    vision = counts.model("vision")
+    side, width = vision.config.image_size, vision.config.hidden_size
+    patches = (side // vision.config.patch_size) ** 2
+    total = 2 * counted(lambda: vision(meta(1, 3, side, side)))[1]
+    for kind in (GlobalMapper, LocalMapper):
+        with torch.device("meta"):
+            mapper = kind(width, width_of(counts.model("generator", "unet")), width)
+        states = [meta(1, 1 + patches, width)] * 5
+        total += counted(lambda mapper=mapper, states=states: mapper(states))[1]
+    return total

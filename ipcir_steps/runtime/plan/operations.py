@@ -1,0 +1,164 @@
+"""Operations of each step before it runs: the real classes on the meta device, from the models' configs.
+
+Counted as in ``counting``. A *pass* is one run of a model over a batch; the weights are read once per pass, which is
+what a token costs that is decoded alone.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from ipcir_steps.config import Resolved
+from ipcir_steps.runtime.plan.architectures import Architecture, build, find
+from ipcir_steps.runtime.plan.diffusion import drawing
+from ipcir_steps.runtime.plan.work import Typical, Unknown, Work, counted, meta
+
+
+class Counts:
+    """The work of each step of a configuration; every model is built once. Raises Unknown naming the model."""
+
+    def __init__(self, config: Resolved, typical: Typical | None = None):
+        self.config, self.typical = config, typical or Typical()
+        self._models: dict = {}
+
+    def architecture(self, role: str, source: str) -> Architecture:
+        known = find(role, source)
+        if known is None:
+            raise Unknown(f"the architecture of {source} is not known before it is fetched")
+        return known
+
+    def model(self, role: str, part: str = "model", source: str | None = None):
+        source = source or self.config.models[role].source
+        if (role, part, source) not in self._models:
+            self._models[role, part, source] = build(role, part, self.architecture(role, source).parts[part])
+        return self._models[role, part, source]
+
+    def captions(self) -> list[Work]:
+        """Per image: vision tower, Q-Former, the prompt, then one pass per token for all captions together."""
+        source, settings = self.config.models["captioner"].source, self.config.captions
+        if self.architecture("captioner", source).parts["model"].get("model_type") != "blip-2":
+            raise Unknown(f"the operations of {source} are not counted, which is no BLIP-2")
+        model = self.model("captioner")
+        rows = settings.count if settings.nucleus else max(settings.beams, settings.count)
+        queries, vision = model.config.num_query_tokens, model.config.vision_config
+        seen = meta(1, vision.num_channels if hasattr(vision, "num_channels") else 3, *[vision.image_size] * 2)
+        states, total = counted(lambda: model.vision_model(seen).last_hidden_state)
+        asked = meta(1, queries, model.config.qformer_config.hidden_size)
+        total += counted(lambda: model.qformer(query_embeds=asked, encoder_hidden_states=states))[1]
+        prompt = queries + 1 + len(settings.prompt) // 4
+        new = min(settings.max_new_tokens, self.typical.caption_tokens)
+        first, later = decoding(model.language_model, rows, prompt, new)
+        return [Work("captioner", total + first + later, new)]
+
+    def reasoning(self) -> list[Work]:
+        """Per query: K answers; what the prompts share is read once per step."""
+        settings, typical = self.config.reasoning, self.typical
+        answers = min(settings.captions or self.config.captions.count, self.config.captions.count)
+        own = typical.source_tokens + typical.request_tokens
+        return self._answers("reasoning", answers, own, typical.answer_tokens)
+
+    def layouts(self) -> list[Work]:
+        """Per query: one answer. Whatever a grammar forces is counted like any other token."""
+        own = self.config.layouts.captions * self.typical.source_tokens + self.typical.request_tokens
+        return self._answers("layouts", 1, own, self.typical.layout_tokens)
+
+    def _answers(self, step: str, answers: int, own: int, tokens: int) -> list[Work]:
+        settings = getattr(self.config, step)
+        if settings.backend == "openai":
+            return []
+        shared, tail = prompt_tokens(settings.prompt)
+        rows, new = settings.batch_size, min(settings.max_new_tokens, tokens)
+        first, later = decoding(self.model("llm"), rows, own + tail, new, shared)
+        return [Work("llm", answers / rows * (first + later), answers / rows * new)]
+
+    def masks(self) -> list[Work]:
+        """Per query: detector and segmenter for each instance from the reference."""
+        pairs, works = self.typical.masks_per_query, []
+        for role, count in (("detector", detecting), ("segmenter", segmenting)):
+            works.append(Work(role, pairs * count(self.model(role), self.typical.picture), pairs))
+        return works
+
+    def proxies(self) -> list[Work]:
+        """Per image: the steps of the U-Net, the decoder, and a share of text and reference, which all images have."""
+        return drawing(self)
+
+    def image(self, backbone: str) -> list[Work]:
+        model = self._clip(backbone)
+        side = model.visual.image_size
+        side = side if isinstance(side, int) else side[0]
+        batch = self.config.embeddings.batch_size
+        _, total = counted(lambda: model.encode_image(meta(1, 3, side, side)))
+        return [Work("clip", total, 1 / batch)]
+
+    def text(self, backbone: str) -> list[Work]:
+        model = self._clip(backbone)
+        tokens = meta(1, model.context_length, integers=True)
+        return [Work("clip", counted(lambda: model.encode_text(tokens))[1], 1 / self.config.embeddings.batch_size)]
+
+    def _clip(self, backbone: str):
+        return self.model("clip", source=self.config.clip[backbone].source)
+
+
+def decoding(model, rows: int, prompt: int, new: int, shared: int = 0) -> tuple[int, int]:
+    """Operations of (reading ``prompt`` tokens in each row, writing ``new`` ones), after ``shared`` tokens.
+
+    The first new token comes with the prompt; the others are counted at their mean length, on which they depend
+    linearly.
+    """
+    from transformers import DynamicCache
+
+    def run(tokens: int, past: int) -> int:
+        cache = DynamicCache(config=model.config)
+        fill(cache, model.config, rows, past)
+        ids = meta(rows, tokens, integers=True)
+        return counted(lambda: model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1))[1]
+
+    first = run(prompt, shared)
+    return first, (new - 1) * run(1, shared + prompt + (new - 1) // 2) if new > 1 else 0
+
+
+def fill(cache, config, rows: int, tokens: int) -> None:
+    """Put ``tokens`` keys and values into each layer."""
+    if tokens == 0:
+        return
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    for layer in range(config.num_hidden_layers):
+        cache.update(meta(rows, heads, tokens, width), meta(rows, heads, tokens, width), layer)
+
+
+def prompt_tokens(name: str) -> tuple[int, int]:
+    """(tokens that all prompts of this name begin with, tokens of their rest without captions): 4 characters each."""
+    from ipcir_steps.imagine.llm.prompts import load_prompt
+
+    text = "\n".join(f"{role}\n{content}" for role, content in load_prompt(name).messages)
+    before, _, after = text.partition("{")
+    return len(before) // 4, len(after) // 4
+
+
+def detecting(model, picture: tuple[int, int]) -> int:
+    """A category of one word in a picture of this size, scaled as published: 800 at the short side, 1333 at most."""
+    height, width = picture
+    scale = min(800 / min(picture), 1333 / max(picture))
+    size = round(height * scale), round(width * scale)
+    words = meta(1, 4, integers=True)
+    inputs = {"input_ids": words, "attention_mask": words, "token_type_ids": words}
+    with unchecked():
+        return counted(lambda: model(pixel_values=meta(1, 3, *size), **inputs))[1]
+
+
+def segmenting(model, picture: tuple[int, int]) -> int:
+    side = model.config.vision_config.image_size
+    inputs = {"pixel_values": meta(1, 3, side, side), "input_boxes": meta(1, 1, 4)}
+    return counted(lambda: model(**inputs, multimask_output=False))[1]
+
+
+@contextlib.contextmanager
+def unchecked() -> Iterator[None]:
+    """Grounding DINO compares values of tensors, which on the meta device have none."""
+    from transformers.models.grounding_dino import modeling_grounding_dino as module
+
+    check, module.torch_compilable_check = module.torch_compilable_check, lambda *args, **kwargs: None
+    try:
+        yield
+    finally:
+        module.torch_compilable_check = check

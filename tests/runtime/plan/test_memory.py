@@ -1,0 +1,92 @@
+"""Memory follows the sizes of the models and the settings, and grows with the attempt."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ipcir_steps.config import load_config
+from ipcir_steps.runtime.plan import memory
+from ipcir_steps.runtime.plan.memory import megabytes, need
+
+STEPS = ("captions", "reasoning", "layouts", "masks", "proxies", "features", "baseline")
+
+
+def stack(name="published", **changes):
+    return load_config({"stacks": {name: changes}}).with_stack(name)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_attempt_asks_for_twice_as_much(step):
+    first = megabytes(stack(), step, device="cuda")
+    second = megabytes(stack(), step, 2, device="cuda")
+    assert first % 100 == second % 100 == 0 and 2 * first - 100 <= second <= 2 * first
+
+
+def test_a_captioner_of_31_gb_is_not_given_4():
+    assert megabytes(stack(), "captions", device="cpu") > 31_000
+    half = stack(captions={"dtype": "bfloat16"})
+    on_gpu = need(half, "captions", "cuda")
+    assert 15.5e9 < on_gpu.device < 19e9 and on_gpu.host > 15.5e9
+
+
+def test_half_precision_halves_what_the_device_holds():
+    for step in ("captions", "masks", "proxies", "features"):
+        section = memory.SECTIONS.get(step, step)
+        whole = need(stack(**{section: {"dtype": "float32"}}), step, "cuda").device
+        half = need(stack(**{section: {"dtype": "float16"}}), step, "cuda").device
+        assert 0.45 < half / whole < 0.75, step
+        assert need(stack(), step, "cuda").device == half  # auto
+
+
+def test_larger_batches_need_more():
+    for step, few, many in (
+        ("captions", {"captions": {"count": 2}}, {"captions": {"count": 60}}),
+        ("reasoning", {"reasoning": {"batch_size": 1}}, {"reasoning": {"batch_size": 64}}),
+        ("features", {"embeddings": {"batch_size": 1}}, {"embeddings": {"batch_size": 512}}),
+    ):
+        assert need(stack(**few), step, "cuda").device < need(stack(**many), step, "cuda").device, step
+
+
+def test_a_larger_backbone_needs_more():
+    assert megabytes(stack(), "features", backbone="ViT-bigG-14") > 3 * megabytes(
+        stack(), "features", backbone="ViT-B-32"
+    )
+
+
+def test_models_without_a_known_size_get_much():
+    own = stack(models={"captioner": {"source": "someone/unheard-of", "revision": "1"}})
+    assert (
+        megabytes(own, "captions", device="cpu") > 16_000
+        and "unheard-of is unknown" in need(own, "captions", "cpu").how
+    )
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_toy_models_get_little(step):
+    assert megabytes(stack("mini"), step, device="cpu") <= 1500
+
+
+def test_a_server_answers_without_a_model_here():
+    asked = stack(reasoning={"backend": "openai", "base_url": "http://localhost:1/v1", "served_model": "x"})
+    assert megabytes(asked, "reasoning", device="cpu") < 1500
+
+
+def test_the_device_is_what_the_machine_has(monkeypatch):
+    present = set()
+    monkeypatch.setattr(memory.shutil, "which", lambda name: name if name in present else None)
+    assert memory.devices(stack(), "captions") == ["cpu"]
+    present.add("sbatch")
+    assert memory.devices(stack(), "captions") == ["cpu", "cuda"]
+    present.add("nvidia-smi")
+    assert memory.devices(stack(), "captions") == ["cuda"]
+    assert memory.devices(stack(captions={"device": "cpu"}), "captions") == ["cpu"]
+
+
+def test_rules_can_ask_without_loading_torch():
+    code = (
+        "import sys; from ipcir_steps.config import load_config; from ipcir_steps.runtime.plan.memory import megabytes;"
+        "megabytes(load_config({}).with_stack('published'), 'captions');"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'diffusers', 'open_clip')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
