@@ -32,12 +32,13 @@ class Step:
 
 def steps(everything: Config) -> Iterator[Step]:
     config = everything.resolved("rehearsal")
+    source = canonical(everything.datasets["rehearsal"].source.model_dump(mode="json"))
     yield Step(
         "datasets",
         "datasets --split val",
         (),
         SPLIT,
-        canonical(everything.datasets["rehearsal"].source.model_dump(mode="json")),
+        source,
     )
     captions = f"captions {REFERENCES} --model {manifest('captioner')}"
     yield Step(

@@ -17,6 +17,7 @@ PROGRAM = 0.9 * GB  # Python with torch, transformers or diffusers imported
 CUDA_HOST, CUDA_DEVICE = 3 * GB, 0.6 * GB  # CUDA's libraries in main memory, its context on the device
 RESERVE = 1.2  # what is asked for over what was estimated
 UNKNOWN = 16 * GB  # for a model that is neither on disk nor one of the published
+ROWS = 16  # answers side by side, where the step is left to choose
 PROMPT = 600  # tokens of a prompt, at most
 TINY = 0.2 * GB  # for models of the mini world, which a rule may still have to make, and for their work
 CLUSTERS = ("sbatch", "bsub", "qsub", "kubectl")  # commands that hand jobs to other machines
@@ -151,7 +152,7 @@ def answering(config: Resolved, step: str, item: int) -> float:
     if model is None:
         return 2 * GB
     settings = getattr(config, step)
-    rows, prompt = settings.batch_size, PROMPT
+    rows, prompt = settings.batch_size or ROWS, PROMPT
     tokens = prompt + settings.max_new_tokens
     heads = model.get("num_key_value_heads") or model["num_attention_heads"]
     width = heads * (model.get("head_dim") or model["hidden_size"] // model["num_attention_heads"])

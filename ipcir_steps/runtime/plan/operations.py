@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ipcir_steps.config import Resolved
 from ipcir_steps.runtime.plan.architectures import Architecture, build, find
 from ipcir_steps.runtime.plan.diffusion import drawing
+from ipcir_steps.runtime.plan.memory import ROWS
 from ipcir_steps.runtime.plan.work import Typical, Unknown, Work, counted, meta
 
 
@@ -66,7 +67,7 @@ class Counts:
         if settings.backend == "openai":
             return []
         shared, tail = prompt_tokens(settings.prompt)
-        rows, new = settings.batch_size, min(settings.max_new_tokens, tokens)
+        rows, new = settings.batch_size or ROWS, min(settings.max_new_tokens, tokens)
         first, later = decoding(self.model("llm"), rows, own + tail, new, shared)
         return [Work("llm", answers / rows * (first + later), answers / rows * new)]
 
