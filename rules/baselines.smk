@@ -27,7 +27,7 @@ rule baseline:
         container("vision")
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=sized("baseline"),
         runtime=720,
         gpu=1,
     params:

@@ -18,7 +18,7 @@ rule captions:
         container("vision")
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=sized("captions"),
         runtime=1440,
         gpu=1,
     params:

@@ -21,7 +21,7 @@ rule gallery_features:
         container("vision")
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=sized("features"),
         runtime=720,
         gpu=1,
     params:

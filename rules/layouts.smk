@@ -13,6 +13,10 @@ use rule reasoning as layouts with:
         "logs/{dataset}/{split}/layouts/{shard}.log",
     benchmark:
         paths.fill(paths.SHARD_TIMES, step="layouts")
+    resources:
+        mem_mb=sized("layouts"),
+        runtime=1440,
+        gpu=1,
     params:
         rule="layouts",
         settings=stack_settings("layouts"),

@@ -15,6 +15,10 @@ use rule captions as masks with:
         "logs/{dataset}/{split}/masks/{shard}.log",
     benchmark:
         paths.fill(paths.SHARD_TIMES, step="masks")
+    resources:
+        mem_mb=sized("masks"),
+        runtime=1440,
+        gpu=1,
     params:
         rule="masks",
         options=lambda wildcards, input: options(

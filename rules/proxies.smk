@@ -24,7 +24,7 @@ use rule captions as proxies with:
     container:
         container("diffusion")
     resources:
-        mem_mb=growing(8000),
+        mem_mb=sized("proxies"),
         runtime=1440,
         gpu=1,
     params:

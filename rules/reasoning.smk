@@ -17,6 +17,10 @@ use rule captions as reasoning with:
         "../envs/language.yaml"
     container:
         container("language")
+    resources:
+        mem_mb=sized("reasoning"),
+        runtime=1440,
+        gpu=1,
     params:
         rule="reasoning",
         options=lambda wildcards, input: options(input, cache=paths.CACHE),

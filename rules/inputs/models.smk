@@ -1,5 +1,17 @@
 """Input functions of the models."""
 
+from ipcir_steps.runtime.plan import memory
+
+
+def sized(step):
+    """Memory of a model step, from its models and settings; it doubles with every attempt."""
+    return lambda wildcards, attempt: memory.megabytes(
+        CONFIG.resolved(wildcards.dataset),
+        step,
+        attempt,
+        backbone=getattr(wildcards, "backbone", None),
+    )
+
 
 def made_by_rule(model):
     """Input function: the directory, made by a rule, that a model of the mini world lies in."""

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,14 @@ def test_every_gpu_rule_and_no_other_is_sent_to_a_gpu(name, workflow_rules):
     assert wanted == set(profile(name)["set-resources"]) and "layouts" in wanted  # which inherits its GPU
 
 
+MINI = types.SimpleNamespace(dataset="mini_cirr", backbone="mini")  # a job's wildcards
+
+
 def test_gpu_rules_lease_a_device_and_memory_grows_with_the_attempt(workflow_rules):
     for name, rule in workflow_rules.items():
         assert ("ipcir devices --count {resources.gpu} --" in rule.shellcmd) == (asked(rule).get("gpu") == 1), name
-        first, second = (asked(rule)["mem_mb"](None, attempt=attempt) for attempt in (1, 2))
-        assert second == 2 * first >= 2000, name
+        first, second = (asked(rule)["mem_mb"](MINI, attempt=attempt) for attempt in (1, 2))
+        assert 2 * first - 200 <= second <= 2 * first and first >= 1000, name  # a model's need is rounded up
 
 
 @pytest.mark.parametrize("name", SCHEDULED)
