@@ -12,6 +12,7 @@ from ipcir_steps.config.vision import Captions, Masks
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.runtime.model_files import Repository, wanted
+from tests.hub import captioners
 from tests.hub.opened import opened
 from tests.hub.published import CAPTIONER, CLIP, DETECTOR, GENERATOR, LLM, ROLES, SEGMENTER, VISION, quantised
 
@@ -25,10 +26,10 @@ def test_these_are_the_repositories_of_the_published_stack():
 
 
 def fetched(hub, repository, directory, *words):
-    """Manifest of the fetched repository."""
+    """Manifest of the fetched repository, a captioner's where it is none of the published ones."""
     where = {"--directory": directory / "model", "--output": directory / "model.json"}
     options = [word for pair in where.items() for word in pair]
-    role = ("--role", ROLES[repository])
+    role = ("--role", ROLES.get(repository, "captioner"))
     done = hub.fetch(
         "--name", "m", "--source", repository, "--revision", "main", *role, *options, *words, home=directory
     )
@@ -101,6 +102,23 @@ def test_no_byte_is_fetched_that_is_not_loaded(hub, tmp_path, repository, dtype)
     assert files == set(manifest.files) and not hub.strange
     whole = hub.repositories[repository]
     assert sum(hub.sent.values()) == sum(len(whole[name]) for name in manifest.files) < sum(map(len, whole.values()))
+
+
+@linux
+@pytest.mark.parametrize("repository", captioners.BUILDERS)
+def test_captioners_of_other_stacks(hub, tmp_path, repository):
+    from PIL import Image
+
+    from ipcir_steps.imagine.captions import captioner
+
+    captioners.BUILDERS[repository](tmp_path / "built")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "built").iterdir()}
+    hub.repositories[repository] = files
+    manifest = fetched(hub, repository, tmp_path)
+    with opened(tmp_path / "model") as read:
+        caption = captioner(manifest.path, Captions(count=2, max_new_tokens=4))
+    assert read == set(manifest.files) < set(files)
+    assert len(caption(Image.linear_gradient("L").convert("RGB").resize((56, 56)), 1)) == 2
 
 
 @linux
