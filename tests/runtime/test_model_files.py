@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ def load_captioner(manifest, other):
 def load_llm(manifest, other):
     from ipcir_steps.imagine.llm.local import Local
 
-    Local(Settings(), None, other / "model.json").loaded  # noqa: B018
+    Local(Settings(), Path(manifest.path), 1).loaded  # noqa: B018
 
 
 def load_detector(manifest, other):
