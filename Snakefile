@@ -34,6 +34,7 @@ include: "rules/evaluation.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/browser.smk"
+include: "rules/steps.smk"
 include: "rules/mini_world.smk"
 
 

@@ -18,6 +18,8 @@ class Step:
     recorded: it leaves a provenance record.
     gathered: it works on a part of the queries; its shards are gathered into this file, and so are its failures.
     timed: Snakemake's benchmark files of its jobs; the figure of costs sums them, in the order of the cards.
+    wired: its module says what it reads, READS = {option: path}, and what it makes, MAKES = the path of ``--output``,
+    as templates of ``core.paths``; it then needs no rule of its own. It runs in the environment of the analysis.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Step:
     recorded: bool = True
     gathered: str | None = None
     timed: tuple[str, ...] = ()
+    wired: bool = False
 
     @property
     def times(self) -> tuple[str, ...]:

@@ -51,9 +51,12 @@ class Inversion(PseudoWord):
 
 
 class Custom(Section):
-    """Settings of a custom baseline whose function declares none: any keys."""
+    """Settings of a custom baseline whose function declares none: any keys, as attributes."""
 
     model_config = ConfigDict(extra="allow")
+
+    def get(self, key: str, default=None):
+        return getattr(self, key, default)
 
 
 class CustomBaseline(Section):

@@ -106,6 +106,15 @@ class Place:
         return [path for path, _ in found(template, self.directory, **{**self.values, **more})]
 
 
+def stem(template: str) -> str:
+    """Where the log and the times of what makes a file lie, below their directories, without a suffix.
+
+    >>> stem(LAYOUTS)
+    '{dataset}/{split}/layouts'
+    """
+    return template.removeprefix(f"{RESULTS}/").rpartition(".")[0]
+
+
 def fill(template: str, **known: object) -> str:
     """The template with some of its wildcards filled in; the others stay.
 
