@@ -82,7 +82,8 @@ class Finder:
 
     def list(self, text, proxy, lam: float, limits: Limits, references: Sequence[Reference] = ()) -> list[Hit]:
         wanted = 3 * limits.k if limits.collapse else limits.k
-        hits = rank(self.similar, text, proxy, lam, wanted, self.allowed(limits, references))
+        own = [part.line for part in references if part.line is not None] if limits.exclude_reference else []
+        hits = rank(self.similar, text, proxy, lam, wanted, self.allowed(limits), own)
         if limits.min_score is not None:
             hits = [hit for hit in hits if hit.score >= limits.min_score]
         if limits.collapse and hits:
@@ -91,22 +92,17 @@ class Finder:
             hits.sort(key=lambda hit: self.gallery.photo(hit.line).taken, reverse=True)
         return hits
 
-    def allowed(self, limits: Limits, references: Sequence[Reference]) -> torch.Tensor | None:
-        """bool [lines]; None when every photo may be listed."""
-        kept = None
-        if limits.after or limits.before:
-            dates = self.gallery.dates
-            within = np.ones(len(dates), bool)
-            if limits.after:
-                within &= dates >= _day(limits.after, "after")
-            if limits.before:
-                within &= dates < _day(limits.before, "before")
-            kept = torch.from_numpy(within)
-        own = [part.line for part in references if part.line is not None] if limits.exclude_reference else []
-        if own:
-            kept = torch.ones(len(self.gallery.order), dtype=torch.bool) if kept is None else kept
-            kept[own] = False
-        return kept
+    def allowed(self, limits: Limits) -> torch.Tensor | None:
+        """bool [lines]; None when photos of all days may be listed."""
+        if not (limits.after or limits.before):
+            return None
+        dates = self.gallery.dates
+        within = np.ones(len(dates), bool)
+        if limits.after:
+            within &= dates >= _day(limits.after, "after")
+        if limits.before:
+            within &= dates < _day(limits.before, "before")
+        return torch.from_numpy(within)
 
     def row(self, hit: Hit) -> dict:
         """A hit as ``ipcir search --json`` prints it."""

@@ -12,9 +12,8 @@ import torch
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.photos.store import VERSION, about, connect, features_path
 
-# A similarity from the float16 matrix is this near to the exact one, per unit of the vector's norm: rounding a
-# normalised row changes it by at most 2^-11, and so does rounding the vector and the result.
-HALF = 1.5e-3
+_ROUNDED = 2.0**-11  # the most that rounding to float16 changes a number by, of its size
+_SUMMED = 1e-5  # more than adding up in float32 changes a similarity by, of the vector's norm
 _TRIES = 3  # an index may be written anew between reading its table and opening its files
 
 
@@ -36,7 +35,7 @@ class Gallery:
     """What ``ipcir index`` stored, read once. lines: rows of the feature files, which photos are named by here.
 
     values: float32 [lines, D], un-normalised, memory-mapped. order: int64 [lines], the rank of a line's name in the
-    order of names, -1 of lines without a photo; similarities of these mean nothing. model: identity of the encoder.
+    order of names, -1 of lines without a photo (gone); similarities of these mean nothing. model: of the encoder.
     """
 
     def __init__(self, directory: Path):
@@ -82,6 +81,7 @@ class Gallery:
         order = np.full(lines, -1, np.int64)
         order[list(self.rows)] = np.arange(len(self.rows))
         self.order = torch.from_numpy(order)
+        self.gone = (self.order < 0).nonzero().flatten()
 
     @staticmethod
     def stamp_of(directory: Path) -> tuple:
@@ -134,13 +134,29 @@ class Gallery:
         """float32 [n, D], un-normalised, of these lines."""
         return torch.from_numpy(self.values[lines.numpy()])
 
-    def similarities(self, vectors: torch.Tensor) -> torch.Tensor:
-        """float32 [n, lines]: products of ``vectors`` [n, D] with the normalised features, within ``HALF`` of exact."""
+    def similarities(self, vectors: torch.Tensor) -> "Products":
+        """Products of ``vectors`` [n, D] with the normalised features, from the float16 matrix.
+
+        What rounding does to a feature, to a vector and to a result is bounded each for itself.
+        """
         if not len(self.order):
-            return torch.zeros(len(vectors), 0)
+            return Products(torch.zeros(len(vectors), 0), torch.zeros(len(vectors)), torch.zeros(len(vectors)))
         scale = vectors.abs().amax(1, keepdim=True).clamp(min=1e-12)  # float16 has no room for long vectors
-        found = torch.mm(torch.from_numpy(self._half), (vectors / scale).half().T)
-        return found.T.contiguous().float() * scale
+        small = (vectors / scale).half()
+        found = torch.mm(torch.from_numpy(self._half), small.T).T.contiguous().float().mul_(scale)
+        lost = (small.float() * scale - vectors).norm(dim=1) * (1 + _ROUNDED)
+        largest = found.abs().amax(1)
+        errors = vectors.norm(dim=1) * (_ROUNDED + _SUMMED) + lost + largest * 2 * _ROUNDED
+        return Products(found, errors, largest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Products:
+    """values: float32 [n, lines]; errors: [n], how far a row is off at most; largest: [n], absolute, of each row."""
+
+    values: torch.Tensor
+    errors: torch.Tensor
+    largest: torch.Tensor
 
 
 def _stamp(table: sqlite3.Connection) -> tuple:

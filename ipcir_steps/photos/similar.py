@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import torch
 
-from ipcir_steps.photos.gallery import HALF, Gallery
+from ipcir_steps.photos.gallery import Gallery, Products
 from ipcir_steps.seek.ranking.blocks import unit
 from ipcir_steps.seek.ranking.streaming import Balance, scan
 
+GROUP = 16  # photos whose best score is looked at first
 ALIKE = 0.97, 6  # least cosine and most differing bits of the fingerprints of near-duplicates
 
 
@@ -48,26 +49,22 @@ class Similarities:
 
     def __init__(self, gallery: Gallery, megabytes: int = 512):
         self.gallery, self._room = gallery, megabytes << 20
-        self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+        self._kept: OrderedDict[bytes, Products] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, vectors: torch.Tensor) -> list[torch.Tensor]:
-        """float32 [lines] of each of ``vectors`` [n, D], approximate; new ones take one product together."""
-        keys = [vector.numpy().tobytes() for vector in vectors]
+    def of(self, vectors: torch.Tensor) -> Products:
+        """Of ``vectors`` [n, D] together; a few of them cost hardly more than one."""
+        key = vectors.contiguous().numpy().tobytes()
         with self._lock:
-            found = {key: self._kept[key] for key in keys if key in self._kept}
-            for key in found:
+            if key in self._kept:
                 self._kept.move_to_end(key)
-        new = [row for row, key in enumerate(keys) if key not in found]
-        if new:
-            products = self.gallery.similarities(vectors[new])
-            with self._lock:
-                for row, product in zip(new, products, strict=True):
-                    found[keys[row]] = self._kept[keys[row]] = product.clone()
-                size = max(1, self.gallery.order.numel() * 4)
-                while len(self._kept) > max(16, self._room // size):
-                    self._kept.popitem(last=False)
-        return [found[key] for key in keys]
+                return self._kept[key]
+        found = self.gallery.similarities(vectors)
+        with self._lock:
+            self._kept[key] = found
+            while len(self._kept) > 2 and sum(p.values.nbytes for p in self._kept.values()) > self._room:
+                self._kept.popitem(last=False)
+        return found
 
 
 def rank(
@@ -77,46 +74,65 @@ def rank(
     lam: float,
     k: int,
     allowed: torch.Tensor | None = None,
+    hidden: Sequence[int] = (),
 ) -> list[Hit]:
     """The k best photos by eq. 2 with S_t of ``text`` [D] and S_p of ``proxy``; by S_t alone without one.
 
-    allowed: bool [lines], photos that may be listed. The list is that of ``ipcir ranking`` on the features of the
-    allowed photos in the order of their names.
+    allowed: bool [lines], photos that may be listed (None: all); hidden: lines that may not. It is the list of ``ipcir
+    ranking`` on the features of these photos, in the order of their names.
     """
     gallery = similar.gallery
-    rough, bound = _rough(similar, text, proxy, lam)
-    rough = rough.masked_fill(gallery.order < 0, -torch.inf)
+    lines = len(gallery.order)
+    # Room for whole groups, see ``_near``.
+    padded = torch.full((-(-lines // GROUP) * GROUP,), -torch.inf)
+    rough = padded[:lines]
+    bound = _rough(similar, text, proxy, lam, rough)
+    rough[gallery.gone] = -torch.inf
+    rough[list(hidden)] = -torch.inf
     if allowed is not None:
         rough.masked_fill_(~allowed, -torch.inf)
-    k = min(k, int((rough > -torch.inf).sum()))
-    if k == 0:
-        return []
-    bar = rough.topk(k, sorted=False).values.min() - 2 * bound
-    hits, error = _exact(gallery, (rough >= bar).nonzero().flatten(), rough, text, proxy, lam, k)
+    near = _near(padded, k, bound)
+    hits, error = _exact(gallery, near, rough, text, proxy, lam, k)
     if error > bound:  # the product was not as good as its bound: rank everything
         hits, _ = _exact(gallery, (rough > -torch.inf).nonzero().flatten(), rough, text, proxy, lam, k)
     return hits
 
 
-def _rough(similar: Similarities, text, proxy, lam) -> tuple[torch.Tensor, float]:
-    """Approximate scores [lines], and how far they are at most from the exact ones."""
-    error = HALF * float(text.norm())
+def _rough(similar: Similarities, text, proxy, lam, out: torch.Tensor) -> float:
+    """Approximate scores into ``out`` [lines]; how far they are at most from the exact ones."""
+    of_text = similar.of(text[None])
+    s_t, error, largest = of_text.values[0], float(of_text.errors), float(of_text.largest)
     if proxy is None:
-        return similar.of(text[None])[0].clone(), error
-    s_t, *parts = similar.of(torch.cat([text[None], proxy.parts]))
-    s_p = torch.zeros_like(s_t)
-    for factor, part in zip(proxy.factors.tolist(), parts, strict=True):
-        if factor:
-            s_p.add_(part, alpha=factor)
-    # No similarity is larger than the norm of its vector.
-    error_p = HALF * float(proxy.factors.abs() @ proxy.parts.norm(dim=1))
-    largest_t, largest_p = float(text.norm()), float(proxy.vector.norm())
-    mixed = largest_t * error_p + largest_p * error + error * error_p
-    return torch.lerp(s_t * s_p, s_t, lam), lam * error + (1 - lam) * mixed
+        out.copy_(s_t)
+        return error
+    parts, sizes = similar.of(proxy.parts), proxy.factors.abs()
+    error_p, largest_p = float(sizes @ parts.errors), float(sizes @ parts.largest)
+    # lambda S_t + (1 - lambda) S_t S_p
+    torch.mv(parts.values.T, proxy.factors, out=out)
+    out.mul_(1 - lam).add_(lam).mul_(s_t)
+    mixed = largest * error_p + largest_p * error + error * error_p
+    return lam * error + (1 - lam) * mixed + 1e-6 * largest * (1 + largest_p)
+
+
+def _near(padded: torch.Tensor, k: int, bound: float) -> torch.Tensor:
+    """Lines that may be among the k best, given that scores are off by ``bound`` at most; -inf never is.
+
+    The k-th largest maximum of groups is no larger than the k-th largest score, and far quicker to find.
+    """
+    groups = padded.view(GROUP, -1)
+    best = groups.amax(0)
+    bar = best.topk(min(k, len(best)), sorted=False).values.amin() - 2 * bound if k <= len(best) else -torch.inf
+    columns = ((best >= bar) & (best > -torch.inf)).nonzero().flatten()
+    members = groups[:, columns]
+    row, column = ((members >= bar) & (members > -torch.inf)).nonzero().unbind(1)
+    return row * groups.shape[1] + columns[column]
 
 
 def _exact(gallery: Gallery, lines, rough, text, proxy, lam, k) -> tuple[list[Hit], float]:
     """The k best of ``lines`` by exact scores, ties in the order of names; the largest error of the rough ones."""
+    k = min(k, len(lines))
+    if k == 0:
+        return [], 0.0
     lines = lines[gallery.order[lines].argsort()]
     values = gallery.exact(lines)
     balance = Balance(None if proxy is None else "proxy", (lam,))

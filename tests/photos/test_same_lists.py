@@ -1,6 +1,7 @@
 """One machinery: a query asked here and the same query in the workflow give the same lists."""
 
 import csv
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -62,8 +63,7 @@ def lists(house, questions, tmp_path_factory) -> dict[str, dict[str, list[tuple[
             query = question.query
             writer.writerow([query.reference, query.caption, query.query_id])
     loaded = config.load_config({"fusion": {"scale": "query"}}).with_stack("mini")
-    folder = {"benchmark": "folder", "root": str(house / "photos"), "queries": str(work / "queries.csv"),
-              "exclude_reference": False, "lambda": LAM}  # fmt: skip
+    folder = {"benchmark": "folder", "root": str(house / "photos"), "queries": str(work / "queries.csv")}
     made = house / "resources/mini/models"
 
     def step(words, section=None, values=None):
@@ -229,6 +229,7 @@ class Fixed:
         from ipcir_steps.photos.gallery import Gallery
 
         self.values, self.order = values.numpy(), torch.arange(len(values)).flip(0)
+        self.gone = torch.zeros(0, dtype=torch.int64)
         self._half = torch.nn.functional.normalize(values).half().numpy()
         self.similarities = Gallery.similarities.__get__(self)
         self.exact = Gallery.exact.__get__(self)
@@ -257,8 +258,9 @@ def test_a_product_worse_than_its_bound_is_noticed(finder, questions, monkeypatc
     question = questions[0]
     wanted = [hit.line for hit in finder.find(question, Limits(10))]
     worse = Similarities(finder.gallery)
-    noise = 0.1 * torch.rand(1, len(finder.gallery.order))
-    monkeypatch.setattr(worse, "of", lambda vectors: list(finder.gallery.similarities(vectors) + noise))
+    noise = 0.1 * torch.rand(len(finder.gallery.order))
+    found = finder.gallery.similarities(finder.asker.text_side(question)[None])
+    monkeypatch.setattr(worse, "of", lambda vectors: dataclasses.replace(found, values=found.values + noise))
     assert [hit.line for hit in rank(worse, finder.asker.text_side(question), None, 1.0, 10)] == wanted
 
 

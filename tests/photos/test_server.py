@@ -106,17 +106,11 @@ def test_exports(client, here):
     assert header == "reference,caption,id" and row.startswith(f'{name},"has a green background, big",photo-')
     # The workflow reads it.
     from ipcir_steps.benchmarks.folder import read
-    from ipcir_steps.config.data import Dataset
+    from ipcir_steps.config.data import Source
 
     (here / "asked.csv").write_text(answer.text)
-    values = {
-        "benchmark": "folder",
-        "root": "photos",
-        "queries": "asked.csv",
-        "exclude_reference": False,
-        "lambda": 0.5,
-    }
-    queries, gallery = read(Dataset(**values), "val")
+    source = Source(benchmark="folder", root="photos", queries="asked.csv")
+    queries, gallery = read(source, "val")
     assert (queries[0].reference, queries[0].caption, len(gallery)) == (name, asked["text"], 300)
 
 

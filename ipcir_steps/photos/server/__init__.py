@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import os
 import socket
 from ipaddress import ip_address
 from urllib.parse import quote
@@ -69,6 +70,7 @@ def servers(args: argparse.Namespace) -> list[str]:
 
 
 def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not keep other programs waiting
     import uvicorn
 
     from ipcir_steps.photos.finder import Finder
