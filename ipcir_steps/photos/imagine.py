@@ -18,6 +18,7 @@ from ipcir_steps.core.files import sha256
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.photos.finder import Finder
 from ipcir_steps.photos.question import Question
+from ipcir_steps.photos.store import private
 
 
 class Cancelled(Exception):
@@ -43,6 +44,7 @@ class Imagination:
         self.query, self.config = question.query, finder.models.stack.config
         self.reference, _ = question.main
         self.file = self.reference.root / self.reference.name
+        private(finder.directory / "cache")
         self.cache = Cache(finder.directory / "cache/steps")
         self.pictures = finder.directory / "cache/proxies"
         self.source: list[str] = []

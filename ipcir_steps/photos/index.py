@@ -169,12 +169,11 @@ def read_photo(path: Path, record: dict, same_bytes: Callable, transform: Callab
     try:
         content = path.read_bytes()
         record["digest"] = hashlib.sha256(content).hexdigest()
-        record["taken"] = pictures.taken(content)
         known = same_bytes(record["digest"])
         if known is not None:
             return {**known, **record}, None
         image = pictures.opened(path, content)
-        record |= {"width": image.width, "height": image.height}
+        record |= {"width": image.width, "height": image.height, "taken": pictures.taken(image)}
         pixels = transform(image)
     except InputError as error:
         return {**record, "problem": error.problem}, None

@@ -14,7 +14,7 @@ from ipcir_steps.photos.files import RAW
 MEGAPIXELS = 200  # of a picture that is opened; a few bytes can claim to be millions of pixels
 # What PIL calls the kinds of pictures that are opened.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF"})
-_TAKEN, _EXIF = 36867, 0x8769  # DateTimeOriginal and the directory of tags that it lies in
+_TAKEN, _CHANGED, _EXIF = 36867, 306, 0x8769  # DateTimeOriginal, DateTime, the directory of the former
 _INSTALL = "pip install 'ipcir[photos]'"
 
 
@@ -80,12 +80,11 @@ def _preview(path: Path) -> bytes:
     return out.getvalue()
 
 
-def taken(content: bytes) -> str | None:
+def taken(image: PIL.Image.Image) -> str | None:
     """When a photo was taken, as ``YYYY-MM-DDTHH:MM:SS`` by its camera's clock; None where it does not say."""
     with contextlib.suppress(*UNREADABLE, KeyError, AttributeError):
-        with PIL.Image.open(io.BytesIO(content)) as image:
-            exif = image.getexif()
-            text = str(exif.get_ifd(_EXIF).get(_TAKEN) or exif.get(306) or "").strip("\0 ")
+        exif = image.getexif()
+        text = str(exif.get_ifd(_EXIF).get(_TAKEN) or exif.get(_CHANGED) or "").strip("\0 ") if exif else ""
         date, _, time = text.partition(" ")
         year, month, day = (int(part) for part in date.split(":"))
         hour, minute, second = (int(part) for part in time.split(":"))

@@ -40,6 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--exclude-reference", action="store_true", help="leave the pictures of --image out of the list"
     )
     parser.add_argument("--seed", type=int, help="run seed of --imagine; default: the stack's")
+    parser.add_argument("--open", action="store_true", help="open the results in the browser, as a page with pictures")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
@@ -67,7 +68,13 @@ def main(args: argparse.Namespace) -> None:
             args.k, args.min_score, args.after, args.before, args.sort, args.collapse, args.exclude_reference
         )
         hits = imagined(args, finder, question, limits) if args.imagine else finder.find(question, limits)
-    rows = [finder.row(hit) for hit in hits]
+        rows = [finder.row(hit) for hit in hits]
+        if args.open:
+            from ipcir_steps.photos import page
+
+            path = directory / "cache/results.html"
+            page.write(path, " ".join([*args.image, *args.text]), finder.mark, finder.folder, rows)
+            page.show(path)
     if finder.mark:
         print(finder.mark, file=sys.stderr)
     if args.json:

@@ -39,6 +39,21 @@ def test_a_picture_from_elsewhere(names, here, capsys, tmp_path):
     assert rows[0]["path"] == names[9]
 
 
+def test_results_open_as_a_page(tmp_path, here, models, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    PIL.Image.new("RGB", (20, 20), "red").save(folder / "<img src=x onerror=alert(1)>.png")
+    assert main(["index", str(folder), "--index", str(tmp_path / "index")]) == 0
+    assert main(["search", str(folder), "--index", str(tmp_path / "index"), "--text", "<b>red", "--open"]) == 0
+    assert "TOY MODELS" in capsys.readouterr().err
+    page = Path(opened[0].removeprefix("file://"))
+    text = page.read_text()
+    assert text.count("<img ") == 1 and "&lt;b&gt;red" in text and "TOY MODELS" in text
+    assert page.stat().st_mode & 0o077 == 0
+
+
 def test_text_alone_with_weights_and_negative_terms(names, capsys):
     def paths(*words):
         return [row["path"] for row in found(capsys, "photos", "--index", "index", "--k", "10", *words)]
