@@ -9,6 +9,7 @@ from ipcir_steps.core.masks import decode_rle
 from ipcir_steps.imagine import captions, masks
 from mini_world import models as mini
 from mini_world.render import draw
+from mini_world.shipped import SHIPPED
 from mini_world.world import random_scene
 
 HALF = ["float16", "bfloat16"]
@@ -18,7 +19,7 @@ HALF = ["float16", "bfloat16"]
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained")
     for name in ("blip2", "grounding_dino", "sam"):
-        mini.BUILDERS[name](directory / name, mini.SHIPPED)
+        mini.BUILDERS[name](directory / name, SHIPPED)
     return directory
 
 

@@ -178,7 +178,8 @@ def test_recording_is_off_where_it_is_not_wanted(monkeypatch):
 def test_shipped_weights_are_named_by_the_package(workspace):
     """So that a run inside an image can be audited outside it."""
     from ipcir_steps.provenance.audit.chain import located
-    from mini_world.models import BUILDERS, SHIPPED
+    from mini_world.models import BUILDERS
+    from mini_world.shipped import SHIPPED
 
     args = argparse.Namespace(step="mini", command="models", seed=1, weights=None, output=OutTree("models"))
     recording = provenance.start(STEPS["mini"], ["mini", "models"], args)

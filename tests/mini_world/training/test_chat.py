@@ -43,9 +43,9 @@ def test_layouts_are_tokenised_as_constrained_decoding_writes_them(tokenizer):
     """A model that always chooses the lesson's next token writes exactly the lesson."""
     xgrammar = pytest.importorskip("xgrammar")
     from ipcir_steps.config import Config
-    from ipcir_steps.imagine.llm.local import shortest_numbers
+    from ipcir_steps.imagine.llm.grammar import shortest_numbers
 
-    settings = Config().layouts
+    settings = Config().stacks["mini"].layouts
     schema = dumps(decoding_schema(settings.max_instances, settings.max_text))
     ebnf = shortest_numbers(str(xgrammar.Grammar.from_json_schema(schema, any_whitespace=False)))
     info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=len(tokenizer))
