@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import signal
-import time
 
 import PIL.Image
 import pytest
@@ -79,6 +78,7 @@ def test_the_whole_path_by_mouse(tab, served, house, tmp_path):
     # A layout is edited and drawn again.
     page.locator("#instances input[type=text]").first.fill("a blue background")
     box = page.locator("#canvas .box").first
+    box.scroll_into_view_if_needed()
     before = box.get_attribute("style")
     place = box.bounding_box()
     page.mouse.move(place["x"] + 20, place["y"] + 20)
@@ -307,26 +307,4 @@ def test_imagining_can_be_stopped(tab, served):
     page.keyboard.press("Escape")
     page.locator("#stage", has_text="stopped").wait_for()
     assert page.locator("#sliders").is_hidden() and page.locator("#problem").is_hidden()
-    clean(page, served.url)
-
-
-def test_photos_of_the_mini_world_are_found_in_under_a_minute(tab, served, house):
-    """By following the page alone: click the reference, type what is different, imagine, look at the first row."""
-    annotations = json.loads((house / "world/mini_circo/annotations/val.json").read_text())[5:11]
-    page, found = tab(served.url), 0
-    for entry in annotations:
-        begun = time.monotonic()
-        page.click("#clear")
-        page.fill("#name", str(entry["reference_img_id"]))
-        card = page.locator(f"#browse button.choose[title='{entry['reference_img_id']:012d}.jpg']")
-        card.click()
-        page.fill("#text", entry["relative_caption"])
-        page.keyboard.press("Enter")
-        page.click("#imagine")
-        imagined(page)
-        page.wait_for_timeout(300)
-        assert time.monotonic() - begun < 60
-        targets = {f"{target:012d}.jpg" for target in entry["gt_img_ids"]}
-        found += bool(targets & set(names(page, "ipcir")[:4]))
-    assert found >= 5
     clean(page, served.url)

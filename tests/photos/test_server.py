@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import PIL.Image
@@ -168,6 +169,29 @@ def test_cancelling(client):
     assert stages[-1] == "cancelled"
     assert client.post("/api/cancel", json={"key": key}).json() == {"cancelled": False}
     assert imagine(client, **asked)[-1]["stage"] == "done"
+
+
+def test_no_event_is_lost_between_two_looks():
+    """A job tells while its reader waits for the network."""
+    import anyio
+
+    from ipcir_steps.photos.server.jobs import Job, follow
+
+    job, seen = Job("key", lambda stop: iter(())), []
+    job.tell({"stage": "queued"})
+
+    async def read():
+        async for event in follow(job):
+            seen.append(event["stage"])
+            if event["stage"] == "queued":
+                for stage in ("captions", "reasoning"):
+                    job.tell({"stage": stage})
+            elif event["stage"] == "reasoning":
+                job.tell({"stage": "done"}, last=True)
+
+    with ThreadPoolExecutor(1) as thread:  # this one may hold the browser's event loop
+        thread.submit(anyio.run, read).result()
+    assert seen == ["queued", "captions", "reasoning", "done"]
 
 
 def test_a_new_index_is_taken_up_and_idle_models_go(tmp_path, house, models, start):

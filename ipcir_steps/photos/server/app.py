@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 import pydantic
 from starlette.applications import Starlette
@@ -19,6 +18,7 @@ from ipcir_steps.core.files import dumps
 from ipcir_steps.evaluate.reporting.look import shared
 from ipcir_steps.photos.server import export, guard
 from ipcir_steps.photos.server.answers import answered, described, question_of
+from ipcir_steps.photos.server.jobs import follow
 from ipcir_steps.photos.server.requests import Asked, Imagine, Named, read
 from ipcir_steps.photos.server.state import THUMBNAIL, State
 
@@ -26,7 +26,6 @@ HERE = Path(__file__).parent / "page"
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "imagined.js": "text/javascript"}
 UPLOAD, BODY = 64 << 20, 1 << 20  # bytes of a picture and of a question
 PAGE = 120  # photos that are listed at once
-POLL = 0.03  # seconds between two looks at a job
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 
 
@@ -179,16 +178,9 @@ async def imagine(request: Request) -> Response:
     job = state.jobs.add(key, state.imagine(question, layout))
 
     async def events() -> AsyncIterator[str]:
-        told = 0
         yield dumps({"stage": "begun", "key": key, "query": question.query.query_id}) + "\n"
-        while True:
-            finished = job.finished
-            for event in job.events[told:]:
-                yield dumps(event) + "\n"
-            told = len(job.events)
-            if finished:
-                return
-            await anyio.sleep(POLL)
+        async for event in follow(job):
+            yield dumps(event) + "\n"
 
     return StreamingResponse(events(), media_type="application/x-ndjson", headers={"cache-control": "no-store"})
 

@@ -6,12 +6,15 @@ import dataclasses
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import anyio
 
 from ipcir_steps.core.errors import InputError, IPCIRError
 from ipcir_steps.photos.imagine import Cancelled
 
 log = logging.getLogger("photos")
+POLL = 0.03  # seconds between two looks at a job
 WAITING = 20  # jobs that may wait
 KEPT = 64  # finished jobs whose events can still be read
 
@@ -29,6 +32,19 @@ class Job:
     def tell(self, event: dict, last: bool = False) -> None:
         self.events.append(event)
         self.finished = last
+
+
+async def follow(job: Job) -> AsyncIterator[dict]:
+    """Every event of a job, those told before first, until the last one."""
+    told = 0
+    while True:
+        finished = job.finished
+        while told < len(job.events):  # it grows while this one waits for who reads
+            told += 1
+            yield job.events[told - 1]
+        if finished:
+            return
+        await anyio.sleep(POLL)
 
 
 class Jobs:

@@ -1,5 +1,6 @@
 // What is imagined: captions, layout and proxies as they appear; sliders that weigh them; a layout that can be edited.
-const STAGES = { queued: "waiting", captions: "what the picture shows", reasoning: "what the wanted picture shows", "captions encoded": "planning the picture", layout: "the picture is planned", masks: "drawing", proxy: "drawing", done: "done", cancelled: "stopped", failed: "failed" };
+// What is being done after each event: it is told when it is finished.
+const STAGES = { queued: "looking at the picture", captions: "thinking of what the wanted picture shows", reasoning: "reading the captions", "captions encoded": "planning the picture", layout: "cutting out what stays", masks: "drawing", proxy: "drawing", done: "done", cancelled: "stopped", failed: "failed" };
 const WEIGHTS = ["w_proxy", "w_query", "w_semantic"];
 let imagination = null, drawing = null;
 
@@ -117,7 +118,9 @@ function showProxy(event) {
   box.checked = true;
   box.addEventListener("change", () => { figure.classList.toggle("off", !box.checked); weigh(box); });
   const image = make("img", null, { src: `/proxy/${imagination.key}/${event.number}`, alt: `proxy ${event.number + 1}: ${imagination.layout?.scene ?? ""}` });
-  figure.append(make("label", null, {}, make("div", null, { class: "frame" }, image), box, ` ${event.number + 1}`));
+  const open = make("button", null, { type: "button", class: "drawing", "aria-label": `open proxy ${event.number + 1}` }, make("div", null, { class: "frame" }, image));
+  open.addEventListener("click", () => viewDrawn(image.src, image.alt));
+  figure.append(open, make("label", null, {}, box, ` ${event.number + 1}`));
   at("proxies").append(figure);
 }
 
@@ -151,7 +154,7 @@ function instanceForm(instance, number) {
     const field = make("input", null, { type: "number", min: 0, max: 100, step: 1, "aria-label": `${edge} of ${number + 1}, percent`, title: edge });
     field.value = Math.round(100 * instance.box[side]);
     field.addEventListener("input", () => { setBox(instance, instance.box.map((v, i) => i === side ? Number(field.value) / 100 : v)); drawBoxes(); });
-    return field;
+    return make("label", edge, { class: "edge" }, field);
   });
   const like = instance.modality === "image" ? " like in the picture" : "";
   return make("fieldset", null, {}, make("legend", null, {}, on, ` ${number + 1}${like}`), text, ...edges);

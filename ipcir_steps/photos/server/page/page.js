@@ -47,9 +47,10 @@ function card(photo, number, scored) {
   if (Math.max(photo.width, photo.height) <= 128) figure.classList.add("small");
   frame.append(image);
   const title = `${scored ? number + 1 + ". " : ""}${photo.name}${scored ? `, score ${photo.score.toFixed(3)}` : ""}`;
-  const choose = make("button", null, { type: "button", class: "choose", "aria-label": `${title}: more like this`, title: photo.name }, frame);
+  const choose = make("button", null, { type: "button", class: "choose", "aria-label": scored ? `${title}: more like this` : `choose ${title}`, title: photo.name }, frame);
   choose.photo = photo;
-  choose.addEventListener("click", () => choosePhoto(photo));
+  // A photo of the folder goes with the words that are there; a result begins the next question.
+  choose.addEventListener("click", () => choosePhoto(photo, { keep: !scored }));
   const open = make("button", "open", { type: "button", class: "open", tabindex: "-1", "aria-label": `open ${photo.name}` });
   open.addEventListener("click", () => view(photo));
   const caption = make("figcaption", null, {}, make("span", photo.name, { class: "name", title: photo.name }));
@@ -73,7 +74,7 @@ async function browse(start = 0) {
     const list = at("browse").querySelector("ol"), cards = found.photos.map(photo => card(photo));
     start ? list.append(...cards) : list.replaceChildren(...cards);
     folder = { ...folder, ...found, shown: start + cards.length };
-    at("folder").textContent = document.title = found.folder;
+    at("folder").textContent = document.title = `Photos in ${found.folder}`;
     at("browsing").textContent = `All photos (${found.total})`;
     at("mark").textContent = found.mark;
     at("mark").hidden = !found.mark;
@@ -88,6 +89,14 @@ function view(photo) {
   at("large").alt = photo.name;
   at("viewed").textContent = `${photo.name}, ${photo.width} × ${photo.height}, ${photo.taken.replace("T", " ")}`;
   at("viewer").photo = photo;
+  at("like").hidden = at("add").hidden = false;
+  at("viewer").showModal();
+}
+
+function viewDrawn(source, text) {
+  at("large").src = source;
+  at("large").alt = at("viewed").textContent = text;
+  at("like").hidden = at("add").hidden = true;
   at("viewer").showModal();
 }
 
@@ -105,7 +114,11 @@ function showReferences() {
   canImagine();
 }
 
-function canImagine() { at("imagine").disabled = !question.references.some(p => p.weight > 0) || !at("text").value.trim(); }
+function canImagine() {
+  const lacks = !question.references.some(p => p.weight > 0) ? "choose a photo first" : at("text").value.trim() ? "" : "say what should be different first";
+  at("imagine").disabled = Boolean(lacks);
+  at("imagine").title = lacks;
+}
 
 function changed() {
   showReferences();
@@ -119,12 +132,13 @@ function nothing() {
   tell("");
 }
 
-function choosePhoto(photo, add = false) {
-  if (!add) { remember(); question.references = []; at("text").value = ""; }
+function choosePhoto(photo, { add = false, keep = false } = {}) {
+  if (!add) { remember(); question.references = []; if (!keep) at("text").value = ""; }
   question.references.push({ ...photo, weight: 1 });
   changed();
   remember();
   at("text").focus({ preventScroll: true });
+  at("text").select(); // words that were kept are written over by typing
   scrollTo({ top: 0 });
 }
 
@@ -132,14 +146,18 @@ async function search() {
   if (asking) { again = true; return; }
   const begun = performance.now();
   asking = { ...words(), limits: limits(), ...(sliders() ?? {}) };
+  const waiting = setTimeout(() => tell("Searching …"), 300); // the first question waits for the model
   try {
     const found = await (await post("/api/search", asking)).json();
     show(found);
     document.body.dataset.milliseconds = (performance.now() - begun).toFixed(2);
     const list = found.ipcir ?? found.base;
-    tell(list.length ? `${list.length} photos` : "No photo answers this.");
+    clearTimeout(waiting);
+    tell(list.length ? `The ${list.length} best photos${at("sort").value === "date" ? ", newest first" : ""}` : "No photo answers this.");
     content();
   } catch (error) {
+    clearTimeout(waiting);
+    tell("");
     if (error.status === 409) imagine(); else complain(error);
   }
   asking = null;
@@ -150,7 +168,7 @@ function show(found) {
   at("results").hidden = false;
   at("ipcir").hidden = !found.ipcir;
   at("base").hidden = !found.base;
-  at("base").querySelector("h2").textContent = found.ipcir ? "base: text alone" : "Found";
+  at("base").querySelector("h2").textContent = found.ipcir ? "Without (text alone)" : "Found";
   if (found.ipcir) fill(at("ipcir").querySelector("ol"), found.ipcir, true);
   if (found.base) fill(at("base").querySelector("ol"), found.base, true);
 }
@@ -218,6 +236,8 @@ at("more").addEventListener("click", () => browse(folder.shown));
 at("name").addEventListener("input", () => browse());
 at("close").addEventListener("click", () => at("viewer").close());
 at("like").addEventListener("click", () => { at("viewer").close(); choosePhoto(at("viewer").photo); });
+at("add").addEventListener("click", () => { at("viewer").close(); choosePhoto(at("viewer").photo, { add: true }); });
+new ResizeObserver(([header]) => document.documentElement.style.setProperty("--head", `${header.target.offsetHeight}px`)).observe(document.querySelector("header"));
 at("export").addEventListener("click", () => save("results", { ...words(), limits: limits(), ...(sliders() ?? {}) }));
 at("export_queries").addEventListener("click", () => { remember(); save("queries", { questions: trail.map(entry => ({ text: entry.text, references: entry.references.map(p => p.upload ? { upload: p.upload, weight: p.weight } : { line: p.line, weight: p.weight }) })) }); });
 for (const name of FIELDS) at(name).addEventListener("change", () => { if (!empty()) search(); });
@@ -248,6 +268,6 @@ addEventListener("keydown", event => {
   if (event.key === "/") { event.preventDefault(); at("text").focus(); at("text").select(); }
   else if (event.key === "i" && !at("imagine").disabled) imagine();
   else if (photo && event.key === "o") view(photo.photo);
-  else if (photo && event.key === "a") choosePhoto(photo.photo, true);
+  else if (photo && event.key === "a") choosePhoto(photo.photo, { add: true });
   else if (photo && event.key.startsWith("Arrow")) { event.preventDefault(); neighbour(photo, event.key)?.focus(); }
 });
