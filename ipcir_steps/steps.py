@@ -35,8 +35,8 @@ class Step:
 
     @property
     def times(self) -> tuple[str, ...]:
-        """``timed``, or where a step has shards the files of those."""
-        return (paths.fill(paths.SHARD_TIMES, step=self.name),) if self.gathered else self.timed
+        """``timed``, or where a step has shards the files of the jobs that made those."""
+        return (paths.fill(paths.DEVICE_TIMES, step=self.name),) if self.gathered else self.timed
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)

@@ -1,17 +1,20 @@
 """Source captions (BLIP-2). The other steps with shards inherit this rule."""
 
 
+include: "inputs/captions.smk"
+
+
 rule captions:
-    """Describe each unique reference image K times."""
+    """Describe each unique reference image K times; one job for each device, with all of its shards."""
     input:
         references=paths.REFERENCES,
         model=manifest("captioner"),
     output:
-        paths.fill(paths.SHARD, step="captions"),
+        of_device("captions"),
     log:
-        "logs/{dataset}/{split}/captions/{shard}.log",
+        "logs/{dataset}/{split}/captions/{device}.log",
     benchmark:
-        paths.fill(paths.SHARD_TIMES, step="captions")
+        paths.fill(paths.DEVICE_TIMES, step="captions")
     conda:
         "../envs/vision.yaml"
     container:
@@ -25,11 +28,11 @@ rule captions:
         rule="captions",
         options=lambda wildcards, input: options(input, root=dataset_root(wildcards)),
         seed=CONFIG.seed,
-        shards=CONFIG.shards,
+        shards=numbers_of_device,
         settings=stack_settings("captions"),
         taken=from_config("seed", "stack.captions", "datasets.{dataset}.root"),
     shell:
         "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir devices --count {resources.gpu} --"
         " ipcir {params.rule} {params.options}"
-        " --seed {params.seed} --shard {wildcards.shard}/{params.shards}"
+        " --seed {params.seed} --shard {params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"

@@ -29,6 +29,7 @@ wildcard_constraints:
     role="[a-z_]+",
     stack="[A-Za-z0-9][A-Za-z0-9_.-]*",
     generator=r"[A-Za-z_][\w.]*",
+    device=r"\d+",
     shard=r"\d+",
     step="|".join(["datasets", *SHARDED]),
     proxy="|".join(PROXIES),

@@ -5,11 +5,7 @@ rule gather_captions:
     """Join the shards; the captions of a reference go to every query that uses it."""
     input:
         queries=paths.QUERIES,
-        shards=expand(
-            paths.fill(paths.SHARD, step="captions"),
-            shard=range(CONFIG.shards),
-            allow_missing=True,
-        ),
+        shards=of_every_device("captions"),
     output:
         done=paths.SOURCE_CAPTIONS,
         failures=paths.fill(paths.STEP_FAILURES, step="captions"),
@@ -37,11 +33,7 @@ use rule gather_captions as gather_reasoning with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=expand(
-            paths.fill(paths.SHARD, step="reasoning"),
-            shard=range(CONFIG.shards),
-            allow_missing=True,
-        ),
+        shards=of_every_device("reasoning"),
     output:
         done=paths.TARGET_CAPTIONS,
         failures=paths.fill(paths.STEP_FAILURES, step="reasoning"),
@@ -58,11 +50,7 @@ use rule gather_captions as gather_layouts with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=expand(
-            paths.fill(paths.SHARD, step="layouts"),
-            shard=range(CONFIG.shards),
-            allow_missing=True,
-        ),
+        shards=of_every_device("layouts"),
     output:
         done=paths.LAYOUTS,
         failures=paths.fill(paths.STEP_FAILURES, step="layouts"),
@@ -79,11 +67,7 @@ use rule gather_captions as gather_masks with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=expand(
-            paths.fill(paths.SHARD, step="masks"),
-            shard=range(CONFIG.shards),
-            allow_missing=True,
-        ),
+        shards=of_every_device("masks"),
     output:
         done=paths.REFERENCE_MASKS,
         failures=paths.fill(paths.STEP_FAILURES, step="masks"),
@@ -100,11 +84,7 @@ use rule gather_captions as gather_proxies with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=expand(
-            paths.fill(paths.SHARD, step="proxies"),
-            shard=range(CONFIG.shards),
-            allow_missing=True,
-        ),
+        shards=of_every_device("proxies"),
     output:
         done=paths.PROXY_INDEX,
         failures=paths.PROXY_FAILURES,

@@ -8,11 +8,11 @@ use rule reasoning as layouts with:
         captions=paths.SOURCE_CAPTIONS,
         model=llm_manifest("layouts"),
     output:
-        paths.fill(paths.SHARD, step="layouts"),
+        of_device("layouts"),
     log:
-        "logs/{dataset}/{split}/layouts/{shard}.log",
+        "logs/{dataset}/{split}/layouts/{device}.log",
     benchmark:
-        paths.fill(paths.SHARD_TIMES, step="layouts")
+        paths.fill(paths.DEVICE_TIMES, step="layouts")
     resources:
         mem_mb=sized("layouts"),
         runtime=1440,

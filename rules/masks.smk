@@ -10,11 +10,11 @@ use rule captions as masks with:
         detector=manifest("detector"),
         segmenter=manifest("segmenter"),
     output:
-        paths.fill(paths.SHARD, step="masks"),
+        of_device("masks"),
     log:
-        "logs/{dataset}/{split}/masks/{shard}.log",
+        "logs/{dataset}/{split}/masks/{device}.log",
     benchmark:
-        paths.fill(paths.SHARD_TIMES, step="masks")
+        paths.fill(paths.DEVICE_TIMES, step="masks")
     resources:
         mem_mb=sized("masks"),
         runtime=1440,

@@ -14,11 +14,11 @@ use rule captions as proxies with:
         references=paths.REFERENCES,
         models=drawing_models,
     output:
-        paths.fill(paths.SHARD, step="proxies"),
+        of_device("proxies"),
     log:
-        "logs/{dataset}/{split}/proxies/{shard}.log",
+        "logs/{dataset}/{split}/proxies/{device}.log",
     benchmark:
-        paths.fill(paths.SHARD_TIMES, step="proxies")
+        paths.fill(paths.DEVICE_TIMES, step="proxies")
     conda:
         "../envs/diffusion.yaml"
     container:

@@ -8,11 +8,11 @@ use rule captions as reasoning with:
         captions=paths.SOURCE_CAPTIONS,
         model=llm_manifest("reasoning"),
     output:
-        paths.fill(paths.SHARD, step="reasoning"),
+        of_device("reasoning"),
     log:
-        "logs/{dataset}/{split}/reasoning/{shard}.log",
+        "logs/{dataset}/{split}/reasoning/{device}.log",
     benchmark:
-        paths.fill(paths.SHARD_TIMES, step="reasoning")
+        paths.fill(paths.DEVICE_TIMES, step="reasoning")
     conda:
         "../envs/language.yaml"
     container:

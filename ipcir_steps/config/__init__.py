@@ -34,7 +34,16 @@ class Config(Section):
 
     seed: int = Field(2025, ge=0, description="seed of everything that is drawn by chance")
     strict: bool = Field(False, description="end with an error when any query failed")
-    shards: Count = Field(2, description="parts that long steps are split into; the results never depend on it")
+    devices: Count = Field(
+        1,
+        description="processes that share a long step, each with the step's models loaded once and, where there is one, "
+        "a GPU of its own; the results never depend on it",
+    )
+    shards: Count = Field(
+        2,
+        description="files that a long step is kept in, rounded up to as many for each device; the results never depend "
+        "on it",
+    )
     run: list[Name] = Field(["mini_cirr", "mini_circo", "mini_fashioniq"], description="datasets of the target `all`")
     baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
     custom_baselines: dict[Name, CustomEntry] = Field(

@@ -1,13 +1,14 @@
 """Long steps append one checksummed line per finished record, and continue there after a kill.
 
 The lines of a finished output stay beside it, hidden: when the output is lost or damaged, or a few of its inputs
-change, only what is not there any more is done again.
+change, only what is not there any more is done again. So do those of other parts of the same step: when the step is
+divided otherwise, each part takes over what it finds there.
 """
 
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +31,7 @@ class Journal:
         self.path, self.kept = paths(output)
         self.records: dict[str, dict] = {}
         self.content: dict[str, str | None] = {}
-        first = {"context": digest(context or {})}
+        self._first = first = {"context": digest(context or {})}
         self._file = open_part(self.path)
         size = self._take_over(self._file, first)
         self._file.truncate(size)
@@ -44,6 +45,31 @@ class Journal:
             self.records = {key: record for key, record in self.records.items() if "failure" not in record}
             for key, record in self.records.items():
                 self._write([self.content[key], record])
+
+    def adopt(self, contents: Mapping[str, str]) -> None:
+        """Take over records of the journals beside this one, which other parts of the same step have left.
+
+        contents: digest, by key, of what each wanted record is made from; others, and failures, stay where they are.
+        """
+        for path in self._others():
+            if contents.items() <= self.content.items():
+                return
+            try:
+                file = open(path, "rb")
+            except FileNotFoundError:  # finished meanwhile, and renamed
+                continue
+            with file:
+                for content, record in _records(file, self._first):
+                    name = record.get(self.key)
+                    wanted = name in contents and contents[name] == content != self.content.get(name)
+                    if wanted and "failure" not in record:
+                        self.append(record, content)
+
+    def _others(self) -> list[Path]:
+        """Journals of outputs of the same kind in the same directory."""
+        suffix, own = self.output.suffix, (self.path, self.kept)
+        found = [*self.output.parent.glob(f".*{suffix}.journal"), *self.output.parent.glob(f"*{suffix}.part")]
+        return sorted(path for path in found if path not in own)
 
     def _take_over(self, file: BinaryIO, first: dict) -> int:
         """Read the intact records; return how many bytes they take, 0 when they are of another context."""
@@ -95,6 +121,15 @@ def paths(output: str | Path) -> tuple[Path, Path]:
     return output.with_name(output.name + ".part"), output.with_name(f".{output.name}.journal")
 
 
+def _records(file: BinaryIO, first: dict) -> Iterator[tuple[str | None, dict]]:
+    """(content, record) of a journal of this context; none of another."""
+    for number, (line, _) in enumerate(read_lines(file)):
+        if number == 0 and line != first:
+            return
+        if isinstance(line, list):
+            yield line[0], line[1]
+
+
 def read_lines(file: BinaryIO) -> Iterator[tuple[dict | list, int]]:
     """(value, offset of its end) of each line up to the first damaged one."""
     end = 0
@@ -121,6 +156,7 @@ def run_journaled(
     reusable: Callable[[dict], bool] = lambda record: True,
     note: Callable[[], dict] = dict,
     keep: bool = True,
+    adopt: bool = False,
 ) -> dict:
     """Process ``items`` in batches, one durable record each; return ``{"done": …, "failed": …, "reused": …}``.
 
@@ -131,11 +167,14 @@ def run_journaled(
     ``together``: a record may depend, if only in its last bits, on the others of its batch. Batches are then cut from
     ``items``, not from what is left to do, and are worked through whole: a resumed run gives the same bytes.
     ``reusable(record)`` says whether a journaled record still holds, for steps with files beside their output.
-    ``note()`` gives figures to show at the end of the progress bar. ``keep``: see :meth:`Journal.finish`.
+    ``note()`` gives figures to show at the end of the progress bar. ``keep``: see :meth:`Journal.finish`;
+    ``adopt``: the output is a part of a step, see :meth:`Journal.adopt`.
     """
     journal = Journal(output, key, context)
     keys = [key_of(item) for item in items]
     contents = _contents(items, keys, content_of, batch_size if together else 1)
+    if adopt:
+        journal.adopt(contents)
     journal.records = {
         k: record for k, record in journal.records.items() if contents.get(k) == journal.content[k] and reusable(record)
     }

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ipcir_steps.core import journal
 from ipcir_steps.core.arguments import OutFile
 from ipcir_steps.core.errors import InputError, StepFailure
-from ipcir_steps.core.journal import run_journaled
 
 
 def shard(items: Sequence, spec: str, block: int = 1) -> list:
@@ -51,10 +51,13 @@ def run_shards(
     *,
     batch_size: int = 1,
     together: bool = False,
+    keep: bool = True,
     **options,
 ) -> dict:
     """:func:`~ipcir_steps.core.journal.run_journaled` of each shard, one after the other; return the summed counts.
 
+    What another division of the step has left in the same directory is taken over. keep: keep the journals of finished
+    shards; else they go once the last shard is finished: until then the process may be killed, and its outputs removed.
     Raises InputError when there is not one output per shard.
     """
     if len(specs) != len(outputs):
@@ -62,5 +65,9 @@ def run_shards(
     parts = [shard(items, spec, batch_size if together else 1) for spec in specs]
     counts: Counter = Counter(done=0, failed=0, reused=0)
     for part, output in zip(parts, outputs, strict=True):
-        counts.update(run_journaled(part, work, output=output, batch_size=batch_size, together=together, **options))
+        how = {"batch_size": batch_size, "together": together, "adopt": True}
+        counts.update(journal.run_journaled(part, work, output=output, **how, **options))
+    if not keep:
+        for output in outputs:
+            journal.paths(output)[1].unlink(missing_ok=True)
     return dict(counts)

@@ -208,5 +208,5 @@ def test_every_record_of_the_tree_is_complete(tree):
         assert record["rule"] and record["code"]["digest"] and record["host"]["cores"], record["file"]
         assert record["container"]["path"] == "analysis.sif"
         assert record["recording_seconds"] < 5
-    layouts = read_json("provenance/results/world/val/shards/layouts/0.jsonl.json")
+    layouts = read_json("provenance/results/world/val/shards/layouts/0-0.jsonl.json")
     assert layouts["seed"] == 2025 and layouts["models"][0]["name"] == "llm"

@@ -35,7 +35,7 @@ def tree(tmp_path, monkeypatch):
             records.append({"images": [f"{query.query_id}/0.png"], "sha256": [sha256(path)]})
         return records
 
-    shard = split / "shards/proxies/0.jsonl"
+    shard = split / "shards/proxies/0-0.jsonl"
     run_journaled(
         queries, draw, output=shard, key="query_id", key_of=lambda query: query.query_id, context={}, title="t"
     )
@@ -74,7 +74,7 @@ def test_a_whole_tree_has_no_findings(tree, capsys):
         (f"{SPLIT}/mini/references.safetensors", lambda p: flip(p, 3), "is not a safetensors file"),
         (f"{SPLIT}/mini/ldre/base.rankings.parquet", lambda p: p.write_bytes(p.read_bytes()[:-9]), ""),
         ("results/photos_metrics.json", lambda p: p.write_text("{"), "is not valid JSON"),
-        (f"{SPLIT}/shards/proxies/0.jsonl", lambda p: p.write_text(p.read_text().replace("q1/0", "q1/1")), "journal"),
+        (f"{SPLIT}/shards/proxies/0-0.jsonl", lambda p: p.write_text(p.read_text().replace("q1/0", "q1/1")), "journal"),
         (f"{SPLIT}/proxies/t2i/index.jsonl", lambda p: p.write_text(p.read_text().replace("q1/0", "q1/1")), "shards"),
     ],
 )
@@ -95,7 +95,7 @@ def test_one_damaged_image_asks_for_its_shard_only(tree, capsys):
         "q1": "is not the image that the index names",
         "q2": "is missing",
     }
-    assert {finding.rebuild for finding in found.values()} == {tree / SPLIT / "shards/proxies/0.jsonl"}
+    assert {finding.rebuild for finding in found.values()} == {tree / SPLIT / "shards/proxies/0-0.jsonl"}
 
 
 def test_lists_and_rows_that_do_not_belong_together(tree):
@@ -131,9 +131,9 @@ def test_unfinished_work_is_no_damage(tree, capsys):
         return [{"value": 1}]
 
     with pytest.raises(RuntimeError):
-        output = tree / SPLIT / "shards/layouts/0.jsonl"
+        output = tree / SPLIT / "shards/layouts/0-0.jsonl"
         run_journaled([0, 1], stop, output=output, key="query_id", key_of=str, context={}, title="t")
-    part = tree / SPLIT / "shards/layouts/0.jsonl.part"
+    part = tree / SPLIT / "shards/layouts/0-0.jsonl.part"
     part.write_bytes(part.read_bytes() + b"half a li")
     left = tree / SPLIT / ".queries.jsonl.x1y2z3.jsonl"
     left.write_text("")

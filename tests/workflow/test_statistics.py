@@ -13,7 +13,7 @@ from ipcir_steps.core import paths
 from ipcir_steps.core.files import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
-PROXIES = "results/mini_cirr/val/shards/proxies/0.jsonl"
+PROXIES = "results/mini_cirr/val/shards/proxies/0-0.jsonl"
 COCO = {
     "images": [{"id": 1, "width": 100, "height": 50}],
     "categories": [{"id": 1, "name": "cat"}],

@@ -11,7 +11,9 @@ import pytest
 
 from ipcir_steps.core.features import load_features
 from ipcir_steps.core.files import read_json, read_jsonl
+from ipcir_steps.core.paths import ENCODED
 from ipcir_steps.evaluate.reporting.figures import FIGURES, cards
+from ipcir_steps.steps import SHARDED
 from ipcir_steps.variants import VARIANTS
 
 # Set apart from the photos' results by what they are for.
@@ -26,13 +28,43 @@ def digests(directory):
     }
 
 
-def test_same_bytes_from_scratch_with_any_shard_count(drawn, tmp_path, make_workspace, start_ipcir, photos):
-    """One shard beside everything else, and three by themselves, in processes whose hashes have another seed."""
+def loads(workspace) -> dict[str, list[list[str]]]:
+    """{rule: names of the models that each of its jobs loaded}, as their logs tell."""
+    told = re.compile(r"INFO models: loaded the (.*) in ")
+    found: dict[str, list[list[str]]] = {}
+    for path in sorted((workspace / "logs/mine/val").rglob("*.log")):
+        by_device = path.stem.isdigit()
+        if models := told.findall(path.read_text()):
+            rule = path.parent.name if by_device else f"{path.stem} features"
+            found.setdefault(rule, []).append(sorted(models))
+    return found
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_same_bytes_from_scratch_with_any_division(drawn, tmp_path, make_workspace, start_ipcir, photos, devices):
+    """Issue 18, case 6: with 8 shards each model is loaded once per device and step.
+
+    One shard beside everything else, and eight by themselves, in processes whose hashes have another seed.
+    """
     workspace = make_workspace(tmp_path / "work", start_ipcir())
-    config = {"datasets": {"mine": photos}, "shards": 3}
+    config = {"datasets": {"mine": photos}, "shards": 8, "devices": devices}
     workspace.snakemake("results/mine_metrics.json", config=config)
     one = {name: digest for name, digest in digests(drawn / "results").items() if not DRAWN_ONLY.match(name)}
     assert digests(workspace / "results") == one and "mine_metrics.json" in one
+    names = {f"{device}-{shard}.jsonl" for device in range(devices) for shard in range(8 // devices)}
+    for step in SHARDED:
+        kept = {path.name for path in (workspace / f"results/mine/val/shards/{step}").glob("[!.]*")}
+        assert kept == names, step
+    assert loads(workspace) == {
+        "captions": [["BLIP-2 model"]] * devices,
+        "reasoning": [["language model"]] * devices,
+        "layouts": [["language model"]] * devices,
+        "masks": [["Grounding DINO model", "SAM model"]] * devices,
+        "proxies": [["CLIP vision model", "ELITE mappers", "MIGC blocks", "StableDiffusionPipeline"]] * devices,
+        **{f"{name} features": [["CLIP model"]] for name in ENCODED},
+    }
+    done = workspace.run("ipcir", "audit", "--all")
+    assert done.returncode == 0, done.stdout[:3000] + done.stderr
     again = workspace.snakemake("results/mine_metrics.json", config=config)
     assert "Nothing to be done" in again.stdout + again.stderr
 
@@ -45,7 +77,7 @@ def test_one_command_leaves_nothing_to_be_done(finished_workspace, drawn_config)
     assert result["queries"] == 4 and result["failures"]["queries"] == 0
     captions = read_jsonl(finished_workspace / "results/mine/val/source_captions.jsonl")
     assert captions[0]["captions"] == captions[2]["captions"]  # one reference, captioned once
-    assert len(read_jsonl(finished_workspace / "results/mine/val/shards/captions/0.jsonl")) == 3
+    assert len(read_jsonl(finished_workspace / "results/mine/val/shards/captions/0-0.jsonl")) == 3
 
 
 def test_every_figure_is_made_and_verified(finished_workspace, drawn_config):
@@ -155,7 +187,7 @@ def test_a_changed_model_is_refused(finished_workspace, drawn_config):
     content[-1] ^= 1
     weights.write_bytes(content)
     os.utime(weights, (0, 0))  # older than the manifest: only its digest tells
-    for name in ("target_captions.jsonl", "layouts.jsonl", "shards/layouts/0.jsonl"):
+    for name in ("target_captions.jsonl", "layouts.jsonl", "shards/layouts/0-0.jsonl"):
         (workspace / f"results/mine/val/{name}").unlink()
     done = workspace.snakemake("results/mine/val/layouts.jsonl", config=drawn_config, check=False)
     assert done.returncode != 0 and manifest.exists()

@@ -113,11 +113,13 @@ def gathered(path: Path, place: Place, step: str) -> Iterator[str]:
         queries = {record["query_id"]: record for record in read_jsonl(place.path(QUERIES))}
     except (IPCIRError, KeyError):
         return  # that file is reported itself
-    known = {record[key]: {k: v for k, v in record.items() if k != key} for record in records if key in record}
+    known: dict = {}
+    for record in records:  # shards of an earlier division of the work may still be there
+        if key in record:
+            known.setdefault(record[key], []).append({k: v for k, v in record.items() if k != key})
     for number, record in enumerate(read_jsonl(path), 1):
         query = queries.get(record.get("query_id"), {})
-        source = known.get(query.get(key))
-        if source != {k: v for k, v in record.items() if k != "query_id"}:
+        if {k: v for k, v in record.items() if k != "query_id"} not in known.get(query.get(key), []):
             yield f"record {number} is not the one that shards/{step} holds"
             return
 

@@ -6,7 +6,7 @@ A job counts for a plan when it ran the same models under the same settings; whe
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ipcir_steps.core.journal import paths, read_lines
@@ -98,14 +98,15 @@ def where(made: dict) -> str:
     return " + ".join(gpus) if gpus else f"CPU, {host.get('cores', '?')} cores"
 
 
-def speed(directory: Path, pairs: Iterable[tuple[Path, Path, int | None]], settings, models) -> Speed | None:
-    """From (benchmark file, output, items or None: those of its journal) of every finished job that matches."""
+def speed(directory: Path, pairs: Iterable[tuple[Path, Sequence[Path], int | None]], settings, models) -> Speed | None:
+    """From (benchmark file, outputs, items or None: those of their journals) of every finished job that matches."""
     jobs = []
-    for benchmark, output, items in pairs:
-        took, made = column(benchmark, "s"), record(directory, output)
-        items = made_by_last_run(output) if items is None else items
+    for benchmark, outputs, items in pairs:
+        took, made = column(benchmark, "s"), record(directory, outputs[0])
+        if items is None:
+            items = sum(made_by_last_run(output) or 0 for output in outputs)
         if took is None or not items or not matches(made, settings, models):
             continue
-        size = output.stat().st_size if output.is_file() else 0
+        size = sum(output.stat().st_size for output in outputs if output.is_file())
         jobs.append(Job(took, items, size, where(made), (column(benchmark, "max_rss") or 0) * 2**20))
     return Speed(tuple(jobs)) if jobs else None

@@ -1,16 +1,20 @@
-"""Where finished jobs of each step are: (benchmark file, output, items), as ``benchmarks.speed`` takes them."""
+"""Where finished jobs of each step are: (benchmark file, outputs, items), as ``benchmarks.speed`` takes them."""
 
 import importlib.util
 import json
 from pathlib import Path
 
+from ipcir_steps.core import paths
 from ipcir_steps.runtime.plan.architectures import find
 
 
 def shards(directory: Path, step: str):
-    for shard in sorted((directory / "results").glob(f"*/*/shards/{step}/*.jsonl")):
-        dataset, split = shard.relative_to(directory / "results").parts[:2]
-        yield directory / "benchmarks/results" / dataset / split / step / f"{shard.stem}.tsv", shard, None
+    """One job for the shards of each device."""
+    jobs: dict[Path, list[Path]] = {}
+    for shard, values in paths.found(paths.SHARD, directory, step=step):
+        jobs.setdefault(directory / paths.DEVICE_TIMES.format(**values), []).append(shard)
+    for benchmark, made in jobs.items():
+        yield benchmark, made, None
 
 
 def drawn(directory: Path, generator: str) -> tuple[int, int]:
@@ -44,20 +48,20 @@ def features(directory: Path, backbone: str, name: str):
         items = found[0] * per_query
         if name in ("references", "source_captions"):
             items = lines(split / "references.jsonl") * per_query
-        yield benchmarks / backbone / f"{name}.tsv", output, items
+        yield benchmarks / backbone / f"{name}.tsv", [output], items
 
 
 def baselines(directory: Path, backbone: str, baseline: str):
     for split, benchmarks in splits(directory):
         output = split / backbone / baseline / "text.safetensors"
-        yield benchmarks / backbone / baseline / "baseline.tsv", output, lines(split / "queries.jsonl")
+        yield benchmarks / backbone / baseline / "baseline.tsv", [output], lines(split / "queries.jsonl")
 
 
 def rankings(directory: Path, backbone: str):
     for split, benchmarks in splits(directory):
         for output in sorted((split / backbone).glob("*/base.rankings.parquet")):
             benchmark = benchmarks / backbone / output.parent.name / "ranking.tsv"
-            yield benchmark, output, lines(split / "queries.jsonl")
+            yield benchmark, [output], lines(split / "queries.jsonl")
 
 
 def shape(path: Path) -> list[int]:

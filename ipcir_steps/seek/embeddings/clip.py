@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from ipcir_steps.config.vision import Embeddings
-from ipcir_steps.core.devices import placement
+from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.seek.embeddings.transform import target_pad_transform
@@ -104,6 +104,7 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encode
         tokenize = open_clip.get_tokenizer(name)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"model '{manifest.name}' at {where} cannot be loaded: {error}") from error
+    loaded("CLIP model", where)
     preprocess = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
     size = max(preprocess.input_size[1:])
     transform = target_pad_transform(size, settings.ratio, preprocess.mean, preprocess.std)

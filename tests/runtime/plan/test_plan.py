@@ -36,9 +36,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def finished(directory, dataset, shard, config, *, took, done, taken_over=0):
-    """A captions job that has run: output with journal, benchmark file and record."""
-    output = directory / f"results/{dataset}/val/shards/captions/{shard}.jsonl"
+def finished(directory, dataset, shard, config, *, took, done, taken_over=0, device=None):
+    """A captions job that has run: output with journal, benchmark file and record. Every shard is one job, unless the
+    device is named."""
+    device = shard if device is None else device
+    name = f"{device}-{shard}"
+    output = directory / f"results/{dataset}/val/shards/captions/{name}.jsonl"
     items = list(range(done))
     run_journaled(
         items[:taken_over], lambda b: [{"captions": ["x"]} for _ in b], output=output, key="reference", key_of=str,
@@ -48,7 +51,7 @@ def finished(directory, dataset, shard, config, *, took, done, taken_over=0):
         items, lambda b: [{"captions": ["x"]} for _ in b], output=output, key="reference", key_of=str,
         context={}, title="t",
     )  # fmt: skip
-    benchmark = directory / f"benchmarks/results/{dataset}/val/captions/{shard}.tsv"
+    benchmark = directory / f"benchmarks/results/{dataset}/val/captions/{device}.tsv"
     benchmark.parent.mkdir(parents=True, exist_ok=True)
     benchmark.write_text(f"s\th:m:s\tmax_rss\n{took}\t0:00:00\t1500\n")
     record = {
@@ -56,7 +59,7 @@ def finished(directory, dataset, shard, config, *, took, done, taken_over=0):
         "models": [{"source": config.models["captioner"].source}],
         "host": {"gpus": ["Some GPU"]},
     }
-    write_json(directory / f"provenance/results/{dataset}/val/shards/captions/{shard}.jsonl.json", record)
+    write_json(directory / f"provenance/results/{dataset}/val/shards/captions/{name}.jsonl.json", record)
 
 
 def test_counts_come_from_the_annotations(folder):
@@ -87,6 +90,14 @@ def test_times_come_from_jobs_of_the_same_models_and_settings(folder):
             )
         }
         assert other["captions"].speed is None
+
+
+def test_the_shards_of_a_device_are_one_job(folder):
+    config = load_config({}).with_stack("mini")
+    for shard in range(3):
+        finished(folder, "small", shard, config, took=30.0, done=4, device=0)
+    [captions] = [step for step in steps(config, Counts(300, 100, 1000), folder) if step.name == "captions"]
+    assert captions.speed.per_item == 30 / 12 and len(captions.speed.jobs) == 1
 
 
 def test_the_command_says_what_is_not_known(folder, capsys):
