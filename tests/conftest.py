@@ -227,10 +227,10 @@ def _every_step(patch) -> None:
             "proxies/text_to_image/index",
         ),
     ):
-        step(name, f"{name} {words} --seed 2025 --output {shards}/{name}/0.jsonl", name)
+        step(name, f"{name} {words} --seed 2025 --output {shards}/{name}/0-0.jsonl", name)
         key = "reference" if name == "captions" else "query_id"
         outputs = f"--output {split}/{gathered}.jsonl --failures {failures(name)}"
-        step(f"gather_{name}", f"gather {queries} --key {key} --shards {shards}/{name}/0.jsonl {outputs}")
+        step(f"gather_{name}", f"gather {queries} --key {key} --shards {shards}/{name}/0-0.jsonl {outputs}")
     clip = f"--model {manifest}/clip/mini.json"
     for name, words in (
         ("gallery", f"images --images {split}/gallery.jsonl --root world/mini_circo"),

@@ -42,16 +42,16 @@ def steps(everything: Config) -> Iterator[Step]:
     )
     captions = f"captions {REFERENCES} --model {manifest('captioner')}"
     yield Step(
-        "captions", captions, ("captioner",), f"{SPLIT}/shards/captions/0.jsonl", section_json(config, "captions")
+        "captions", captions, ("captioner",), f"{SPLIT}/shards/captions/0-0.jsonl", section_json(config, "captions")
     )
     yield gather("captions", "reference", "source_captions")
     for name, gathered in (("reasoning", "target_captions"), ("layouts", "layouts")):
         words = f"{name} {QUERIES} --captions {SPLIT}/source_captions.jsonl --model {manifest('llm')}"
-        yield Step(name, words, ("llm",), f"{SPLIT}/shards/{name}/0.jsonl", section_json(config, name))
+        yield Step(name, words, ("llm",), f"{SPLIT}/shards/{name}/0-0.jsonl", section_json(config, name))
         yield gather(name, "query_id", gathered)
     masks = f"masks {QUERIES} --layouts stand_in.jsonl {REFERENCES}"
     masks += f" --detector {manifest('detector')} --segmenter {manifest('segmenter')}"
-    output = f"{SPLIT}/shards/masks/0.jsonl"
+    output = f"{SPLIT}/shards/masks/0-0.jsonl"
     yield Step("masks", masks, ("detector", "segmenter"), output, section_json(config, "masks"))
     yield gather("masks", "query_id", "reference_masks")
     for generator, migc in (("migc", "migc"), ("migc_plus", "migc_plus")):
@@ -61,7 +61,7 @@ def steps(everything: Config) -> Iterator[Step]:
 
 
 def gather(step: str, key: str, gathered: str) -> Step:
-    words = f"gather {QUERIES} --key {key} --shards {SPLIT}/shards/{step}/0.jsonl"
+    words = f"gather {QUERIES} --key {key} --shards {SPLIT}/shards/{step}/0-0.jsonl"
     words += f" --failures {SPLIT}/{step}.failures.jsonl"
     return Step(f"gather {step}", words, (), f"{SPLIT}/{gathered}.jsonl")
 

@@ -34,15 +34,13 @@ class Config(Section):
 
     seed: int = Field(2025, ge=0, description="seed of everything that is drawn by chance")
     strict: bool = Field(False, description="end with an error when any query failed")
-    devices: Count = Field(
-        1,
-        description="processes that share a long step, each with the step's models loaded once and, where there is one, "
-        "a GPU of its own; the results never depend on it",
+    devices: Count | None = Field(
+        None,
+        description="processes that share a long step, each with its models loaded once and, where there is one, a GPU "
+        "of its own; by default 1, and 2 with toy models, which two CPU cores share; the results never depend on it",
     )
     shards: Count = Field(
-        2,
-        description="files that a long step is kept in, rounded up to as many for each device; the results never depend "
-        "on it",
+        1, description="files that each device keeps its part of a long step in; the results never depend on it"
     )
     run: list[Name] = Field(["mini_cirr", "mini_circo", "mini_fashioniq"], description="datasets of the target `all`")
     baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
@@ -114,6 +112,10 @@ class Config(Section):
         if name not in self.stacks:
             raise InputError(f"there is no stack {name!r}{_nearest(name, self.stacks)}", field="--stack")
         return Resolved(self, name, self.stacks[name])
+
+    def devices_of(self, dataset: str) -> int:
+        """How many processes share the long steps of a dataset."""
+        return self.devices or (2 if self.stack_of(dataset).has_toys else 1)
 
     def is_foreign(self, dataset: str) -> bool:
         """Whether toy models are run on images that are not their world's."""

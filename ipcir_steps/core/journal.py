@@ -5,6 +5,7 @@ change, only what is not there any more is done again. So do those of other part
 divided otherwise, each part takes over what it finds there.
 """
 
+import contextlib
 import json
 import os
 import zlib
@@ -54,16 +55,11 @@ class Journal:
         for path in self._others():
             if contents.items() <= self.content.items():
                 return
-            try:
-                file = open(path, "rb")
-            except FileNotFoundError:  # finished meanwhile, and renamed
-                continue
-            with file:
-                for content, record in _records(file, self._first):
-                    name = record.get(self.key)
-                    wanted = name in contents and contents[name] == content != self.content.get(name)
-                    if wanted and "failure" not in record:
-                        self.append(record, content)
+            for content, record in _records(path, self._first):
+                name = record.get(self.key)
+                wanted = name in contents and contents[name] == content != self.content.get(name)
+                if wanted and "failure" not in record:
+                    self.append(record, content)
 
     def _others(self) -> list[Path]:
         """Journals of outputs of the same kind in the same directory."""
@@ -121,13 +117,15 @@ def paths(output: str | Path) -> tuple[Path, Path]:
     return output.with_name(output.name + ".part"), output.with_name(f".{output.name}.journal")
 
 
-def _records(file: BinaryIO, first: dict) -> Iterator[tuple[str | None, dict]]:
-    """(content, record) of a journal of this context; none of another."""
-    for number, (line, _) in enumerate(read_lines(file)):
-        if number == 0 and line != first:
-            return
-        if isinstance(line, list):
-            yield line[0], line[1]
+def _records(path: Path, first: dict) -> Iterator[tuple[str | None, dict]]:
+    """(content, record) of a journal of this context; none of another, or of one that was finished, and renamed,
+    meanwhile."""
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        for number, (line, _) in enumerate(read_lines(file)):
+            if number == 0 and line != first:
+                return
+            if isinstance(line, list):
+                yield line[0], line[1]
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[dict | list, int]]:

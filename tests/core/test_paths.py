@@ -18,7 +18,10 @@ def test_examples():
 def test_a_filled_template_gives_its_values_back(name):
     template = TEMPLATES[name]
     wildcards = {field for _, field, _, _ in string.Formatter().parse(template) if field}
-    values = {field: field if "suffix" in wildcards else f"{field}-1.2_x" for field in wildcards}
+    numbers = {"device": "3", "shard": "12"}
+    values = {field: field if "suffix" in wildcards else f"{field}-1.2_x" for field in wildcards} | {
+        field: number for field, number in numbers.items() if field in wildcards
+    }
     filled = template.format(**values)
     assert "{" not in filled and paths.fields(template, filled) == values
     assert paths.fields(template, f"/elsewhere/{filled}") == values
@@ -30,7 +33,11 @@ def test_no_two_artefacts_share_a_path():
 
 
 def test_files_are_found_by_template(tmp_path):
-    for path in ("cirr/val/shards/masks/0-1.jsonl", "cirr/val/shards/masks/0-0.jsonl", "circo/val/shards/layouts/0-0.jsonl"):
+    for path in (
+        "cirr/val/shards/masks/0-1.jsonl",
+        "cirr/val/shards/masks/0-0.jsonl",
+        "circo/val/shards/layouts/0-0.jsonl",
+    ):
         (tmp_path / "results" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "results" / path).touch()
     (tmp_path / "results/cirr/val/shards/masks/.0-0.jsonl.journal").touch()

@@ -51,7 +51,12 @@ def test_only_what_still_holds_is_taken_over(tmp_path):
     """Not what was made of something else, under other settings, or failed; the unfinished part of a killed job is."""
     run(tmp_path, ["0-0"], ["0/1"], items=range(4))
     assert run(tmp_path, ["1-0"], ["0/1"], items=range(4), context={"a": 2})[1] == [0, 1, 2, 3]
-    assert run(tmp_path, ["2-0"], ["0/1"], items=range(4), content_of=lambda item: item > 1 and "new")[1] == [0, 1, 2, 3]
+    assert run(tmp_path, ["2-0"], ["0/1"], items=range(4), content_of=lambda item: item > 1 and "new")[1] == [
+        0,
+        1,
+        2,
+        3,
+    ]
     assert run(tmp_path, ["3-0"], ["0/1"], items=range(6))[1] == [4, 5]
 
     def stops(batch):
@@ -63,7 +68,7 @@ def test_only_what_still_holds_is_taken_over(tmp_path):
         shards.run_shards(
             range(8), stops, ["0/1"], [tmp_path / "4-0.jsonl"], key="id", key_of=str, context={"b": 1}, title="test"
         )
-    counts, worked = run(tmp_path, ["5-0"], ["0/1"], context={"b": 1}, content_of=lambda item: None)
+    _, worked = run(tmp_path, ["5-0"], ["0/1"], context={"b": 1}, content_of=lambda item: None)
     assert worked == [6, 7] and values(tmp_path, ["5-0"]) == [item * item for item in range(8)]
 
 

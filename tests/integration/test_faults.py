@@ -40,7 +40,7 @@ def kill(pids) -> None:
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(make_workspace, undisturbed, tmp_path):
     """kill -9 of all processes, of the workflow alone (its steps live on), or of one step; then the same command."""
-    workspace = make_workspace(tmp_path / "work", shards=3)
+    workspace = make_workspace(tmp_path / "work", devices=2, shards=2)
     dice, kills, finished, run = random.Random(2025), {"all": 0, "workflow": 0, "step": 0}, 0, None
     with open(tmp_path / "log", "w") as log:
         while sum(kills.values()) < KILLS:
@@ -201,8 +201,8 @@ def test_damage_is_found_and_only_that_is_rebuilt(make_workspace, undisturbed, t
     assert workspace.ipcir("doctor").returncode == 0
 
 
-@pytest.mark.parametrize("shards", [8])  # 1 and 3: tests/test_workflow.py
-def test_the_shard_count_changes_no_byte(make_workspace, undisturbed, tmp_path, shards):
-    workspace = make_workspace(tmp_path / "work", shards=shards)
+def test_the_number_of_devices_changes_no_byte(make_workspace, undisturbed, tmp_path):
+    """Eight, of which some find nothing to do; one and two: tests/workflow/test_workflow.py."""
+    workspace = make_workspace(tmp_path / "work", devices=8)
     workspace.snakemake()
     assert workspace.results() == undisturbed.results()

@@ -43,7 +43,7 @@ def same(workspace, undisturbed, file) -> bool:
 
 
 def test_same_bytes_and_one_device_per_job(slurm, make_workspace, undisturbed, tmp_path):
-    workspace = make_workspace(tmp_path / "work", shards=3)
+    workspace = make_workspace(tmp_path / "work", devices=3)
     run(workspace, "slurm")
     assert workspace.results() == undisturbed.results()
     jobs = [entry for entry in workspace.seen() if entry["step"] != "devices"]

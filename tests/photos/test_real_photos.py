@@ -55,7 +55,7 @@ def lists(questions, folder, house, tmp_path_factory) -> dict[str, dict[str, lis
     (work / "queries.csv").write_text("\n".join(["reference,caption,id", *rows]) + "\n")
     dataset = {"benchmark": "folder", "root": str(folder), "queries": "queries.csv", "stack": "mini",
                "toy_models": True, "exclude_reference": False, "lambda": LAM}  # fmt: skip
-    config = {"datasets": {"photos": dataset}, "run": ["photos"], "baselines": ["ldre", "image_text"], "shards": 1,
+    config = {"datasets": {"photos": dataset}, "run": ["photos"], "baselines": ["ldre", "image_text"], "devices": 1,
               "fusion": {"scale": "query"}}  # fmt: skip
     (work / "mine.yaml").write_text(yaml.safe_dump(config))
     (work / "bin").mkdir()

@@ -19,8 +19,8 @@ SMALL = {
     "stacks": {
         "mini": {
             "captions": {"count": 2, "max_new_tokens": 6},
-            "reasoning": {"max_new_tokens": 6},
-            "layouts": {"max_new_tokens": 256, "max_instances": 2, "max_text": 24},
+            "reasoning": {"max_new_tokens": 6, "batch_size": 2},
+            "layouts": {"batch_size": 2, "max_new_tokens": 256, "max_instances": 2, "max_text": 24},
             "proxies": {"count": 2, "steps": 2, "width": 64, "height": 64},
         }
     },
@@ -32,7 +32,7 @@ PHOTOS = {
     "benchmark": "folder", "root": "photos", "queries": "queries.csv", "exclude_reference": True, "lambda": 0.5,
     "stack": "mini", "toy_models": True,
 }  # fmt: skip
-DRAWN = {"datasets": {"mine": PHOTOS}, "run": ["mine"], "shards": 1, "sensitivity": {"resamples": 50}}
+DRAWN = {"datasets": {"mine": PHOTOS}, "run": ["mine"], "devices": 1, "sensitivity": {"resamples": 50}}
 QUERIES = """reference,caption,targets
 p0.png,"is ""redder"", and
 larger for $5",p9.png

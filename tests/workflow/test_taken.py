@@ -17,7 +17,7 @@ from ipcir_steps.evaluate.reporting.figures import cards
 ROOT = Path(__file__).parents[2]
 JOB = {
     "dataset": "mini_circo", "split": "val", "backbone": "mini", "baseline": "ldre", "variant": "rp_bm", "proxy": "rp",
-    "shard": "0", "role": "llm", "stack": "mini", "world": "world", "training": "clip", "number": "1",
+    "device": "0", "role": "llm", "stack": "mini", "world": "world", "training": "clip", "number": "1",
     "generator": "migc",
 }  # fmt: skip
 # Rules whose wildcards have other values.
