@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Collection
 
 from ipcir_steps import __version__, provenance
 from ipcir_steps.core.errors import IPCIRError
@@ -23,19 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     addresses the command names (``servers(args)``). A command that answers requests opens its sockets before that.
     """
     command, argv = argv is None, sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog="ipcir",
-        description="IP-CIR: composed image retrieval, step by step.",
-        epilog=commands(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    subparsers = parser.add_subparsers(dest="step", metavar="COMMAND", required=True)
-    for name, step in STEPS.items():
-        sub = subparsers.add_parser(name, description=step.help[0].upper() + step.help[1:] + ".")
-        if name in argv[:1]:
-            step.load().arguments(sub)
-    args = parser.parse_args(argv)
+    args = command_line(argv[:1]).parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     step = STEPS[args.step]
     module = step.load()
@@ -62,6 +51,23 @@ def main(argv: list[str] | None = None) -> int:
         print(f"ipcir {args.step}: error: {text}", file=sys.stderr)
         return 2
     return code or 0
+
+
+def command_line(loaded: Collection[str] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands; only those that are named in ``loaded`` know their arguments, which takes an import."""
+    parser = argparse.ArgumentParser(
+        prog="ipcir",
+        description="IP-CIR: composed image retrieval, step by step.",
+        epilog=commands(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="step", metavar="COMMAND", required=True)
+    for name, step in STEPS.items():
+        sub = subparsers.add_parser(name, description=step.help[0].upper() + step.help[1:] + ".")
+        if name in loaded:
+            step.load().arguments(sub)
+    return parser
 
 
 def commands() -> str:

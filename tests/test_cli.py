@@ -1,5 +1,6 @@
 """What all commands share."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from ipcir_steps import cli
+from ipcir_steps.steps import STEPS
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
@@ -29,3 +31,22 @@ def test_another_broken_pipe_is_told(monkeypatch):
     monkeypatch.setattr(devices, "main", main)
     with pytest.raises(BrokenPipeError, match="of a server"):
         cli.main(["devices"])
+
+
+def below(parser: argparse.ArgumentParser):
+    """A parser and those of its commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for sub in action.choices.values():
+                yield from below(sub)
+
+
+def test_every_command_and_option_explains_itself():
+    missing = []
+    for parser in below(cli.command_line(STEPS)):
+        assert "usage: ipcir" in parser.format_help()  # a bare % in a help text would raise
+        for action in parser._actions:
+            told = action._choices_actions if isinstance(action, argparse._SubParsersAction) else [action]
+            missing += [f"{parser.prog}: {one.dest}" for one in told if not one.help]
+    assert not missing

@@ -19,8 +19,9 @@ class Benchmark:
     per_query: (rankings, queries) -> {query id: {metric: fraction}}.
     total: (rankings, queries) -> {metric: fraction}, what the benchmark reports.
     rules: how it scores, in a sentence; it stands in every metrics file.
-    headline: metrics of the result table and the figures, in order; the sweeps' intervals are of the first.
-    tuned_by: the one metric that decides wherever one must: lambda, weights.
+    headline: metrics of the result table and the figures, in order; the table shows the difference of the first.
+    tuned_by: the one metric that decides wherever one must: lambda, weights, the best setting of a sweep and its
+    intervals, the gain beside the controls.
     columns: metrics of the paper-style tables; table: 1 or 2, the one it stands in (3 shows all).
     categories: the tables show the metrics of each category ("dress/recall@10") before their means.
     image_sets: queries have image sets that are ranked apart; per_query and total then also take ``subset``.

@@ -82,7 +82,7 @@ def write(args: argparse.Namespace, queries: Sequence[Query]) -> list[Path]:
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="write|check", required=True)
     write = actions.add_parser("write", help="write server files from rankings")
-    write.add_argument("--benchmark", required=True, choices=SERVED)
+    write.add_argument("--benchmark", required=True, choices=SERVED, help="whose server the file is for")
     write.add_argument("--rankings", required=True, type=InFile, help="rankings.parquet")
     write.add_argument("--subset", type=InFile, help="CIRR: rankings of each image set's members")
     write.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
@@ -90,8 +90,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     write.add_argument("--output", required=True, type=OutFile, help="file to write")
     write.add_argument("--subset-output", type=OutFile, help="CIRR: the recall_subset file to write")
     verify = actions.add_parser("check", help="validate files by the servers' rules")
-    verify.add_argument("files", nargs="+", type=InFile)
-    verify.add_argument("--benchmark", choices=SERVED, help="whose files; by default what they say themselves")
+    verify.add_argument("files", nargs="+", type=InFile, help="files to check")
+    verify.add_argument("--benchmark", choices=SERVED, help="whose server the files are for; by default as each file says")
     verify.add_argument("--queries", type=InFile, help="queries.jsonl of the split, for a complete check")
     verify.add_argument("--gallery", type=InFile, help="gallery.jsonl, to check image names")
 

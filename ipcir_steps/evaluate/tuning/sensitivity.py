@@ -40,14 +40,15 @@ def measure(
     found: inputs.RetrievalInputs, components: Components, benchmark, figures: dict[str, list[Setting]], scale: str,
     run_seed: int, settings: Sensitivity,
 ) -> dict[str, list[dict]]:  # fmt: skip
-    """{figure: [row]}: weights, proxies, lambda, metrics, and the 95 % bootstrap interval of the headline metric.
+    """{figure: [row]}: weights, proxies, lambda, metrics, and the 95 % bootstrap interval of the metric
+    that decides (``tuned_by``).
 
     figures: what ``grids`` gives. FashionIQ's interval is over all queries, whatever the category.
     """
     from ipcir_steps.evaluate.tuning.choose import without_groups
 
     queries = without_groups(found.queries)
-    key, values = benchmark.headline[0], []
+    key, values = benchmark.tuned_by, []
 
     def metric(rankings):
         values.append([scores[key] for scores in benchmark.per_query(rankings, queries).values()])
@@ -84,5 +85,5 @@ def main(args: argparse.Namespace) -> None:
     figures = grids(components.proxies.shape[1], args.weights, lam, settings)
     parts = measure(found, components, benchmark, figures, args.scale, args.seed, settings)
     chosen = {"weights": args.weights, "lambda": lam, "scale": args.scale}
-    head = {"protocol": args.benchmark, "key": benchmark.headline[0], "queries": len(found.queries), "chosen": chosen}
+    head = {"protocol": args.benchmark, "key": benchmark.tuned_by, "queries": len(found.queries), "chosen": chosen}
     write_json(args.output, marked(head | parts, args.mark))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.cli import main
 from ipcir_steps.config.figures import Sensitivity
 from ipcir_steps.core.files import read_json, write_json
@@ -36,6 +37,7 @@ def test_the_chosen_lambda_is_the_middle_and_intervals_hold_the_mean(noisy, opti
     assert main(command) == 0
     found, bytes_of = read_json(directory / "out.json"), (directory / "out.json").read_bytes()
     assert found["chosen"]["lambda"] == 0.6 and found["queries"] == 60 and found["protocol"] == "circo"
+    assert found["key"] == BENCHMARKS["circo"].tuned_by  # as `ipcir tune`: the best of a sweep is the same setting
     assert {row["lambda"] for row in found["proxies"] + found["components"]} == {0.6}
     for row in [row for figure in ("lambda", "proxies", "components", "weights") for row in found[figure]]:
         low, high = row["interval"][found["key"]]

@@ -20,7 +20,7 @@ __all__ = ["FIGURES", "arguments", "costs", "curves", "draw", "main", "method", 
 def arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="FIGURE", required=True)
     for name, card in FIGURES.items():
-        one = kinds.add_parser(name, help=card.help)
+        one = kinds.add_parser(name, help=card.help.replace("%", "%%"))
         ARGUMENTS[card.of](one)
         one.add_argument("--svg", type=OutFile, required=True, help="vector figure to write")
         one.add_argument("--png", type=OutFile, required=True, help="raster figure to write, 200 dpi")

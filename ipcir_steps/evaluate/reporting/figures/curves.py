@@ -26,8 +26,8 @@ def series(sweeps: Sequence[dict]) -> dict[str, list[dict]]:
 def curve(sweeps: Sequence[dict], part: str, x: str, label: str):
     """One panel per dataset: percent over ``x`` of the rows of ``part``, 95 % bootstrap intervals shaded.
 
-    With one backbone and baseline every headline metric is a line, with several each of them is one, of the first
-    headline metric. The dotted line is the configured setting.
+    With one backbone and baseline every headline metric is a line, with several each of them is one, of the metric
+    that decides. The dotted line is the configured setting.
     """
     plt = style.start()
     groups = series(sweeps)
@@ -134,7 +134,7 @@ def components(sweeps: Sequence[dict]):
     (the last two of {fusion[weights]}); {first_baseline} on {first_backbone}.""",
 )
 def heatmap(sweeps: Sequence[dict]):
-    """Lambda times proxy weight, the headline metric in percent; the first backbone and baseline of each dataset.
+    """Lambda times proxy weight, the metric that decides in percent; the first backbone and baseline of each dataset.
 
     A square marks the configured setting, a dot the best one. The colours of cividis are told apart by everyone.
     """

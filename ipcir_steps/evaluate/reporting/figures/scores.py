@@ -56,7 +56,7 @@ def scores(result: dict):
     of imagination.""",
 )
 def controls(results: Sequence[dict]):
-    """Gain over base of IP-CIR and of both controls, with 95 % paired bootstrap intervals; one panel per dataset.
+    """Gain over base of IP-CIR and of both controls in the metric that decides, with 95 % paired bootstrap intervals; one panel per dataset.
 
     A gain that the controls show too is not a gain of imagination.
     """
@@ -66,7 +66,7 @@ def controls(results: Sequence[dict]):
     figure, axes = style.panels(plt, len(results), height=0.8 + 0.45 * most)
     handles = {}
     for axis, result in zip(axes, results, strict=True):
-        metric = BENCHMARKS[result["protocol"]].headline[0]
+        metric = BENCHMARKS[result["protocol"]].tuned_by
         groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
         axis.axvline(0, color=style.BLACK, linewidth=0.8)
         for entry in result["entries"]:
