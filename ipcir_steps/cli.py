@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def command_line(loaded: Collection[str] = ()) -> argparse.ArgumentParser:
-    """The parser of all commands; only those that are named in ``loaded`` know their arguments, which takes an import."""
+    """The parser of all commands. Only those in ``loaded`` know their arguments, because that takes an import."""
     parser = argparse.ArgumentParser(
         prog="ipcir",
         description="IP-CIR: composed image retrieval, step by step.",

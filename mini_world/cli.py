@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     models.add_argument("--untrained", action="store_true", help="random weights")
     pool = commands.add_parser("pool", help="render the pictures that all training runs share")
     pool.add_argument("--seed", type=int, required=True, help="the seed of the training runs")
-    pool.add_argument("--output", type=OutFile, required=True, help="file to write, pool.npy in the --work directory of train")
+    pool.add_argument("--output", type=OutFile, required=True, help="pool.npy in train's --work directory")
     evaluate = commands.add_parser("evaluate", help="measure every model on pictures that no training run has seen")
     evaluate.add_argument("--models", type=InFile, required=True, help="directory that `ipcir mini models` wrote")
     evaluate.add_argument("--seed", type=int, required=True, help="the seed of the training runs")

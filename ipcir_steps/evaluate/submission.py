@@ -91,7 +91,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     write.add_argument("--subset-output", type=OutFile, help="CIRR: the recall_subset file to write")
     verify = actions.add_parser("check", help="validate files by the servers' rules")
     verify.add_argument("files", nargs="+", type=InFile, help="files to check")
-    verify.add_argument("--benchmark", choices=SERVED, help="whose server the files are for; by default as each file says")
+    verify.add_argument("--benchmark", choices=SERVED, help="whose files; default: what each file says")
     verify.add_argument("--queries", type=InFile, help="queries.jsonl of the split, for a complete check")
     verify.add_argument("--gallery", type=InFile, help="gallery.jsonl, to check image names")
 
