@@ -1,9 +1,11 @@
 """Rehearse the published configuration at full size, without its weights, on one photograph and one query.
 
-    python -m dev.rehearsal --photo PHOTO.jpg            # about two hours on two cores, 60 GB of disk, 16 GB of memory
+    python -m dev.rehearsal --photo PHOTO.jpg            # about two hours on two cores, 60 GB of disk, 20 GB of memory
+    python -m dev.rehearsal --photo PHOTO.jpg --next     # the next step only; 1 when there is none
 
 Each step's models are written with random weights, its real command runs in a process of its own, and the models are
-deleted when no later step reads them. What is measured lies below ``state/``; a rehearsal that was stopped continues.
+deleted when no step that is still to run reads them. What is measured lies below ``state/``; a rehearsal that was
+stopped continues.
 """
 
 import argparse
@@ -93,24 +95,43 @@ def forget(name: str, directory: Path) -> None:
     (directory / settings.manifest(name)).unlink(missing_ok=True)
 
 
-def main() -> None:
+def run(step: Step, directory: Path, planned: list[Step], keep: bool = False) -> None:
+    """A step; then its models go, unless a step that is still to run reads them."""
+    rehearse(step, directory)
+    if keep:
+        return
+    later = {name for other in remaining(planned, directory) for name in other.models}
+    for name in set(step.models) - later:
+        forget(name, directory)
+
+
+def remaining(planned: list[Step], directory: Path) -> list[Step]:
+    return [step for step in planned if not state_of(step, directory).is_file()]
+
+
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, default=Path("rehearsal"), help="where everything is written")
     parser.add_argument("--photo", type=Path, help="the reference image")
     parser.add_argument("--gallery", type=Path, help="directory of images to rank; eight are taken")
     parser.add_argument("--only", nargs="+", help="names of steps, or their beginnings")
-    args = parser.parse_args()
-    config = settings.config()
-    planned = list(steps(config))
+    parser.add_argument("--next", action="store_true", help="one step, the first of these that has not run")
+    parser.add_argument("--keep", action="store_true", help="delete no model")
+    parser.add_argument("--list", action="store_true", help="print what has not run")
+    args = parser.parse_args(argv)
+    directory = args.directory.absolute()
+    planned = list(steps(settings.config()))
     wanted = [step for step in planned if not args.only or step.name.startswith(tuple(args.only))]
+    wanted = remaining(wanted, directory)
+    if args.list:
+        print("\n".join(step.name for step in wanted))
+        return 0
     if args.photo:
-        prepare(args.directory, args.photo, args.gallery)
-        for number, step in enumerate(wanted):
-            rehearse(step, args.directory)
-            later = {name for following in wanted[number + 1 :] for name in following.models}
-            for name in set(step.models) - later:
-                forget(name, args.directory)
+        prepare(directory, args.photo, args.gallery)
+    for step in wanted[:1] if args.next else wanted:
+        run(step, directory, planned, args.keep)
+    return 1 if args.next and not wanted else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -59,7 +59,7 @@ def llm(directory: Path, dtype: torch.dtype, layers: int) -> None:
 def detector(directory: Path, dtype: torch.dtype) -> None:
     from transformers import GroundingDinoImageProcessor, GroundingDinoProcessor
 
-    model = build("detector", "model", parts("detector", "IDEA-Research/grounding-dino-base")["model"])
+    model = build("detector", "model", parts("detector", "IDEA-Research/grounding-dino-tiny")["model"])
     save(directory, model, dtype)
     images = GroundingDinoImageProcessor()
     GroundingDinoProcessor(images, vocabularies.bert(model.config.text_config.vocab_size)).save_pretrained(directory)

@@ -21,11 +21,19 @@ def product(left, *args, out_val, **kwargs) -> int:
     return 2 * out_val.numel() * left.shape[-1]
 
 
+def heads(query, key, value, width, *args, out_val=None, **kwargs) -> int:
+    """Operations of torch's fused ``MultiheadAttention``, its four projections included: open_clip's on a CPU."""
+    (rows, tokens, _), others = query.shape, key.shape[1]
+    projections = 2 * width * width * rows * (2 * tokens + 2 * others)
+    return projections + 4 * rows * tokens * others * width
+
+
 # torch's own table, and what it does not know: the attention that a CPU runs, and products of any number of axes, which
 # would be taken apart otherwise; torch then copies the weights for every row of a batch that is not contiguous.
 FORMULAS = {
     **flop_registry,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention,
+    torch.ops.aten._native_multi_head_attention: heads,
     torch.ops.aten.linear: product,
     torch.ops.aten.matmul: product,
 }
