@@ -1,6 +1,6 @@
 """What the plan says of a step of the rehearsal: operations, memory, and what its rule asks for."""
 
-import contextlib
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,69 +10,104 @@ from dev.rehearsal.steps import Step
 from ipcir_steps.config import Resolved
 from ipcir_steps.runtime.plan.memory import megabytes, need
 from ipcir_steps.runtime.plan.operations import Counts, decoding
+from ipcir_steps.runtime.plan.weights import models_of, weights
 from ipcir_steps.runtime.plan.work import Typical
 
 RULES = Path(__file__).parents[2] / "rules"
 CAPTIONS = f"{SPLIT}/source_captions.jsonl"
 
 
-def expected(step: Step, config: Resolved, directory: Path) -> dict:
-    """{host, mem_mb, operations}: bytes, MB (10^6), operations; what the plan does not tell is None.
+@dataclasses.dataclass(frozen=True)
+class Met:
+    """What the plan assumes of the data, as it was here. picture: height, width of the photograph; rows: images or
+    texts of a file of features; answers, shared, own: prompts of a language step, tokens that all of them begin with,
+    tokens of the longest rest; new: of each answer."""
 
-    Looks at the models and results of ``directory``, so it is asked after the step and before its models go.
+    picture: tuple[int, int] = (480, 640)
+    rows: int = 0
+    answers: int = 0
+    shared: int = 0
+    own: int = 0
+    new: int = 0
+
+
+def expected(step: Step, config: Resolved, tokens: int | None) -> dict:
+    """{need, mem_mb, operations, met, weights}: bytes, MB (10^6), operations; what the plan does not tell is None.
+
+    tokens: that its language model read. Looks at the models and results of the working directory, so it is asked after
+    the step, before its models go.
     """
-    with contextlib.chdir(directory):
-        if step.planned is None:
-            return {"host": None, "mem_mb": asked(step.rule), "operations": None}
-        config = step.of(config)
-        found = {"backbone": step.backbone, "device": "cpu"}
-        needed = need(config, step.planned, "cpu", step.backbone).host
-        return {
-            "host": needed,
-            "mem_mb": megabytes(config, step.planned, **found),
-            "operations": operations(step, config),
-        }
+    if step.planned is None:
+        return {"need": None, "mem_mb": asked(step.rule), "operations": None, "met": None, "weights": {}}
+    met = looked_at(step, config, tokens)
+    found = {role: weights(role, source, path) for role, source, path in models_of(config, step.planned, step.backbone)}
+    return {
+        **memory(step, config),
+        "operations": operations(step, config, met, Counts(config, typical(config, met))),
+        "met": dataclasses.asdict(met),
+        "weights": {role: dataclasses.asdict(one) for role, one in found.items() if one},
+    }
+
+
+def memory(step: Step, config: Resolved) -> dict:
+    """{need: bytes of the step on a CPU, mem_mb: what its rule asks for}."""
+    kind = {"backbone": step.backbone, "baseline": step.baseline}
+    return {
+        "need": need(config, step.planned, "cpu", **kind).host,
+        "mem_mb": megabytes(config, step.planned, device="cpu", **kind),
+    }
 
 
 def asked(rule: str) -> int | None:
     """``mem_mb`` of a rule that asks for the same whatever runs."""
     for path in sorted(RULES.glob("*.smk")):
-        for part in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
+        for part in re.split(r"^(?:use )?rule ", path.read_text(), flags=re.MULTILINE)[1:]:
             found = re.search(r"mem_mb=growing\((\d+)\)", part)
-            if part.startswith(f"{rule}:") and found:
+            if found and re.match(rf"{rule}\b", part):
                 return int(found[1])
     return None
 
 
-def operations(step: Step, config: Resolved) -> float | None:
-    """Of the whole step, with the layout, the photograph and the lengths of text that it met."""
-    counts = Counts(config, met(config))
-    if step.planned in ("reasoning", "layouts"):
-        return answering(step.planned, config, counts)
-    if step.planned == "features":
-        kind = counts.text if "captions" in step.name else counts.image
-        return rows(Path(step.output)) * total(kind(step.backbone))
-    if step.planned == "baseline":
-        return None  # sums of features on the CPU's vector units: no model
-    times = config.proxies.count if step.planned == "proxies" else 1
-    return times * total(getattr(counts, step.planned)())
-
-
-def met(config: Resolved) -> Typical:
-    """What the plan has to assume of the data, as it was here. Random weights never end a text."""
+def looked_at(step: Step, config: Resolved, tokens: int) -> Met:
+    """Of the step's inputs and results."""
     from PIL import Image
 
     photo = json.loads(Path(f"{SPLIT}/references.jsonl").read_text().splitlines()[0])
     with Image.open(Path("photos") / photo["path"]) as image:
-        picture = (image.height, image.width)
+        met = Met(picture=(image.height, image.width))
+    if step.planned == "features":
+        return dataclasses.replace(met, rows=rows(Path(step.output)))
+    if step.planned in ("reasoning", "layouts"):
+        return dataclasses.replace(met, **lengths(step.planned, config, tokens))
+    return met
+
+
+def typical(config: Resolved, met: Met) -> Typical:
+    """Random weights never end a text."""
     masked = [instance for instance in LAYOUT["instances"] if instance["modality"] == "image"]
     return Typical(
         caption_tokens=config.captions.max_new_tokens,
         instances=len(LAYOUT["instances"]),
         from_reference=len(masked),
         masks_per_query=len(masked),
-        picture=picture,
+        picture=met.picture,
     )
+
+
+def operations(step: Step, config: Resolved, met: Met, counts: Counts) -> float | None:
+    """Of the whole step; None where only features are summed."""
+    if step.planned in ("reasoning", "layouts"):
+        model = counts.model("llm")
+        start = decoding(model, 1, met.shared, 1)[0] if met.shared else 0
+        return start + sum(decoding(model, met.answers, met.own, met.new, met.shared))
+    if step.planned == "features":
+        kind = counts.text if "captions" in step.name else counts.image
+        length = total(counts.text(step.backbone))  # how long a feature is, a text tells
+        return length + met.rows * total(kind(step.backbone))
+    if step.planned == "baseline":
+        return None
+    times = config.proxies.count if step.planned == "proxies" else 1
+    return times * total(getattr(counts, step.planned)())
 
 
 def total(works) -> float:
@@ -86,25 +121,25 @@ def rows(path: Path) -> int:
     return shape[0] * (shape[1] if len(shape) == 3 else 1)
 
 
-def answering(name: str, config: Resolved, counts: Counts) -> float:
-    """The tokens of the real prompts; each answer as long as it may be."""
+def lengths(name: str, config: Resolved, read: int) -> dict[str, int]:
+    """{answers, shared, own, new} in tokens of the model's own tokenizer. What a grammar forces is read with the token
+    before it, beyond ``max_new_tokens``; the last token of an answer is not read."""
     from transformers import AutoTokenizer
 
     from ipcir_steps.imagine.llm.prefix import shared_start
 
     tokenizer = AutoTokenizer.from_pretrained("models/llm", local_files_only=True)
 
-    def tokens(conversation: list[dict]) -> list[int]:
+    def tokens_of(conversation: list[dict]) -> list[int]:
         text = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
     asked = conversations(name, config)
-    prompts = [tokens(conversation) for conversation in asked]
-    shared = len(shared_start(asked[0], prompts, tokens))
-    longest = max(map(len, prompts)) - shared
-    model = counts.model("llm")
-    start = decoding(model, 1, shared, 1)[0] if shared else 0
-    return start + sum(decoding(model, len(prompts), longest, getattr(config, name).max_new_tokens, shared))
+    prompts = [tokens_of(conversation) for conversation in asked]
+    shared = len(shared_start(asked[0], prompts, tokens_of))
+    own = max(map(len, prompts)) - shared
+    new = 1 + round((read - shared) / len(prompts) - own)
+    return {"answers": len(prompts), "shared": shared, "own": own, "new": new}
 
 
 def conversations(name: str, config: Resolved) -> list[list[dict]]:
@@ -112,9 +147,8 @@ def conversations(name: str, config: Resolved) -> list[list[dict]]:
     from ipcir_steps.imagine.llm.prompts import load_prompt
 
     captions = json.loads(Path(CAPTIONS).read_text().splitlines()[0])["captions"]
-    prompt = load_prompt(getattr(config, name).prompt)
+    prompt, asked = load_prompt(getattr(config, name).prompt), {"relative_caption": REQUEST}
     if name == "reasoning":
-        return [prompt.render(caption=caption, relative_caption=REQUEST) for caption in captions]
-    from ipcir_steps.imagine.layouts.step import conversation
-
-    return [conversation(prompt, captions[: config.layouts.captions], REQUEST)]
+        return [prompt.render(caption=caption, **asked) for caption in captions]
+    shown = "; ".join(list(dict.fromkeys(captions))[: config.layouts.captions])
+    return [prompt.render(caption=captions[0], captions=shown, **asked)]

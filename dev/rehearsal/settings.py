@@ -22,9 +22,10 @@ LAYOUT = {
 BACKBONES = {
     "ViT-L-14": "timm/vit_large_patch14_clip_224.openai",
     "ViT-g-14": "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
+    "ViT-bigG-14": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
 }
 ROLES = ("captioner", "llm", "detector", "segmenter", "generator", "migc", "elite_global", "elite_local", "vision")
-LAYERS = 8  # of the chat model's 64: what fits beside everything else
+LAYERS = 12  # of the chat model's 64: what fits beside everything else
 
 
 def config() -> Config:
@@ -40,6 +41,7 @@ def config() -> Config:
         "layouts": {**half, "max_new_tokens": 96},
         "masks": {"box_threshold": 0.0},
         "proxies": {"steps": 2, "migc_steps": 0, "fuser_steps": 1, "statistics": None},
+        "searle_oti": {"steps": 2},
     }
     dataset = {
         "benchmark": "folder",

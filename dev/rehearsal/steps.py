@@ -10,18 +10,28 @@ from ipcir_steps.config import Config, Resolved, canonical, section_json
 
 QUERIES = f"--queries {SPLIT}/queries.jsonl"
 REFERENCES = f"--references {SPLIT}/references.jsonl --root photos"
+# Without a model; with the text tower; forwards and backwards through it.
+BASELINES = ("ldre", "image_text", "searle_oti")
 ELITE = ("elite_global", "elite_local", "vision")
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """name: of the step, or of the backbone and the step; models: what has to be on disk; output: what it writes."""
+    """name: of the step, or of the backbone and the step; models: what has to be on disk; output: what it writes.
+
+    rule: of the workflow; planned: the step of the plan whose memory the rule asks for, None where it is the same for
+    every configuration; backbone and baseline: whose.
+    """
 
     name: str
+    rule: str
     words: str
     models: tuple[str, ...]
     output: str
     settings: str | None = None
+    planned: str | None = None
+    backbone: str | None = None
+    baseline: str | None = None
 
     @property
     def argv(self) -> list[str]:
@@ -33,52 +43,50 @@ class Step:
 def steps(everything: Config) -> Iterator[Step]:
     config = everything.resolved("rehearsal")
     source = canonical(everything.datasets["rehearsal"].source.model_dump(mode="json"))
-    yield Step(
-        "datasets",
-        "datasets --split val",
-        (),
-        SPLIT,
-        source,
-    )
-    captions = f"captions {REFERENCES} --model {manifest('captioner')}"
-    yield Step(
-        "captions", captions, ("captioner",), f"{SPLIT}/shards/captions/0-0.jsonl", section_json(config, "captions")
-    )
+    yield Step("datasets", "dataset", "datasets --split val", (), SPLIT, source)
+    words = f"captions {REFERENCES} --model {manifest('captioner')}"
+    yield sharded(config, "captions", words, ("captioner",))
     yield gather("captions", "reference", "source_captions")
     for name, gathered in (("reasoning", "target_captions"), ("layouts", "layouts")):
         words = f"{name} {QUERIES} --captions {SPLIT}/source_captions.jsonl --model {manifest('llm')}"
-        yield Step(name, words, ("llm",), f"{SPLIT}/shards/{name}/0-0.jsonl", section_json(config, name))
+        yield sharded(config, name, words, ("llm",))
         yield gather(name, "query_id", gathered)
-    masks = f"masks {QUERIES} --layouts stand_in.jsonl {REFERENCES}"
-    masks += f" --detector {manifest('detector')} --segmenter {manifest('segmenter')}"
-    output = f"{SPLIT}/shards/masks/0-0.jsonl"
-    yield Step("masks", masks, ("detector", "segmenter"), output, section_json(config, "masks"))
+    words = f"masks {QUERIES} --layouts stand_in.jsonl {REFERENCES}"
+    words += f" --detector {manifest('detector')} --segmenter {manifest('segmenter')}"
+    yield sharded(config, "masks", words, ("detector", "segmenter"))
     yield gather("masks", "query_id", "reference_masks")
-    for generator, migc in (("migc", "migc"), ("migc_plus", "migc_plus")):
-        yield proxies(config, generator, migc)
+    for migc in ("migc", "migc_plus"):
+        yield proxies(config, migc)
     for backbone in BACKBONES:
-        yield from backbone_steps(config, backbone)
+        yield from features(config, backbone)
+        yield from lists(config, backbone)
+
+
+def sharded(config: Resolved, name: str, words: str, models: tuple[str, ...]) -> Step:
+    output = f"{SPLIT}/shards/{name}/0-0.jsonl"
+    return Step(name, name, words, models, output, section_json(config, name), planned=name)
 
 
 def gather(step: str, key: str, gathered: str) -> Step:
     words = f"gather {QUERIES} --key {key} --shards {SPLIT}/shards/{step}/0-0.jsonl"
     words += f" --failures {SPLIT}/{step}.failures.jsonl"
-    return Step(f"gather {step}", words, (), f"{SPLIT}/{gathered}.jsonl")
+    return Step(f"gather {step}", "gather_captions", words, (), f"{SPLIT}/{gathered}.jsonl")
 
 
-def proxies(config: Resolved, generator: str, migc: str) -> Step:
+def proxies(config: Resolved, migc: str) -> Step:
+    """migc: ``migc`` or ``migc_plus``."""
     models = ("generator", migc, *ELITE)
     words = f"proxies {QUERIES} --layouts stand_in.jsonl --masks {SPLIT}/reference_masks.jsonl {REFERENCES}"
     roles = {"generator": "generator", "migc": migc, **{role: role for role in ELITE}}
-    words += f" --images {SPLIT}/proxies/{generator} --models "
+    words += f" --images {SPLIT}/proxies/{migc} --models "
     words += " ".join(f"{role}={manifest(name)}" for role, name in roles.items())
-    output = f"{SPLIT}/proxies/{generator}/index.jsonl"
-    name = "proxies" if generator == "migc" else "proxies (MIGC++)"
-    return Step(name, words, models, output, section_json(config, "proxies"))
+    name = "proxies" if migc == "migc" else "proxies (MIGC++)"
+    output = f"{SPLIT}/proxies/{migc}/index.jsonl"
+    return Step(name, "proxies", words, models, output, section_json(config, "proxies"), planned="proxies")
 
 
-def backbone_steps(config: Resolved, backbone: str) -> Iterator[Step]:
-    one, settings = f"{SPLIT}/{backbone}", section_json(config, "embeddings")
+def features(config: Resolved, backbone: str) -> Iterator[Step]:
+    settings = section_json(config, "embeddings")
     for name, words in (
         ("gallery", f"images --images {SPLIT}/gallery.jsonl --root photos"),
         ("references", f"images --images {SPLIT}/references.jsonl --root photos {QUERIES}"),
@@ -87,24 +95,33 @@ def backbone_steps(config: Resolved, backbone: str) -> Iterator[Step]:
         ("proxies", f"proxies --index {SPLIT}/proxies/migc/index.jsonl {QUERIES} --images {SPLIT}/proxies/migc"),
     ):
         words = f"embeddings {words} --model {manifest(backbone)}"
-        yield Step(f"{backbone}: {name}", words, (backbone,), f"{one}/{name}.safetensors", settings)
+        output, of = f"{SPLIT}/{backbone}/{name}.safetensors", {"planned": "features", "backbone": backbone}
+        yield Step(f"{backbone}: {name}", f"{name}_features", words, (backbone,), output, settings, **of)
+
+
+def lists(config: Resolved, backbone: str) -> Iterator[Step]:
+    """Text side, robust proxy, lists, metrics."""
+    one = f"{SPLIT}/{backbone}"
     captions = (
         f"--target-captions {one}/target_captions.safetensors --source-captions {one}/source_captions.safetensors"
     )
-    features = f"{captions} --references {one}/references.safetensors"
-    words = f"baselines ldre {QUERIES} --benchmark folder {features} --gallery {one}/gallery.safetensors"
-    words += f" --model {manifest(backbone)}"
-    text = f"{one}/ldre/text.safetensors"
-    yield Step(f"{backbone}: ldre", words, (backbone,), text, section_json(config, "ldre"))
+    files = f"{captions} --references {one}/references.safetensors"
+    for baseline in BASELINES:
+        words = f"baselines {baseline} {QUERIES} --benchmark folder {files} --gallery {one}/gallery.safetensors"
+        words += f" --model {manifest(backbone)}"
+        settings = section_json(config, baseline) if hasattr(config, baseline) else None
+        of = {"planned": "baseline", "backbone": backbone, "baseline": baseline}
+        output = f"{one}/{baseline}/text.safetensors"
+        yield Step(f"{backbone}: {baseline}", "baseline", words, (backbone,), output, settings, **of)
     fused = f"{one}/fusion/rp.safetensors"
-    words = f"fusion --proxies {one}/proxies.safetensors {features} --variant rp"
-    yield Step(f"{backbone}: fusion", words, (), fused, section_json(config, "fusion"))
-    lists = f"{one}/ldre/rp_bm.rankings.parquet"
-    words = f"ranking --text {text} --gallery {one}/gallery.safetensors {QUERIES} --fusion {fused} --variants rp_bm"
-    words += f" --gallery-images {SPLIT}/gallery.jsonl --lambda 0.3 --output-dir {one}/ldre"
-    yield Step(f"{backbone}: ranking", words, (), lists, section_json(config, "ranking"))
-    words = f"metrics --rankings {lists} {QUERIES} --benchmark folder"
-    yield Step(f"{backbone}: metrics", words, (), f"{one}/ldre/rp_bm.metrics.json")
+    words = f"fusion --proxies {one}/proxies.safetensors {files} --variant rp"
+    yield Step(f"{backbone}: fusion", "fusion", words, (), fused, section_json(config, "fusion"))
+    ranked = f"{one}/ldre/rp_bm.rankings.parquet"
+    words = f"ranking --text {one}/ldre/text.safetensors --gallery {one}/gallery.safetensors {QUERIES} --fusion {fused}"
+    words += f" --variants rp_bm --gallery-images {SPLIT}/gallery.jsonl --lambda 0.3 --output-dir {one}/ldre"
+    yield Step(f"{backbone}: ranking", "ranking", words, (), ranked, section_json(config, "ranking"))
+    words = f"metrics --rankings {ranked} {QUERIES} --benchmark folder"
+    yield Step(f"{backbone}: metrics", "metrics", words, (), f"{one}/ldre/rp_bm.metrics.json")
 
 
 def stand_in(layout: dict, query_id: str = "1") -> str:

@@ -83,7 +83,7 @@ class Baseline:
 
     label: its name in figures and tables. function: below ``ipcir_steps.seek.baselines``.
     settings: its section; the configuration has one of its name where there is more than a batch size to set.
-    mapping: it needs a mapping network for each backbone.
+    mapping: it needs a mapping network for each backbone. encodes: it loads the CLIP model to encode texts.
     """
 
     name: str
@@ -91,18 +91,19 @@ class Baseline:
     function: str
     settings: type[Section] = Plain
     mapping: bool = False
+    encodes: bool = False
 
 
 _ALL = (
     Baseline("ldre", "LDRE", "ldre:text_features", LDRE),
     Baseline("cirevl", "CIReVL", "cirevl:text_features"),
-    Baseline("searle", "SEARLE", "searle:text_features", PseudoWord, mapping=True),
-    Baseline("searle_oti", "SEARLE-OTI", "searle_oti:text_features", Inversion),
-    Baseline("lincir", "LinCIR", "lincir:text_features", PseudoWord, mapping=True),
-    Baseline("pic2word", "Pic2Word", "pic2word:text_features", PseudoWord, mapping=True),
+    Baseline("searle", "SEARLE", "searle:text_features", PseudoWord, mapping=True, encodes=True),
+    Baseline("searle_oti", "SEARLE-OTI", "searle_oti:text_features", Inversion, encodes=True),
+    Baseline("lincir", "LinCIR", "lincir:text_features", PseudoWord, mapping=True, encodes=True),
+    Baseline("pic2word", "Pic2Word", "pic2word:text_features", PseudoWord, mapping=True, encodes=True),
     Baseline("image_only", "image only", "simple:image_only"),
-    Baseline("text_only", "text only", "simple:text_only"),
-    Baseline("image_text", "image + text", "simple:image_text"),
+    Baseline("text_only", "text only", "simple:text_only", encodes=True),
+    Baseline("image_text", "image + text", "simple:image_text", encodes=True),
 )
 BASELINES = {baseline.name: baseline for baseline in _ALL}
 MAPPED = tuple(baseline.name for baseline in _ALL if baseline.mapping)

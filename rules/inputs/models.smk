@@ -10,6 +10,7 @@ def sized(step):
         step,
         attempt,
         backbone=getattr(wildcards, "backbone", None),
+        baseline=getattr(wildcards, "baseline", None),
     )
 
 

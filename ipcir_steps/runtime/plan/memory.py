@@ -8,12 +8,14 @@ import dataclasses
 import shutil
 
 from ipcir_steps.config import Resolved
+from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.config.data import MINI
 from ipcir_steps.runtime.plan.architectures import Architecture, find
 from ipcir_steps.runtime.plan.weights import ITEM, Weights, models_of, weights
 
 MB, GB = 10**6, 10**9
 PROGRAM = 0.9 * GB  # Python with torch, transformers or diffusers imported
+ENGINE = 0.18 * GB  # the Snakemake that starts a step inside its job
 CUDA_HOST, CUDA_DEVICE = 3 * GB, 0.6 * GB  # CUDA's libraries in main memory, its context on the device
 RESERVE = 1.2  # what is asked for over what was estimated
 UNKNOWN = 16 * GB  # for a model that is neither on disk nor one of the published
@@ -36,16 +38,22 @@ class Need:
 
 
 def megabytes(
-    config: Resolved, step: str, attempt: int = 1, *, backbone: str | None = None, device: str | None = None
+    config: Resolved,
+    step: str,
+    attempt: int = 1,
+    *,
+    backbone: str | None = None,
+    baseline: str | None = None,
+    device: str | None = None,
 ) -> int:
-    """``mem_mb`` of one job: its need with a reserve, doubled with every further attempt.
+    """``mem_mb`` of one job: its need and Snakemake's with a reserve, doubled with every further attempt.
 
     step: ``captions``, ``reasoning``, ``layouts``, ``masks``, ``proxies``, ``features`` (any embedding of a backbone)
     or ``baseline``. device: ``cpu`` or ``cuda``; by default as configured. There ``auto`` is a GPU when this machine
     has one, a CPU when it has none, and the larger of both where it can hand jobs to others.
     """
     kinds = [device] if device else devices(config, step)
-    host = max(need(config, step, kind, backbone).host for kind in kinds)
+    host = ENGINE + max(need(config, step, kind, backbone, baseline).host for kind in kinds)
     return -(-int(host * RESERVE * 2 ** (attempt - 1)) // (100 * MB)) * 100
 
 
@@ -71,8 +79,10 @@ def dtype_of(config: Resolved, step: str, device: str) -> str:
     return ("float32" if device == "cpu" else "float16") if chosen == "auto" else chosen
 
 
-def need(config: Resolved, step: str, device: str, backbone: str | None = None) -> Need:
-    """Of one job of a step on ``cpu`` or ``cuda``."""
+def need(config: Resolved, step: str, device: str, backbone: str | None = None, baseline: str | None = None) -> Need:
+    """Of one job of a step on ``cpu`` or ``cuda``. A baseline that is not named, or your own, may encode texts."""
+    if baseline in BASELINES and not BASELINES[baseline].encodes:
+        return Need(PROGRAM, 0, "features alone")
     dtype = dtype_of(config, step, device)
     models = list(models_of(config, step, backbone))
     if any(source.startswith(f"{MINI}/") for _, source, _ in models):

@@ -131,7 +131,7 @@ def of_backbone(
         found = speed(directory, finished.baselines(directory, backbone, baseline), settings, [source])
         estimate = estimates.baseline(baseline, backbone, counts.gallery, width or 0)
         disk = counts.queries * width * 4 if width else None
-        needs = need(config, "baseline", device, backbone)
+        needs = need(config, "baseline", device, backbone, baseline)
         yield Step(f"{backbone}: {baseline}", counts.queries, "queries", found, estimate, disk, needs)
     fused = counts.queries * width * 4 * 4 if width else None
     found = speed(directory, finished.rankings(directory, backbone), None, [])

@@ -1,6 +1,7 @@
 """open_clip models from disk."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ class Encoder:
         """The text tower's word embeddings, wherever the architecture keeps them."""
         return getattr(self.model, "text", self.model).token_embedding
 
-    @property
+    @functools.cached_property
     def dims(self) -> int:
         """D: length of a feature."""
         with torch.no_grad():
