@@ -24,7 +24,7 @@ rule dataset:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(400),
         runtime=30,
     params:
         settings=dataset_settings,

@@ -20,7 +20,7 @@ rule failures:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(300),
         runtime=30,
     shell:
         "IPCIR_RULE=failures ipcir failures {input} --output {output} 2> {log}"
@@ -45,7 +45,7 @@ rule metrics:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(500),
         runtime=30,
     params:
         options=lambda wildcards, input: options(
@@ -78,7 +78,7 @@ rule results:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(400),
         runtime=30,
     params:
         options=lambda wildcards, input: options(input, strict=CONFIG.strict),
@@ -105,7 +105,7 @@ rule submission:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(500),
         runtime=30,
     params:
         rule="submission",

@@ -19,7 +19,7 @@ rule gather_captions:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(300),
         runtime=30,
     params:
         rule="gather_captions",

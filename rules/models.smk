@@ -20,7 +20,7 @@ rule model:
         container("vision")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(400),
         runtime=720,
     params:
         rule="model",

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dev.rehearsal import settings
+from dev.rehearsal import large, settings
 from dev.rehearsal.stage import prepare, remaining, run
 from dev.rehearsal.steps import steps
 
@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print what has not run")
     args = parser.parse_args(argv)
     directory = args.directory.absolute()
-    planned = list(steps(settings.config()))
+    config = settings.config()
+    planned = [*steps(config), *large.steps(config)]
     wanted = [step for step in planned if not args.only or step.name.startswith(tuple(args.only))]
     wanted = remaining(wanted, directory)
     if args.list:

@@ -72,14 +72,15 @@ def looked_at(step: Step, config: Resolved, tokens: int) -> Met:
     """Of the step's inputs and results."""
     from PIL import Image
 
-    photo = json.loads(Path(f"{SPLIT}/references.jsonl").read_text().splitlines()[0])
-    with Image.open(Path("photos") / photo["path"]) as image:
-        met = Met(picture=(image.height, image.width))
     if step.planned == "features":
-        return dataclasses.replace(met, rows=rows(Path(step.output)))
+        return Met(rows=rows(Path(step.output)))
     if step.planned in ("reasoning", "layouts"):
-        return dataclasses.replace(met, **lengths(step.planned, config, tokens))
-    return met
+        return Met(**lengths(step.planned, config, tokens))
+    if step.planned == "masks":
+        photo = json.loads(Path(f"{SPLIT}/references.jsonl").read_text().splitlines()[0])
+        with Image.open(Path("photos") / photo["path"]) as image:
+            return Met(picture=(image.height, image.width))
+    return Met()
 
 
 def typical(config: Resolved, met: Met) -> Typical:

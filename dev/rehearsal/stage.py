@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from dev.rehearsal import checkpoints, measure, outputs, settings
+from dev.rehearsal import checkpoints, large, measure, outputs, settings
 from dev.rehearsal.expected import expected
 from dev.rehearsal.steps import Step, stand_in
 
@@ -49,6 +49,8 @@ def rehearse(step: Step, directory: Path) -> None:
     """Run a step and write down what it took, and what the plan says of it."""
     for name in step.models:
         write(name, directory)
+    if step.name.startswith(large.LARGE):
+        large.prepare(directory, settings.config())
     state = state_of(step, directory)
     state.parent.mkdir(parents=True, exist_ok=True)
     # Counting loads torch, which a step without a model may not need.

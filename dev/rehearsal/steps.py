@@ -36,7 +36,8 @@ class Step:
     @property
     def argv(self) -> list[str]:
         words = shlex.split(self.words)
-        words += [] if "--output-dir" in words else ["--output", self.output]
+        named = {"--output-dir", "--svg", "--markdown"} & set(words)
+        words += [] if named else ["--output", self.output]
         return words + (["--settings", self.settings] if self.settings else [])
 
 

@@ -15,6 +15,7 @@ from ipcir_steps.runtime.plan.weights import ITEM, Weights, models_of, weights
 
 MB, GB = 10**6, 10**9
 PROGRAM = 0.9 * GB  # Python with torch, transformers or diffusers imported
+FEATURES = 1.1 * GB  # the same, for features of the largest benchmark, read in blocks
 ENGINE = 0.18 * GB  # the Snakemake that starts a step inside its job
 CUDA_HOST, CUDA_DEVICE = 3 * GB, 0.6 * GB  # CUDA's libraries in main memory, its context on the device
 RESERVE = 1.2  # what is asked for over what was estimated
@@ -82,7 +83,7 @@ def dtype_of(config: Resolved, step: str, device: str) -> str:
 def need(config: Resolved, step: str, device: str, backbone: str | None = None, baseline: str | None = None) -> Need:
     """Of one job of a step on ``cpu`` or ``cuda``. A baseline that is not named, or your own, may encode texts."""
     if baseline in BASELINES and not BASELINES[baseline].encodes:
-        return Need(PROGRAM, 0, "features alone")
+        return Need(FEATURES, 0, "features alone")
     dtype = dtype_of(config, step, device)
     models = list(models_of(config, step, backbone))
     if any(source.startswith(f"{MINI}/") for _, source, _ in models):
