@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE := 1
 WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo serve test test-all lint mini-benchmarks mini mini-test integration clean
+.PHONY: demo serve test test-all lint mini-benchmarks mini mini-test integration rehearsal clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
 	snakemake --cores 2 results/mini_cirr_metrics.json results/browser/mini_cirr
@@ -46,6 +46,13 @@ test-all: $(READY)  ## these, and what takes long: photographs, integration, a r
 
 integration: $(READY)  ## kill the workflow, damage it, run it under Slurm and in containers, where these are installed
 	pytest -q -rs -m slow tests/integration
+
+# One photograph that is there after the installation; any other will do: make rehearsal PHOTO=mine.jpg
+PHOTO ?= $(shell $(BIN)/python -c 'import matplotlib.cbook as c; print(c.get_sample_data("grace_hopper.jpg", asfileobj=False))')
+rehearsal: export OMP_NUM_THREADS := $(shell nproc)
+rehearsal: $(READY)  ## every step once at the published size, random weights (hours, 20 GB of disk, 22 GB of memory; resumes)
+	python -m dev.rehearsal --photo '$(PHOTO)' --gallery docs/images --directory rehearsal
+	python -m dev.rehearsal.table --directory rehearsal
 
 lint: $(READY)
 	ruff check .

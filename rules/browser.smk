@@ -46,7 +46,7 @@ rule browser:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(600),
         runtime=60,
     params:
         options=example_options,

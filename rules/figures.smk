@@ -26,7 +26,7 @@ rule scores_figure:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(500),
         runtime=30,
     params:
         rule="scores_figure",

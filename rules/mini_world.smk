@@ -69,7 +69,7 @@ use rule mini_world as mini_models with:
     benchmark:
         "benchmarks/results/mini/models.tsv"
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing(1800),
         runtime=30,
     params:
         rule="mini_models",

@@ -17,7 +17,7 @@ rule statistics:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(6000),
+        mem_mb=growing(5000),
         runtime=30,
     shell:
         "IPCIR_RULE=statistics ipcir statistics --instances {input.instances} --output {output} 2> {log}"

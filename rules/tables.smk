@@ -29,7 +29,7 @@ rule tables:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=growing(400),
         runtime=30,
     params:
         quoted=quoted,

@@ -12,9 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from dev.rehearsal import large, settings
+from dev.rehearsal.claims import every
 from dev.rehearsal.stage import prepare, remaining, run
-from dev.rehearsal.steps import steps
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print what has not run")
     args = parser.parse_args(argv)
     directory = args.directory.absolute()
-    config = settings.config()
-    planned = [*steps(config), *large.steps(config)]
+    planned = every()
     wanted = [step for step in planned if not args.only or step.name.startswith(tuple(args.only))]
     wanted = remaining(wanted, directory)
     if args.list:

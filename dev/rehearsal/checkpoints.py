@@ -15,7 +15,15 @@ CLIP_STATISTICS = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
-BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+# Whose architecture each model has.
+SOURCES = {
+    "captioner": "Salesforce/blip2-opt-6.7b-coco",
+    "llm": "Qwen/Qwen1.5-32B-Chat",
+    "detector": "IDEA-Research/grounding-dino-tiny",
+    "segmenter": "facebook/sam-vit-huge",
+    "generator": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "vision": "openai/clip-vit-large-patch14",
+}
 
 
 def parts(role: str, source: str) -> dict[str, dict]:
@@ -33,7 +41,7 @@ def save(directory: Path, model, dtype: torch.dtype, stem: str = "model") -> Non
 def captioner(directory: Path, dtype: torch.dtype) -> None:
     from transformers import Blip2Processor, BlipImageProcessor, GenerationConfig
 
-    model = build("captioner", "model", parts("captioner", "Salesforce/blip2-opt-6.7b-coco")["model"])
+    model = build("captioner", "model", parts("captioner", SOURCES["captioner"])["model"])
     side = model.config.vision_config.image_size
     images = BlipImageProcessor(size={"height": side, "width": side}, **CLIP_STATISTICS)
     tokenizer = vocabularies.opt(model.config.image_token_index)
@@ -48,7 +56,7 @@ def llm(directory: Path, dtype: torch.dtype, layers: int) -> None:
     """Published with 64 layers, in 4 bits (19 GB)."""
     from transformers import GenerationConfig
 
-    config = parts("llm", "Qwen/Qwen1.5-32B-Chat")["model"]
+    config = parts("llm", SOURCES["llm"])["model"]
     model = build("llm", "model", {**config, "num_hidden_layers": layers})
     save(directory, model, dtype)
     vocabularies.qwen(directory, 151646)
@@ -59,7 +67,7 @@ def llm(directory: Path, dtype: torch.dtype, layers: int) -> None:
 def detector(directory: Path, dtype: torch.dtype) -> None:
     from transformers import GroundingDinoImageProcessor, GroundingDinoProcessor
 
-    model = build("detector", "model", parts("detector", "IDEA-Research/grounding-dino-tiny")["model"])
+    model = build("detector", "model", parts("detector", SOURCES["detector"])["model"])
     save(directory, model, dtype)
     images = GroundingDinoImageProcessor()
     GroundingDinoProcessor(images, vocabularies.bert(model.config.text_config.vocab_size)).save_pretrained(directory)
@@ -69,7 +77,7 @@ def detector(directory: Path, dtype: torch.dtype) -> None:
 def segmenter(directory: Path, dtype: torch.dtype) -> None:
     from transformers import SamImageProcessor, SamProcessor
 
-    save(directory, build("segmenter", "model", parts("segmenter", "facebook/sam-vit-huge")["model"]), dtype)
+    save(directory, build("segmenter", "model", parts("segmenter", SOURCES["segmenter"])["model"]), dtype)
     SamProcessor(SamImageProcessor()).save_pretrained(directory)
     SamImageProcessor().save_pretrained(directory)
 
@@ -77,7 +85,7 @@ def segmenter(directory: Path, dtype: torch.dtype) -> None:
 def generator(directory: Path, dtype: torch.dtype) -> None:
     from diffusers import PNDMScheduler
 
-    known = parts("generator", BASE)
+    known = parts("generator", SOURCES["generator"])
     for part, stem in (
         ("unet", "diffusion_pytorch_model"),
         ("vae", "diffusion_pytorch_model"),
@@ -108,12 +116,12 @@ def vision(directory: Path, dtype: torch.dtype) -> None:
     from transformers import CLIPConfig, CLIPModel
 
     with torch.device("meta"):
-        model = CLIPModel(CLIPConfig(**parts("vision", "openai/clip-vit-large-patch14")["model"]))
+        model = CLIPModel(CLIPConfig(**parts("vision", SOURCES["vision"])["model"]))
     save(directory, model, dtype)
 
 
 def _unet():
-    return build("generator", "unet", parts("generator", BASE)["unet"])
+    return build("generator", "unet", parts("generator", SOURCES["generator"])["unet"])
 
 
 def _block(unet, kind):

@@ -61,10 +61,9 @@ def memory(step: Step, config: Resolved) -> dict:
 def asked(rule: str) -> int | None:
     """``mem_mb`` of a rule that asks for the same whatever runs."""
     for path in sorted(RULES.glob("*.smk")):
-        for part in re.split(r"^(?:use )?rule ", path.read_text(), flags=re.MULTILINE)[1:]:
-            found = re.search(r"mem_mb=growing\((\d+)\)", part)
-            if found and re.match(rf"{rule}\b", part):
-                return int(found[1])
+        found = re.search(rf"^rule {rule}:.*?mem_mb=growing\((\d+)\)", path.read_text(), re.MULTILINE | re.DOTALL)
+        if found:
+            return int(found[1])
     return None
 
 

@@ -119,7 +119,7 @@ def steps(everything: Config) -> Iterator[Step]:
     yield Step(f"{LARGE}: results", "results", words, (), results)
     yield from reports(results)
     words = f"{queries} --text {text} --gallery {files('gallery')} --gallery-images {LARGE}/gallery.jsonl"
-    words += f" --benchmark folder {{}}"
+    words += " --benchmark folder {}"
     more = f"--fusion {' '.join(f'{LARGE}/fusion/{proxy}.safetensors' for proxy in PROXIES)}"
     yield Step(f"{LARGE}: tuning", "tuning", f"tune --per-variant {words.format(more)}", (),
                f"{LARGE}/lambda.json", section_json(everything, "tuning"))  # fmt: skip

@@ -105,5 +105,8 @@ def forget(name: str, directory: Path) -> None:
 def ipcir(argv: list[str], directory: Path, log: Path, operations: Path | None = None) -> measure.Measured:
     """Run one command in ``directory``; with ``operations`` its operations are counted into that file."""
     module = ["dev.rehearsal.counted", str(operations)] if operations else ["ipcir_steps"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "IPCIR_PROVENANCE": "", "HF_HUB_OFFLINE": "1"}
-    return measure.run([sys.executable, "-m", *module, *argv], log, directory, environment)
+    return measure.run([sys.executable, "-m", *module, *argv], log, directory, environment())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "IPCIR_PROVENANCE": "", "HF_HUB_OFFLINE": "1"}

@@ -5,7 +5,7 @@ what a token costs that is decoded alone.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ipcir_steps.config import Resolved
 from ipcir_steps.runtime.plan.architectures import Architecture, build, find
@@ -20,6 +20,7 @@ class Counts:
     def __init__(self, config: Resolved, typical: Typical | None = None):
         self.config, self.typical = config, typical or Typical()
         self._models: dict = {}
+        self._towers: dict = {}
 
     def architecture(self, role: str, source: str) -> Architecture:
         known = find(role, source)
@@ -86,14 +87,17 @@ class Counts:
         model = self._clip(backbone)
         side = model.visual.image_size
         side = side if isinstance(side, int) else side[0]
-        batch = self.config.embeddings.batch_size
-        _, total = counted(lambda: model.encode_image(meta(1, 3, side, side)))
-        return [Work("clip", total, 1 / batch)]
+        return self._tower("image", backbone, lambda: model.encode_image(meta(1, 3, side, side)))
 
     def text(self, backbone: str) -> list[Work]:
         model = self._clip(backbone)
         tokens = meta(1, model.context_length, integers=True)
-        return [Work("clip", counted(lambda: model.encode_text(tokens))[1], 1 / self.config.embeddings.batch_size)]
+        return self._tower("text", backbone, lambda: model.encode_text(tokens))
+
+    def _tower(self, kind: str, backbone: str, run: Callable) -> list[Work]:
+        if (kind, backbone) not in self._towers:
+            self._towers[kind, backbone] = counted(run)[1]
+        return [Work("clip", self._towers[kind, backbone], 1 / self.config.embeddings.batch_size)]
 
     def _clip(self, backbone: str):
         return self.model("clip", source=self.config.clip[backbone].source)

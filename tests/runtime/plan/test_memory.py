@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ipcir_steps.config import load_config
+from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.runtime.plan import memory
 from ipcir_steps.runtime.plan.memory import megabytes, need
 
@@ -54,6 +55,16 @@ def test_a_larger_backbone_needs_more():
     )
 
 
+def test_a_baseline_asks_for_the_model_only_where_it_encodes_texts():
+    def asked(baseline):
+        return megabytes(stack(), "baseline", backbone="ViT-bigG-14", baseline=baseline, device="cpu")
+
+    without = {asked(name) for name in ("ldre", "cirevl", "image_only")}
+    assert len(without) == 1 and without.pop() < 2000
+    own = asked("my_package.mine:text_features")
+    assert own > 20_000 and {asked(name) for name in BASELINES if BASELINES[name].encodes} == {own}
+
+
 def test_models_without_a_known_size_get_much():
     own = stack(models={"captioner": {"source": "someone/unheard-of", "revision": "1"}})
     assert (
@@ -64,7 +75,7 @@ def test_models_without_a_known_size_get_much():
 
 @pytest.mark.parametrize("step", STEPS)
 def test_toy_models_get_little(step):
-    assert megabytes(stack("mini"), step, device="cpu") <= 1500
+    assert megabytes(stack("mini"), step, device="cpu") <= 1600
 
 
 def test_a_server_answers_without_a_model_here():
