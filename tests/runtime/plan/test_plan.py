@@ -125,7 +125,8 @@ def test_every_published_step_has_a_time_on_every_device(published, device):
 
 
 def test_every_published_step_has_its_memory(published):
-    assert all(step.needs.host > 1e9 and step.needs.device > 1e9 for step in published[:-1])
+    assert all(step.needs.host > 1e9 for step in published[:-1])
+    assert all(step.needs.device > 1e9 or step.name.endswith(": ldre") for step in published[:-1])  # features alone
 
 
 def test_an_image_takes_about_as_long_as_the_paper_reports(published):
