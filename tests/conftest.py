@@ -30,8 +30,8 @@ def published() -> Path:
 
 
 @pytest.fixture(scope="session")
-def workflow_rules(tmp_path_factory) -> dict:
-    """{name: rule} as Snakemake reads the workflow, inherited rules included; without targets, which run nothing."""
+def every_rule(tmp_path_factory) -> dict:
+    """{name: rule} as Snakemake reads the workflow, inherited rules and targets included."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
 
@@ -40,7 +40,13 @@ def workflow_rules(tmp_path_factory) -> dict:
     shutil.copy(root / "config.yaml", directory)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         loaded = api.workflow(ResourceSettings(), snakefile=root / "Snakefile", workdir=directory)
-        return {rule.name: rule for rule in loaded._workflow.rules if not rule.norun}
+        return {rule.name: rule for rule in loaded._workflow.rules}
+
+
+@pytest.fixture(scope="session")
+def workflow_rules(every_rule) -> dict:
+    """The same without targets, which run nothing."""
+    return {name: rule for name, rule in every_rule.items() if not rule.norun}
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,8 @@ def scores(result: dict):
 def controls(results: Sequence[dict]):
     """Gain over base of IP-CIR and of both controls, with 95 % paired bootstrap intervals; one panel per dataset.
 
-    Of the benchmark's metrics the one that decides (``tuned_by``) is shown. A gain that the controls show too is not a gain of imagination.
+    Of the benchmark's metrics the one that decides (``tuned_by``) is shown. A gain that the controls show
+    too is not a gain of imagination.
     """
     plt = style.start()
     shown = (METHOD, *CONTROLS)
