@@ -23,8 +23,8 @@ demo: $(READY)  ## the main job on the embedded default: every step, real model 
 PHOTOS := resources/mini/world/mini_circo/COCO2017_unlabeled/unlabeled2017
 serve: $(READY)  ## search the mini world's pictures on a page: click one, type what should be different, pull sliders
 	snakemake --cores 2 --quiet all -- resources/mini/world resources/mini/models
-	ipcir index $(PHOTOS) --index resources/mini/index
-	ipcir serve $(PHOTOS) --index resources/mini/index
+	ipcir index $(PHOTOS) --index resources/mini/index --stack mini
+	ipcir serve $(PHOTOS) --index resources/mini/index --stack mini
 
 mini-benchmarks: $(READY)  ## every baseline on all three embedded benchmarks, with figures
 	snakemake --cores 2 all --configfile configs/all_baselines.yaml

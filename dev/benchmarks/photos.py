@@ -40,7 +40,7 @@ def mini():
     from ipcir_steps.photos.stack import stack
 
     models = Models(stack("mini"))
-    models.encoder()
+    models.encoder("image")
     return models
 
 
@@ -52,7 +52,7 @@ def index(args: argparse.Namespace) -> dict:
 
     prepare()
     models, rates = mini(), {"bare": [], "index": []}
-    encoder, settings = models.encoder(), models.stack.config.embeddings
+    encoder, settings = models.encoder("image"), models.stack.config.embeddings
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "photos"
         folder.mkdir()
@@ -120,7 +120,7 @@ def search(args: argparse.Namespace) -> dict:
         update(folder, Path(work) / "index", models, progress=False)
         fresh, out = Models(models.stack), {"photos": args.count}
         started = time.perf_counter()
-        fresh.encoder()
+        fresh.encoder("text")
         out["load_seconds"] = round(time.perf_counter() - started, 2)
         started = time.perf_counter()
         finder = Finder(folder, Path(work) / "index", fresh)

@@ -1,9 +1,16 @@
 """Answers kept on disk, one small file each, so that a rerun asks nothing twice."""
 
 import json
+import os
 from pathlib import Path
 
 from ipcir_steps.core.files import digest, write_text
+
+
+def home(kind: str) -> Path:
+    """The user's directory for ``data`` or ``cache``, as freedesktop.org has it."""
+    given = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
+    return Path(given) if given else Path.home() / {"data": ".local/share", "cache": ".cache"}[kind]
 
 
 class Cache:

@@ -211,7 +211,7 @@ class Imagination:
                 record = {"images": names, "sha256": digests}
                 self.cache.put(key, record)
             paths = [self.pictures / name for name in record["images"]]
-            encoder = self.finder.models.encoder()
+            encoder = self.finder.models.encoder("image")
             features = encoder.pixels(torch.stack([encoder.read(path) for path in paths]))
             yield from map(Drawn, paths, features)
 

@@ -60,7 +60,9 @@ def folder_arguments(parser: argparse.ArgumentParser) -> None:
         "--index", type=Directory, metavar="DIR", help="where the index is kept; default: in your data directory"
     )
     parser.add_argument(
-        "--stack", default="mini", metavar="NAME", help="models to use, or a configuration file (.yaml)"
+        "--stack",
+        metavar="NAME",
+        help="models to use, or a configuration file (.yaml); default: laptop, or toy models until it is fetched",
     )
     parser.add_argument(
         "--megapixels", type=float, default=MEGAPIXELS, metavar="M", help="largest picture that is opened (%(default)s)"
@@ -89,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
 
 def directory_of(folder: Path, index: Path | None, stack: str) -> Path:
     """Where the index of a folder for a stack is kept. Raises InputError when there is no such folder."""
-    from ipcir_steps.photos.stack import home
+    from ipcir_steps.core.cache import home
 
     if not folder.is_dir():
         raise InputError("is no folder", file=folder, remedy="Give the directory that your photos lie in.")
@@ -113,7 +115,7 @@ def update(folder: Path, directory: Path, models, settings=None, progress: bool 
     found, problems = photos(folder, [directory])
     with owner_only(), Store(directory, folder) as store:
         if models.differ(store.model):
-            encoder = models.encoder()
+            encoder = models.encoder("image")
             store.begin(encoder.identity, encoder.dims)
         known = store.known()
         if known and not found:
@@ -124,7 +126,7 @@ def update(folder: Path, directory: Path, models, settings=None, progress: bool 
         changes = Changes(removed=len(gone))
         title = "photos" if progress and waiting else None
         if waiting:
-            models.encoder()
+            models.encoder("image")
         before = time.monotonic()
         for batch in _batches(waiting, found, folder, store, models, settings, title) if waiting else ():
             changes.moved += sum(record.get("line") is not None for record in batch)
@@ -149,7 +151,7 @@ def _batches(waiting, found, folder, store, models, settings, title) -> Iterator
         return read_photo(folder / name, {"name": name, **dict(zip(("size", "changed"), found[name], strict=True))},
                           store.same_bytes, encoder.transform)  # fmt: skip
 
-    encoder, settings = models.encoder(), settings or models.stack.config.embeddings
+    encoder, settings = models.encoder("image"), settings or models.stack.config.embeddings
     started, done = time.monotonic(), 0
     with Progress(title, len(found), len(found) - len(waiting)) if title else contextlib.nullcontext() as progress:
         for batch in prepared(waiting, prepare, settings.batch_size, settings.workers):

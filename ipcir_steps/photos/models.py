@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ipcir_steps.photos.stack import Stack, stack
+from ipcir_steps.photos.stack import Stack, stack, usual
 
 
 class Models:
@@ -32,25 +32,27 @@ class Models:
         with self._lock:
             return self._loaded.get(role)
 
-    def encoder(self):
-        """The CLIP model (seek.embeddings.clip.Encoder)."""
-        return self.get("clip", self._encoder)
+    def encoder(self, tower: str):
+        """The "image" or "text" tower of the CLIP model (seek.embeddings.clip.Encoder); the other is not loaded."""
+        return self.get(f"clip {tower}", lambda: self._encoder(tower))
 
-    def _encoder(self):
+    def _encoder(self, tower: str):
         from ipcir_steps.seek.embeddings.clip import load_encoder
 
         chosen = self.stack
         backbone = chosen.config.clip[chosen.backbone]
         architecture = backbone.architecture or chosen.config.embeddings.architecture
         settings = chosen.config.embeddings.model_copy(update={"architecture": architecture})
-        return load_encoder(chosen.clip(), settings)
+        return load_encoder(chosen.clip(), settings, (tower,))
 
     def differ(self, identity: dict) -> bool:
-        """Whether features with this identity were made by another model, or from pictures prepared otherwise."""
+        """Whether features with this identity were made by another model or encoder, or from pictures prepared
+        otherwise."""
         from ipcir_steps.core.manifests import load_manifest
 
-        mine = load_manifest(self.stack.clip()).digest, self.stack.config.embeddings.ratio
-        return (identity.get("digest"), identity.get("ratio")) != mine
+        settings = self.stack.config.embeddings
+        mine = load_manifest(self.stack.clip()).digest, settings.ratio, settings.encoder
+        return (identity.get("digest"), identity.get("ratio"), identity.get("encoder", "torch")) != mine
 
     def unload(self, idle: float) -> list[str]:
         """Let go of the models that nobody asked for in the last ``idle`` seconds; their roles."""
@@ -78,4 +80,4 @@ def opened(args: argparse.Namespace) -> Models:
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("photos").setLevel(logging.INFO)
     pictures.prepare(args.megapixels)
-    return Models(stack(args.stack))
+    return Models(stack(args.stack) if args.stack else usual(args.folder))

@@ -78,13 +78,13 @@ class Asker:
         return self._once("image", f"{reference.root}/{reference.name}", lambda: self._encode(reference))
 
     def _encode(self, reference: Reference) -> torch.Tensor:
-        encoder = self.models.encoder()
+        encoder = self.models.encoder("image")
         picture = encoder.transform(pictures.opened(reference.root / reference.name))
         return encoder.pixels(picture[None])[0]
 
     def text(self, text: str) -> torch.Tensor:
         """float32 [D], un-normalised."""
-        return self._once("text", text, lambda: self.models.encoder().texts([text])[0])
+        return self._once("text", text, lambda: self.models.encoder("text").texts([text])[0])
 
     def _once(self, kind: str, key: str, make) -> torch.Tensor:
         if (kind, key) not in self._vectors:

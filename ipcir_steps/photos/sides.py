@@ -8,7 +8,7 @@ import torch
 
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.photos.similar import Proxy
-from ipcir_steps.seek.baselines.inputs import Inputs
+from ipcir_steps.seek.baselines.inputs import Inputs, same_encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Held(Inputs):
 
     @property
     def encoder(self):
-        return self.finder.models.encoder()
+        encoder = self.finder.models.encoder("text")
+        same_encoder(encoder.identity)
+        return encoder
 
 
 def text_side(imagination, captions: Collection[int]) -> torch.Tensor:

@@ -13,10 +13,12 @@ from pathlib import Path
 from ipcir_steps.config import Config, Resolved, load_config
 from ipcir_steps.config.data import MINI
 from ipcir_steps.core import paths
+from ipcir_steps.core.cache import home
 from ipcir_steps.core.errors import InputError, ModelError
 
 log = logging.getLogger("photos")
 _MINI = f"{MINI}/models/"
+USUAL = "laptop"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,21 +69,52 @@ class Stack:
             return source
         if source.exists():
             return source
-        manifest = f"{paths.MANIFESTS}/{self.name}/{name}.json"
+        fetch = self._fetch(name, model)
+        raise ModelError(f"the stack '{self.name}' lacks a model, {model.source}. Fetch it: {fetch}")
+
+    def _fetch(self, name: str, model) -> str:
+        """The command that fetches a model, from whatever directory it is run."""
+        root = self.root.resolve()
         options = {
             "--name": name.rpartition("/")[2], "--source": model.source, "--revision": model.revision,
             "--file": model.file, "--role": name.partition("/")[0],
-            "--directory": f"{paths.MODELS}/{self.name}/{name}", "--output": manifest,
+            "--directory": root / paths.MODELS / self.name / name,
+            "--output": root / paths.MANIFESTS / self.name / f"{name}.json",
         }  # fmt: skip
         words = [word for option, value in options.items() if value for word in (option, shlex.quote(str(value)))]
-        raise ModelError(
-            f"the stack '{self.name}' lacks a model, {model.source}. Fetch it, in {self.root.resolve()}:"
-            f" ipcir models {' '.join(words)}"
-        )
+        return f"ipcir models {' '.join(words)}"
+
+    @property
+    def fetch_clip(self) -> str | None:
+        """The command that fetches the CLIP model; None where it is there, or is built here."""
+        model = self.config.clip[self.backbone]
+        manifest = self.root / paths.MANIFESTS / self.name / f"clip/{self.backbone}.json"
+        if model.source.startswith(_MINI) or manifest.is_file() or (self.root / model.source).exists():
+            return None
+        return self._fetch(f"clip/{self.backbone}", model)
+
+
+def usual(folder: Path) -> Stack:
+    """Where no stack is named: ``laptop`` if its CLIP model has been fetched, else the toy models of ``mini``, with a
+    message that says so and how to fetch it."""
+    wanted = stack(USUAL)
+    if wanted.fetch_clip is None:
+        return wanted
+    toys = stack("mini")
+    if toys.mark(folder):
+        log.warning(
+            "No --stack is given, and the CLIP model of '%s' is not here: toy models are used, which know nothing of"
+            " photos. Fetch it, then run this again: %s", USUAL, wanted.fetch_clip,
+        )  # fmt: skip
+    return toys
 
 
 def stack(name: str) -> Stack:
-    """A stack by name, or the one that a configuration file (.yaml) describes last. Raises InputError for others."""
+    """A stack by name, or the one that a configuration file (.yaml) describes last. Raises InputError for others.
+
+    Models of a named stack lie in the working directory where that is a checkout of the workflow or holds some
+    already, else in the user's cache.
+    """
     if name.endswith((".yaml", ".yml")):
         import yaml
 
@@ -94,14 +127,11 @@ def stack(name: str) -> Stack:
         return Stack(chosen, config.with_stack(chosen), Path("."))
     config = Config().with_stack(name)
     here = Path(".")
-    built = name != "mini" or (here / _MINI).is_dir()
-    return Stack(name, config, here if built else home("cache") / "ipcir")
-
-
-def home(kind: str) -> Path:
-    """The user's directory for ``data`` or ``cache``, as freedesktop.org has it."""
-    given = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
-    return Path(given) if given else Path.home() / {"data": ".local/share", "cache": ".cache"}[kind]
+    if name == "mini":
+        kept = (here / _MINI).is_dir()
+    else:
+        kept = (here / paths.MANIFESTS / name).is_dir() or (here / "Snakefile").is_file()
+    return Stack(name, config, here if kept else home("cache") / "ipcir")
 
 
 def build_mini(directory: Path, seed: int) -> None:

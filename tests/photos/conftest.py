@@ -42,7 +42,7 @@ def models(house) -> Models:
         patch.chdir(house)
         chosen = stack("mini")
         loaded = Models(type(chosen)(chosen.name, chosen.config, house))
-        loaded.encoder()
+        loaded.encoder("image")
     return loaded
 
 

@@ -75,7 +75,7 @@ def test_features_are_those_of_the_workflow(folder, tmp_path, models):
     index.update(folder, tmp_path / "index", models, progress=False)
     paths = {name: folder / name for name in photos(folder)[0]}
     settings = models.stack.config.embeddings
-    wanted = encode_images(paths, models.encoder(), settings, tmp_path / "part", "content")
+    wanted = encode_images(paths, models.encoder("image"), settings, tmp_path / "part", "content")
     for name, vector in features(tmp_path / "index", folder).items():
         np.testing.assert_allclose(vector, wanted[name], atol=1e-5)
 

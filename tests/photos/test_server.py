@@ -220,7 +220,7 @@ def test_a_new_index_is_taken_up_and_idle_models_go(tmp_path, house, models, sta
             if "unloaded" in server.errors():
                 break
             time.sleep(0.2)
-        assert "unloaded after 1 s without use: clip" in server.errors()
+        assert "unloaded after 1 s without use: clip text" in server.errors()
         # A photo that became a link out of the folder is not shown.
         (folder / names[0].name).unlink()
         (folder / names[0].name).symlink_to("/etc/hostname")

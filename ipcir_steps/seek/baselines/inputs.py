@@ -71,6 +71,8 @@ class Inputs:
         if made_by not in (None, encoder.identity["digest"]):
             remedy = "Give the model that made the features."
             raise InputError("was made by another model", file=features, field="model", remedy=remedy)
+        if features:
+            same_encoder(load_features(features).model, features)
         return encoder
 
     def model_of(self) -> dict:
@@ -113,3 +115,12 @@ def save(output: Path, name: str, settings: str, inputs: Inputs, values, missing
     model = {**inputs.model_of(), "baseline": name, "settings": digest(settings)}
     ordered = tuple(query_id for query_id in inputs.ids if query_id in missing)
     save_features(output, Features(values, inputs.ids, ordered, model))
+
+
+def same_encoder(model: dict, file: Path | None = None) -> None:
+    """Raises InputError for features that the encoder of pseudo-words, which runs in torch, may not be mixed with."""
+    if model.get("encoder", "torch") != "torch":
+        raise InputError(
+            f"was made with embeddings.encoder: {model['encoder']}, in which no pseudo-word can be read", file=file,
+            field="embeddings.encoder", remedy="Set it to torch for this baseline.",
+        )  # fmt: skip

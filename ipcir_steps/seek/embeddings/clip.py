@@ -1,9 +1,8 @@
 """open_clip models from disk."""
 
 import dataclasses
-import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -14,6 +13,7 @@ from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.seek.embeddings.towers import TOWERS, config_of, load
 from ipcir_steps.seek.embeddings.transform import target_pad_transform
 
 
@@ -21,17 +21,19 @@ from ipcir_steps.seek.embeddings.transform import target_pad_transform
 class Encoder:
     """A CLIP model in evaluation mode, with its tokenizer and preprocessing.
 
-    tokenize: list of texts → int64 [n, context]. identity: what feature files say about their maker.
+    tokenize: list of texts → int64 [n, context]. identity: what feature files say about their maker. dims: D, length of
+    a feature. It may hold one tower alone, see ``load_encoder``.
     """
 
     model: torch.nn.Module
     tokenize: Callable[[Sequence[str]], torch.Tensor]
     transform: Callable
     identity: dict
+    dims: int
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return next(self.model.parameters(), torch.empty(0)).device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -42,12 +44,6 @@ class Encoder:
     def token_embedding(self) -> torch.nn.Embedding:
         """The text tower's word embeddings, wherever the architecture keeps them."""
         return getattr(self.model, "text", self.model).token_embedding
-
-    @functools.cached_property
-    def dims(self) -> int:
-        """D: length of a feature."""
-        with torch.no_grad():
-            return self.model.encode_text(self.tokenize([""]).to(self.device)).shape[-1]
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -69,12 +65,13 @@ class Encoder:
             raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
 
 
-def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encoder:
+def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: Collection[str] = TOWERS) -> Encoder:
     """Load an open_clip model without network access.
 
     path: a manifest, or a directory in open_clip's own layout (``open_clip_config.json`` beside
     ``open_clip_model.safetensors`` or ``open_clip_pytorch_model.bin``, as on the hub), or one weights file, whose
-    architecture ``settings`` names. Raises ModelError telling what is wrong and what to do.
+    architecture ``settings`` names. towers: "image" and "text", those that will be asked. Raises ModelError telling
+    what is wrong and what to do.
     """
     import open_clip
 
@@ -97,11 +94,16 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encode
         pretrained = str(where)
         if name not in open_clip.list_models():
             raise ModelError(f"{where} is a weights file: set embeddings.architecture to one of open_clip's names.")
-    device, dtype = placement(settings.device, settings.dtype)
+    small = settings.encoder == "int8"
+    device, dtype = (torch.device("cpu"), torch.float32) if small else placement(settings.device, settings.dtype)
     precision = {torch.float16: "fp16", torch.bfloat16: "bf16"}.get(dtype, "fp32")  # half: OpenAI's own mixed precision
-    options = {"precision": precision, "weights_only": True, "require_pretrained": True}
     try:
-        model = open_clip.create_model(name, pretrained, **options)
+        if small:
+            from ipcir_steps.seek.embeddings.int8 import Sessions
+
+            model = Sessions(name, pretrained, manifest.digest, towers)
+        else:
+            model = load(name, pretrained, precision, towers)
         tokenize = open_clip.get_tokenizer(name)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"model '{manifest.name}' at {where} cannot be loaded: {error}") from error
@@ -115,8 +117,10 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None) -> Encode
         "source": manifest.source,
         "revision": manifest.revision,
         "digest": manifest.digest,
+        "encoder": settings.encoder,
         "ratio": settings.ratio,
         "dtype": str(dtype).removeprefix("torch."),
     }
+    dims = config_of(name)["embed_dim"]
     model = model.float() if dtype is torch.float32 else model
-    return Encoder(model.eval().requires_grad_(False).to(device), tokenize, transform, identity)
+    return Encoder(model.eval().requires_grad_(False).to(device), tokenize, transform, identity, dims)

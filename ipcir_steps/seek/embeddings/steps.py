@@ -40,7 +40,7 @@ def images(args: argparse.Namespace, settings: Embeddings) -> None:
                 )
         rows = {query.query_id: [query.reference] for query in queries}
         paths = {query.reference: paths[query.reference] for query in queries}
-    encoder = load_encoder(args.model, settings)
+    encoder = load_encoder(args.model, settings, ("image",))
     vectors = encode_images(paths, encoder, settings, args.output, sha256(args.images))
     absent = [name for name, vector in vectors.items() if vector is None]
     if absent and not args.queries:
@@ -54,7 +54,7 @@ def captions(args: argparse.Namespace, settings: Embeddings) -> None:
     queries = read_queries(args.queries)
     records = _by_query(args.captions, "captions")
     texts = list(dict.fromkeys(text for values in records.values() for text in values))
-    encoder = load_encoder(args.model, settings)
+    encoder = load_encoder(args.model, settings, ("text",))
     values = stream(
         texts, lambda batch: encoder.texts(batch).numpy(), args.output, encoder.identity,
         batch_size=settings.batch_size, title="captions",
@@ -73,7 +73,7 @@ def proxies(args: argparse.Namespace, settings: Embeddings) -> None:
         for query_id, names in wanted.items()
         for name in names
     }
-    encoder = load_encoder(args.model, settings)
+    encoder = load_encoder(args.model, settings, ("image",))
     vectors = encode_images(paths, encoder, settings, args.output, sha256(args.index))
     _save(args.output, wanted, vectors, encoder)
 
