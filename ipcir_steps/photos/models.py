@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ipcir_steps.photos.stack import Stack, stack, usual
+from ipcir_steps.photos.stack import Stack, asked_for, warn_of_toys
 
 
 class Models:
@@ -78,6 +78,10 @@ def opened(args: argparse.Namespace) -> Models:
     from ipcir_steps.photos import pictures
 
     logging.getLogger().setLevel(logging.WARNING)
-    logging.getLogger("photos").setLevel(logging.INFO)
+    for name in ("photos", "ipcir_steps.seek.embeddings"):
+        logging.getLogger(name).setLevel(logging.INFO)
     pictures.prepare(args.megapixels)
-    return Models(stack(args.stack) if args.stack else usual(args.folder))
+    chosen = asked_for(args)
+    if not args.stack:
+        warn_of_toys(chosen, args.folder)
+    return Models(chosen)

@@ -9,6 +9,7 @@ import PIL.Image
 
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.images import UNREADABLE, decode, open_rgb
+from ipcir_steps.photos import raw
 from ipcir_steps.photos.files import RAW
 
 MEGAPIXELS = 200  # of a picture that is opened; a few bytes can claim to be millions of pixels
@@ -31,11 +32,11 @@ def prepare(megapixels: float = MEGAPIXELS) -> None:
 def opened(path: Path, content: bytes | None = None) -> PIL.Image.Image:
     """A photo upright, in its file's own mode, as every step sees it; of animations the first picture.
 
-    content: the file's bytes, where they have been read. A raw file gives the picture that the camera stored in it.
+    content: the file's bytes, where they have been read. For a raw file see ``raw.picture``.
     Raises InputError with what is wrong.
     """
     if path.suffix.lower() in RAW:
-        content = _preview(path)
+        content = raw.picture(path)
     kind_of(path if content is None else io.BytesIO(content))
     try:
         return decode(path if content is None else io.BytesIO(content))
@@ -61,23 +62,6 @@ def kind_of(file) -> str | None:
             )
         return image.format
     return None
-
-
-def _preview(path: Path) -> bytes:
-    try:
-        import rawpy
-    except ImportError:
-        raise InputError("raw files need rawpy", file=path, remedy=f"Install it: {_INSTALL}.") from None
-    try:
-        with rawpy.imread(str(path)) as raw:
-            thumbnail = raw.extract_thumb()
-    except (rawpy.LibRawError, OSError) as error:
-        raise InputError(f"the raw file holds no preview ({error})", file=path) from error
-    if thumbnail.format == rawpy.ThumbFormat.JPEG:
-        return bytes(thumbnail.data)
-    out = io.BytesIO()
-    PIL.Image.fromarray(thumbnail.data).save(out, "PNG")
-    return out.getvalue()
 
 
 def taken(image: PIL.Image.Image) -> str | None:
@@ -108,12 +92,9 @@ def fingerprint(pixels) -> int:
 
 def thumbnail(path: Path, pixels: int) -> bytes:
     """A JPEG of at most ``pixels`` a side. Raises InputError when the photo cannot be read."""
-    content = path.read_bytes()
+    content = raw.picture(path) if path.suffix.lower() in RAW else path.read_bytes()
     kind_of(io.BytesIO(content))
-    image = _draft(content, pixels) if path.suffix.lower() not in RAW else None
-    if image is None:
-        content = _preview(path) if path.suffix.lower() in RAW else content
-        image = open_rgb(io.BytesIO(content))
+    image = _draft(content, pixels) or open_rgb(io.BytesIO(content))
     image.thumbnail((pixels, pixels))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=85)

@@ -46,9 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def servers(args: argparse.Namespace) -> list[str]:
     """Addresses of language models that the stack asks."""
-    from ipcir_steps.photos.stack import stack
+    from ipcir_steps.photos.stack import asked_for
 
-    return stack(args.stack).servers() if args.imagine else []
+    return asked_for(args).servers() if args.imagine else []
 
 
 def main(args: argparse.Namespace) -> None:

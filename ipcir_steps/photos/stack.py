@@ -1,5 +1,6 @@
 """Stacks: named sets of models and settings. A configuration file of the workflow is one, too."""
 
+import argparse
 import contextlib
 import dataclasses
 import logging
@@ -94,19 +95,21 @@ class Stack:
         return self._fetch(f"clip/{self.backbone}", model)
 
 
-def usual(folder: Path) -> Stack:
-    """Where no stack is named: ``laptop`` if its CLIP model has been fetched, else the toy models of ``mini``, with a
-    message that says so and how to fetch it."""
+def asked_for(args: argparse.Namespace) -> Stack:
+    """The stack of ``--stack``; without it ``laptop`` if its CLIP model has been fetched, else the toy models."""
+    if args.stack:
+        return stack(args.stack)
     wanted = stack(USUAL)
-    if wanted.fetch_clip is None:
-        return wanted
-    toys = stack("mini")
-    if toys.mark(folder):
+    return wanted if wanted.fetch_clip is None else stack("mini")
+
+
+def warn_of_toys(chosen: Stack, folder: Path) -> None:
+    """Say that nobody asked for the toy models, and how to have others."""
+    if chosen.mark(folder):
         log.warning(
             "No --stack is given, and the CLIP model of '%s' is not here: toy models are used, which know nothing of"
-            " photos. Fetch it, then run this again: %s", USUAL, wanted.fetch_clip,
+            " photos; their lists mean nothing. Fetch it, then run this again: %s", USUAL, stack(USUAL).fetch_clip,
         )  # fmt: skip
-    return toys
 
 
 def stack(name: str) -> Stack:

@@ -64,9 +64,9 @@ def loopback(host: str) -> bool:
 
 def servers(args: argparse.Namespace) -> list[str]:
     """Addresses of language models that the stack asks."""
-    from ipcir_steps.photos.stack import USUAL, stack
+    from ipcir_steps.photos.stack import asked_for
 
-    return stack(args.stack or USUAL).servers()
+    return asked_for(args).servers()
 
 
 def main(args: argparse.Namespace) -> None:

@@ -1,7 +1,9 @@
 """Opening open_clip models tower by tower: what is not needed is neither read nor given room."""
 
+import contextlib
 import json
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -59,7 +61,22 @@ def skeleton(name: str, precision: str = "fp32", towers: Collection[str] = ()) -
     if "text" not in towers:
         length = config["text_cfg"].get("context_length", 77)
         stubs["text_cfg"] = {"context_length": length, "vocab_size": 2, "layers": 1, "width": 1, "heads": 1}
-    return open_clip.create_model(name, load_weights=False, pretrained_text=False, precision=precision, **stubs)
+    with _no_warning_of_random_weights():
+        return open_clip.create_model(name, load_weights=False, pretrained_text=False, precision=precision, **stubs)
+
+
+@contextlib.contextmanager
+def _no_warning_of_random_weights() -> Iterator[None]:
+    """open_clip would tell whoever loads one tower that the model is random; its weights are set afterwards."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No pretrained weights loaded")
+
+    logging.root.addFilter(other)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(other)
 
 
 def _part(name: str, pretrained: str | None, precision: str, towers: Collection[str]) -> torch.nn.Module | None:
