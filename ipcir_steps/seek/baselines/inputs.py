@@ -65,7 +65,8 @@ class Inputs:
         from ipcir_steps.seek.embeddings.clip import load_encoder
 
         # Words are optimised through it, and it reads one text per query: float32 everywhere.
-        encoder = load_encoder(self.need("model"), Embeddings(architecture=self.architecture, dtype="float32"))
+        settings = Embeddings(architecture=self.architecture, dtype="float32")
+        encoder = load_encoder(self.need("model"), settings, ("text",))
         features = self.files.get("references")
         made_by = load_features(features).model.get("digest") if features else None
         if made_by not in (None, encoder.identity["digest"]):
