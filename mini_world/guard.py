@@ -41,7 +41,7 @@ def check(results: Path, reference: Path) -> None:
                 worse.append(f"{name} {metric}: {value:.4f}, recorded {bound['value']:.4f} ± {bound['noise']:.4f}")
     if worse:
         raise InputError(
-            "retrieval got worse than its noise: " + "; ".join(worse),
+            "retrieval got worse by more than its noise: " + "; ".join(worse),
             file=results,
             remedy=f"Find the change; where it is meant, write {reference.name} anew with --record.",
         )

@@ -1,5 +1,8 @@
 """What the documentation says that a machine can check: commands, options, targets, settings, paths, links, imports."""
 
+import re
+import tomllib
+
 import pytest
 
 from tests import commands, pages
@@ -87,6 +90,14 @@ def test_a_wrong_command_is_found(text, complaint, every_rule):
 def test_a_wrong_name_is_found(check, text, complaint):
     found = list(check(read(ROOT / "docs/new.md", text)))
     assert len(found) == 1 and complaint in found[0]
+
+
+def test_extras_that_are_named_can_be_installed():
+    """`pip install 'ipcir[…]'` in docs and messages; an unknown extra would install nothing and only warn."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    files = [*PAGES, *ROOT.glob("ipcir_steps/**/*.py"), *ROOT.glob("mini_world/**/*.py")]
+    found = {extra for file in files for extra in re.findall(r"ipcir\[(\w+)\]", file.read_text(encoding="utf-8"))}
+    assert "photos" in found and found <= set(known)
 
 
 def test_a_page_is_read_as_commonmark():

@@ -63,7 +63,7 @@ def _queries(path: Path, root: Path, files: set[str]):
             if not (row["caption"] or "").strip():
                 raise InputError(
                     "is empty", file=path, record=number, field="caption",
-                    remedy="Write what shall be different, or delete the line.",
+                    remedy="Write what should be different, or delete the line.",
                 )  # fmt: skip
             targets = [target.strip() for target in (row.get("targets") or "").split("|") if target.strip()]
             yield Query(

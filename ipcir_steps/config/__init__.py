@@ -32,7 +32,7 @@ RENAMED = {
 class Config(Section):
     """Settings of the IP-CIR workflow. Every key is optional; the target `all` runs the embedded mini world."""
 
-    seed: int = Field(2025, ge=0, description="seed of everything that is drawn by chance")
+    seed: int = Field(2025, ge=0, description="seed of every random choice")
     strict: bool = Field(False, description="end with an error when any query failed")
     devices: Count | None = Field(
         None,
@@ -46,8 +46,8 @@ class Config(Section):
     baselines: list[Name] = Field(["ldre"], min_length=1, description=f"text baselines: {', '.join(BASELINES)}")
     custom_baselines: dict[Name, CustomEntry] = Field(
         {},
-        description="your own by name: {function: package.module:function, settings: {…}}, a safetensors file "
-        "({dataset}, {split}, {backbone}) in place of a function, or just one of the two as text",
+        description="your own, by name: {function: package.module:function, settings: {…}}; in place of the function a "
+        "safetensors file ({dataset}, {split}, {backbone} are filled in); or either of them alone, as text",
     )
     datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
     stacks: dict[Name, Stack] = Field(
@@ -56,12 +56,13 @@ class Config(Section):
         "`ipcir config --stack NAME` prints every setting of one",
     )
     mini_weights: str | None = Field(
-        None, description="directory of the mini models' weights: resources/mini/weights trains them; none: as shipped"
+        None,
+        description="directory of the mini models' weights; resources/mini/weights trains them; null: as shipped",
     )
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
     tuning: Tuning = Field(Tuning(), description="lambda chosen on another dataset's labelled split (tuned_on)")
-    sensitivity: Sensitivity = Field(Sensitivity(), description="settings tried around the configured ones")
+    sensitivity: Sensitivity = Field(Sensitivity(), description="settings to try around the configured ones")
     figures: Figures = Field(Figures(), description="figures that show queries, and the query browser")
     resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")
 

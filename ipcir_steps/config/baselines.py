@@ -44,7 +44,7 @@ class Inversion(PseudoWord):
     image_weight: float = Field(1.0, ge=0, description="weight of the cosine loss against the image feature")
     phrase_weight: float = Field(0.5, ge=0, description="weight of the loss against phrases of similar concepts")
     phrases: str | None = Field(
-        None, description="JSON file {concept: [phrases that contain it]}; none: no phrase loss"
+        None, description="JSON file {concept: [phrases that contain it]}; null: no phrase loss"
     )
     concepts: Count = Field(15, description="similar concepts per image whose phrases are used")
     images_per_batch: Count = Field(8, description="reference images optimised together")
@@ -65,7 +65,7 @@ class CustomBaseline(Section):
     function: str = Field(
         description="package.module:function, or a safetensors file ({dataset}, {split}, {backbone} are filled in)"
     )
-    settings: dict[str, JsonValue] = Field({}, description="what the function gets as its second argument")
+    settings: dict[str, JsonValue] = Field({}, description="settings that the function gets as its second argument")
 
 
 def _named(value):

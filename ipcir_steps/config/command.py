@@ -46,7 +46,7 @@ def _yaml(section: Section, depth: int) -> str:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", type=InFile, help="validate a config.yaml")
     parser.add_argument(
-        "--stack", metavar="NAME", help="print every setting of a stack, of the --check file's or a built-in"
+        "--stack", metavar="NAME", help="print every setting of a stack, built in or from the --check file"
     )
     parser.add_argument("--defaults", type=OutFile, help="write the commented default config.yaml here")
     parser.add_argument("--schema", type=OutFile, help="write the JSON schema here")

@@ -35,9 +35,7 @@ class Dataset(Source):
     split: str = Field("val", description="split whose metrics are computed (folder: any name)")
     hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
     stack: Name = Field("published", description="models and settings: mini, published, modern, laptop, or your own")
-    toy_models: bool = Field(
-        False, description="run a stack of toy models on images that they know nothing of; marks every output"
-    )
+    toy_models: bool = Field(False, description="run toy models on images outside their world; every output is marked")
     exclude_reference: bool = Field(description="remove the reference from its own ranking (published: CIRR only)")
     lam: Fraction | dict[Name, Fraction] = Field(
         alias="lambda",
@@ -74,7 +72,7 @@ class Model(Section):
     source: str = Field(description="hub id, local directory or local file")
     file: str | None = Field(None, description="the one file of a hub repository that is the model, such as a GGUF")
     sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="what its digest must be: of the file, or of the manifest's files"
+        None, pattern="^[0-9a-f]{64}$", description="digest that the file, or the manifest of a directory, must have"
     )
     revision: str | None = Field(
         None, description="commit, tag or branch of the hub repository, required for a hub id; the commit is recorded"

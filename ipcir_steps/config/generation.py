@@ -90,20 +90,22 @@ class Proxies(Section):
     )
     statistics: str | None = Field(
         None,
-        description="JSON file of box statistics per category that boxes are nudged by; none: boxes as planned",
+        description="JSON file of box statistics per category, towards which boxes are moved; null: boxes as planned",
     )
     enrichment: Literal["published", "mean"] = Field(
         "published",
-        description="how statistics are used: published is the released code's rule, mean goes to each category's mean",
+        description="how statistics are used; published: the released code's rule, mean: towards each category's mean",
     )
     redraws: int = Field(
         0,
         ge=0,
-        description="how often an image is redrawn whose instances the detector does not find; needs --detector",
+        description="most redraws of an image in which the detector misses an instance; needs the model detector",
     )
-    acceptance_iou: Fraction = Field(0.25, description="a detected box this much on its planned box is found")
-    acceptance_score: Fraction = Field(0.3, description="least detection score")
-    settings: dict[str, JsonValue] = Field({}, description="settings of a generator of your own, as its class has them")
+    acceptance_iou: Fraction = Field(
+        0.25, description="IoU with its planned box from which a detected instance counts as found"
+    )
+    acceptance_score: Fraction = Field(0.3, description="lowest score of a detection that counts")
+    settings: dict[str, JsonValue] = Field({}, description="settings of a custom generator, as its class declares them")
 
 
 def generator_of(settings: Proxies) -> Generator:

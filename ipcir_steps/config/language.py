@@ -86,16 +86,18 @@ class Reasoning(LLM):
 class Layouts(LLM):
     """Layouts of the imagined image."""
 
-    max_new_tokens: Count = Field(1024, description="longest answer, in tokens; a constrained one is then closed")
+    max_new_tokens: Count = Field(
+        1024, description="longest answer, in tokens; a constrained answer is completed there"
+    )
     prompt: str = Field("layouts", description="prompt file: the name of a shipped one or a path")
     captions: Count = Field(5, description="different source captions shown to the model")
-    retries: int = Field(3, ge=0, description="further tries after an invalid answer")
+    retries: int = Field(3, ge=0, description="retries after an invalid answer")
     constrained: bool = Field(True, description="constrained decoding: only valid layouts can be written")
-    max_instances: int = Field(8, ge=1, le=28, description="constrained decoding: most instances")
+    max_instances: int = Field(8, ge=1, le=28, description="constrained decoding: largest number of instances")
     max_text: int = Field(160, ge=12, le=600, description="constrained decoding: longest description, characters")
     reading: Literal["careful", "released"] = Field(
         "careful",
-        description="how an answer is read; released, as the released code: of a size such as 3-4 the least digit, of "
-        "several scenes the first, and an instance may be drawn like the reference without being in it",
+        description="how an answer is read; released, as by the released code: the smallest digit of a size such as "
+        "3-4, the first of several scenes, and an instance may be drawn like the reference without being in it",
     )
-    keep_counts: bool = Field(True, description="make the number of instances match a count the caption states")
+    keep_counts: bool = Field(True, description="make the number of instances match a count that the caption states")

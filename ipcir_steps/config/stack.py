@@ -27,10 +27,10 @@ class Stack(Section):
     """A complete set of models, backbones, prompts and generation settings under one name."""
 
     description: str = Field("", description="what it is for, in a sentence")
-    extends: Name | None = Field(None, description="stack whose settings hold where none are given here")
+    extends: Name | None = Field(None, description="stack whose settings hold where this one gives none")
     toy: bool = Field(False, description="its models know a toy world only: on other images every output is marked")
-    backbones: list[Name] = Field(min_length=1, description="CLIP backbones to evaluate, of clip below")
-    models: dict[Name, Model] = Field(description="models by the role that they play")
+    backbones: list[Name] = Field(min_length=1, description="CLIP backbones to evaluate, by their names in clip")
+    models: dict[Name, Model] = Field(description="models by role")
     clip: dict[Name, Backbone] = Field(description="CLIP backbones by name")
     mappings: dict[Name, dict[Name, Model]] = Field(
         {}, description="mapping networks by baseline (searle, lincir, pic2word) and backbone"

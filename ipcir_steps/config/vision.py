@@ -25,10 +25,10 @@ class Captions(Section):
 class Masks(Section):
     """Reference-instance masks with Grounding DINO and SAM."""
 
-    box_threshold: Fraction = Field(0.35, description="least detection score of a box")
-    text_threshold: Fraction = Field(0.25, description="least score of a phrase token")
+    box_threshold: Fraction = Field(0.35, description="lowest score of a box that is kept")
+    text_threshold: Fraction = Field(0.25, description="lowest score of a phrase token that is kept")
     best_of_three: bool = Field(
-        False, description="SAM draws three masks of different extent, the one it rates highest is kept (published)"
+        False, description="SAM makes three masks of different extent; the one it rates highest is kept (published)"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
     dtype: Dtype = Field("auto", description=f"number format of the weights; {AUTO_DTYPE}")

@@ -101,7 +101,7 @@ def _read_pickled(path: Path):
         what = f" ({next(filter(None, found.groups()))})" if found else ""
         raise ModelError(
             f"{path} holds an object that could run code{what}; it was not opened. Fetch the published file again, or"
-            " re-save its state dict with safetensors where you trust its source."
+            " save its state dict again with safetensors if you trust its source."
         ) from error
     except Exception as error:  # torch raises many kinds, depending on the damage
         raise _damaged(path, error) from error

@@ -4,7 +4,7 @@ import argparse
 
 
 def add_mark(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mark", metavar="TEXT", help="what the output must say of itself, such as TOY MODELS …")
+    parser.add_argument("--mark", metavar="TEXT", help="warning that the output shows, such as TOY MODELS …")
 
 
 def marked(content: dict, mark: str | None) -> dict:

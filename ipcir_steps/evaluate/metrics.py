@@ -60,7 +60,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subset", type=InFile, help="CIRR: rankings of each image set's members (parquet or JSON)")
     parser.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
     parser.add_argument("--gallery", type=InFile, help="gallery.jsonl: refuse names that are not in it")
-    parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose rules to score by")
+    parser.add_argument(
+        "--benchmark", required=True, choices=sorted(BENCHMARKS), help="benchmark by whose rules to score"
+    )
     parser.add_argument("--failures", type=InFile, nargs="*", default=[], help="failures files of earlier steps")
     add_mark(parser)
     parser.add_argument("--output", required=True, type=OutFile, help="metrics file to write (JSON)")

@@ -56,7 +56,9 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
         if base is None:
             raise InputError(f"there is no {BASE}.metrics.json for {backbone}/{baseline}", file=metrics[0])
         if base["queries"] != scored["queries"]:
-            raise InputError("scores other queries than its base", file=f"{backbone}/{baseline}/{variant}.metrics.json")
+            raise InputError(
+                "does not score the same queries as its base", file=f"{backbone}/{baseline}/{variant}.metrics.json"
+            )
         entries.append(
             {
                 "backbone": backbone,
@@ -92,7 +94,7 @@ def _name(path: Path) -> tuple[str, str, str]:
     """(backbone, baseline, variant) that a metrics file is of, wherever it lies."""
     named = paths.METRICS.removeprefix(f"{paths.SPLIT}/")
     if (found := paths.fields(named, path)) is None:
-        raise InputError(f"is not named {named}, which tells what it is of", file=path)
+        raise InputError(f"is not named like {named}, which says what it belongs to", file=path)
     return found["backbone"], found["baseline"], found["variant"]
 
 

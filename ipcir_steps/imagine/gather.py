@@ -28,7 +28,9 @@ def gather(queries: list[Query], records: list[dict], key: str = "query_id") -> 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl: the order of the output")
     parser.add_argument("--shards", type=InFile, nargs="+", required=True, help="the step's shard files")
-    parser.add_argument("--key", choices=["query_id", "reference"], default="query_id", help="what a record is for")
+    parser.add_argument(
+        "--key", choices=["query_id", "reference"], default="query_id", help="field that names what a record is for"
+    )
     parser.add_argument("--output", type=OutFile, required=True, help="successes (JSON lines)")
     parser.add_argument("--failures", type=OutFile, required=True, help="failures (JSON lines)")
 

@@ -133,8 +133,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--detector", type=InFile, required=True, help="manifest or directory of a Grounding DINO model"
     )
     parser.add_argument("--segmenter", type=InFile, required=True, help="manifest or directory of a SAM model")
-    parser.add_argument("--cache", type=Scratch, help="directory of masks already made; none by default")
-    parser.add_argument("--seed", type=int, default=0, help="accepted like in every step; nothing here is random")
+    parser.add_argument("--cache", type=Scratch, help="directory of masks that were made before; default: none")
+    parser.add_argument("--seed", type=int, default=0, help="accepted as by every step; nothing here is random")
     add_shards(parser, "queries", "JSON lines to write: query_id, masks")
     add_settings(parser, Masks)
 

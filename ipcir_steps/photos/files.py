@@ -22,7 +22,7 @@ def photos(folder: Path, without: Collection[Path] = ()) -> tuple[dict[str, list
     Raises InputError when the folder cannot be listed.
     """
     if not folder.is_dir():
-        raise InputError("is no folder", file=folder, remedy="Give the directory that your photos lie in.")
+        raise InputError("is not a folder", file=folder, remedy="Name the folder of your photos.")
     root, skipped = folder.resolve(), {path.resolve() for path in without}
     found: dict[str, list[int]] = {}
     problems: dict[str, str] = {}

@@ -124,4 +124,4 @@ def _day(text: str, field: str) -> np.datetime64:
     try:
         return np.datetime64(datetime.date.fromisoformat(text), "s")
     except (TypeError, ValueError):
-        raise InputError(f"{text!r} is no day", field=field, remedy="Write it as 2024-12-31.") from None
+        raise InputError(f"{text!r} is not a date", field=field, remedy="Write it as 2024-12-31.") from None

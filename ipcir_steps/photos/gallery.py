@@ -56,7 +56,9 @@ class Gallery:
         try:
             table.execute("BEGIN")
             if about(table, "version") != VERSION:
-                raise InputError("was made by another version", file=path, remedy="Delete its directory; index again.")
+                raise InputError(
+                    "was made by another version", file=path, remedy="Delete its directory and index again."
+                )
             self.folder, self.model = Path(about(table, "folder")), about(table, "model")
             self.dims, lines, generation = (about(table, name) for name in ("dims", "lines", "generation"))
             self.stamp = _stamp(table)

@@ -94,7 +94,7 @@ def directory_of(folder: Path, index: Path | None, stack: str) -> Path:
     from ipcir_steps.core.cache import home
 
     if not folder.is_dir():
-        raise InputError("is no folder", file=folder, remedy="Give the directory that your photos lie in.")
+        raise InputError("is not a folder", file=folder, remedy="Name the folder of your photos.")
     if index is None:
         folder = folder.resolve()
         name = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:12]
@@ -120,7 +120,7 @@ def update(folder: Path, directory: Path, models, settings=None, progress: bool 
         known = store.known()
         if known and not found:
             remedy = f"Is the disk there? Nothing was removed. To begin afresh, delete {directory}."
-            raise InputError(f"holds no photos any more; {len(known)} were indexed", file=folder, remedy=remedy)
+            raise InputError(f"no longer holds any photos; {len(known)} were indexed", file=folder, remedy=remedy)
         waiting = [name for name, stamp in found.items() if known.get(name, ())[:2] != tuple(stamp)]
         gone = [name for name in known if name not in found]
         changes = Changes(removed=len(gone))

@@ -40,7 +40,7 @@ class Question:
 
     @property
     def main(self) -> tuple[Reference | None, Term | None]:
-        """What a proxy is imagined from: a picture and what shall be different."""
+        """What a proxy is imagined from: a picture and what should be different."""
         return (
             next((part for part in self.references if part.weight > 0), None),
             next((part for part in self.terms if part.weight > 0), None),
@@ -52,7 +52,7 @@ class Question:
         reference, term = self.main
         if reference is None or term is None:
             raise InputError(
-                "imagining needs a picture and a text", remedy="Give a picture, and what shall be different."
+                "imagining needs a picture and a text", remedy="Give a picture, and say what should be different."
             )
         query_id = "photo-" + digest([reference.name, term.text])[:16]
         return Query(query_id, reference.name, (term.text,))

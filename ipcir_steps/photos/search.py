@@ -19,9 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--text", action="append", default=[], metavar="TEXT",
-        help='what shall be different, or what to look for; "2:snow" weighs more, "dog -people" pushes people away',
+        help='what should be different, or what to look for; "2:snow" weighs more, "dog -people" pushes people away',
     )  # fmt: skip
-    parser.add_argument("--without", action="append", default=[], metavar="TEXT", help="what shall not be in it")
+    parser.add_argument("--without", action="append", default=[], metavar="TEXT", help="what should not be in it")
     parser.add_argument("--imagine", action="store_true", help="draw what is looked for, and search with it (slow)")
     parser.add_argument("--lambda", dest="lam", type=float, metavar="X", help="with --imagine: weight of S_t in [0, 1]")
     parser.add_argument(

@@ -108,7 +108,7 @@ def build(name: str, directory: Path = DIRECTORY, *, bootstrap=None, base=None, 
 
     definition, image = directory / f"{name}.def", directory / f"{name}.sif"
     if not definition.is_file():
-        raise InputError(f"there is no {definition}", field="family", remedy=f"Choose of {', '.join(families())}.")
+        raise InputError(f"there is no {definition}", field="family", remedy=f"Choose one of {', '.join(families())}.")
     inputs, before = sources(definition, directory.parent), sha256(definition)
     options = ["--force"] + (["--fakeroot"] if fakeroot else []) + (["--bind", bind] if bind else [])
     for key, value in (("BOOTSTRAP", bootstrap), ("BASE", base)):
@@ -168,7 +168,7 @@ def main(args: argparse.Namespace) -> int:
         definition, image = args.directory / f"{name}.def", args.directory / f"{name}.sif"
         if not definition.is_file():
             known = ", ".join(families(args.directory))
-            raise InputError(f"there is no {definition}", field="family", remedy=f"Choose of {known}.")
+            raise InputError(f"there is no {definition}", field="family", remedy=f"Choose one of {known}.")
         reason = stale(image, definition, args.directory.parent)
         if args.action == "build" and (reason or args.force):
             build(

@@ -75,7 +75,7 @@ def lock_directory(environment: Mapping[str, str] = os.environ) -> Path:
         directory.mkdir(parents=given is not None)
         directory.chmod(0o1777)  # as /tmp: whoever comes first owns it, everybody may lease
     if not directory.is_dir():
-        raise InputError("is no directory", file=directory, remedy=f"Remove it, or set {LOCKS}.")
+        raise InputError("is not a directory", file=directory, remedy=f"Remove it, or set {LOCKS}.")
     return directory
 
 

@@ -52,7 +52,7 @@ def fetch(request: Request) -> Manifest:
     if request.sha256 and found != request.sha256:
         raise ModelError(
             f"model '{request.name}': {manifest.path} has sha256 {found}, not {request.sha256} "
-            f"(models.{request.name}.sha256). Fetch the right file, or correct the digest when you trust this one."
+            f"(models.{request.name}.sha256). Fetch the right file, or correct the digest if you trust this one."
         )
     return manifest
 

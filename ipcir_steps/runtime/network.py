@@ -56,7 +56,7 @@ def refuse(allowed: Collection[tuple[str, int]] = (), listens: bool = False, enc
     if not allowed:
         _filter()
     elif enclosed and not _enclose():
-        log.info("this machine gives no process a network of its own: the started server is not held to loopback")
+        log.info("this machine gives no process its own network: the started server is not restricted to loopback")
     names = {host for host, _ in allowed}
     addresses: dict[tuple[str, int], set[str]] = {}
 

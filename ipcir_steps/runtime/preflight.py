@@ -97,7 +97,7 @@ SUFFIXES = {".ckpt", ".pt", ".pth", ".bin", ".safetensors", ".gguf", ".json"}
 
 
 def of_statistics(name: str, stack: Stack) -> Iterator[Need]:
-    """Box statistics that boxes are nudged by."""
+    """Box statistics, towards which boxes are moved."""
     path = stack.proxies.statistics
     if path and not Path(path).is_file() and not made_of_coco(path):
         yield Need(
@@ -127,7 +127,7 @@ def of_quantised(key: str, model: Model) -> Iterator[Need]:
         if kind in model.source.lower() and importlib.util.find_spec(module) is None:
             yield Need(
                 f"package {module}, which reads the {kind.upper()} weights of {model.source}",
-                f"pip install 'ipcir[{kind}]', or set {key}.source to weights of another kind.",
+                f"pip install 'ipcir[quantised]', or set {key}.source to weights of another kind.",
             )
 
 

@@ -223,7 +223,7 @@ def test_uploads_by_choosing_dropping_and_pasting(tab, served, house):
         assert names(page)[0] == path.name
     page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.locator("#problem").wait_for()
-    assert "no picture" in page.locator("#problem").inner_text()
+    assert "not a picture" in page.locator("#problem").inner_text()
     page.told.clear()  # the browser notes the refusal
     clean(page, served.url)
 

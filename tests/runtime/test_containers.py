@@ -72,7 +72,7 @@ def test_a_changed_definition_is_refused(built, capsys):
 
 def test_an_unknown_family_and_a_missing_file_are_named(built, capsys):
     assert main(["containers", "check", "huge"]) == 2
-    assert "Choose of tiny" in capsys.readouterr().err
+    assert "Choose one of tiny" in capsys.readouterr().err
     shutil.rmtree("package")
     assert main(["containers", "check"]) == 2
     assert "containers/tiny.def: field '%files': package does not exist" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def test_statistics_that_a_rule_can_make_are_not_missing(here):
 
 def test_a_quantised_model_names_its_package():
     [need] = preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen1.5-32B-Chat-GPTQ-Int4"))
-    assert "gptqmodel" in need.what and "ipcir[gptq]" in need.remedy
+    assert "gptqmodel" in need.what and "ipcir[quantised]" in need.remedy
     assert not list(preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen3-4B")))
 
 

@@ -25,7 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_fused(parser)
     add_parts(parser, required=False)
-    parser.add_argument("--benchmark", choices=sorted(BENCHMARKS), help="whose metrics; left out: no labels are used")
+    parser.add_argument(
+        "--benchmark", choices=sorted(BENCHMARKS), help="benchmark whose metric decides; without it no labels are used"
+    )
     parser.add_argument("--key", help="the metric that decides, e.g. mAP@10 (default: the benchmark's)")
     parser.add_argument("--output", required=True, type=OutFile, help="JSON file to write")
     add_settings(parser, Grid)

@@ -69,7 +69,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_arguments(parser)
     add_parts(parser, required=True)
     add_lambda(parser)
-    parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose rules to score by")
+    parser.add_argument(
+        "--benchmark", required=True, choices=sorted(BENCHMARKS), help="benchmark by whose rules to score"
+    )
     parser.add_argument("--weights", type=float, nargs=3, default=[1.0, 1.0, 1.0], help="proxy, query, perturbation")
     parser.add_argument("--scale", choices=["dataset", "query"], default="dataset", help="as in fusion")
     parser.add_argument("--seed", type=int, default=0, help="run seed (intervals)")

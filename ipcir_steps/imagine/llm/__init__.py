@@ -101,7 +101,7 @@ def arguments(parser: argparse.ArgumentParser, section: type[LLM]) -> None:
     parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
     parser.add_argument("--captions", type=InFile, required=True, help="source_captions.jsonl: query_id, captions")
     parser.add_argument("--model", type=InFile, help="manifest, directory or GGUF file of the language model")
-    parser.add_argument("--cache", type=Scratch, help="directory of answers already given; none by default")
+    parser.add_argument("--cache", type=Scratch, help="directory of answers that were given before; default: none")
     parser.add_argument("--seed", type=int, default=0, help="run seed")
     add_shards(parser, "queries", "JSON lines to write")
     add_settings(parser, section)

@@ -140,7 +140,7 @@ class LayoutPipeline:
         ).input_ids
         token = self.tokenizer.convert_tokens_to_ids(PLACEHOLDER)
         if rows and token in (None, self.tokenizer.unk_token_id):
-            raise ModelError(f"the tokenizer has no token {PLACEHOLDER!r}, which ELITE puts its word in place of")
+            raise ModelError(f"the tokenizer has no token {PLACEHOLDER!r}, which ELITE replaces with its word")
         places = [(row + 2, int((ids[row + 2] == token).int().argmax())) for row in rows]
         ids = ids.to(self.text_encoder.device)
         with injected(self.text_encoder, places, words):

@@ -65,7 +65,7 @@ class Jobs:
                 return job
             ahead = sum(not other.finished for other in self.jobs.values())
             if ahead > WAITING:
-                raise InputError(f"{ahead} imaginations wait already", remedy="Try again later.")
+                raise InputError(f"{ahead} requests are already waiting", remedy="Try again later.")
             job = self.jobs[key] = Job(key, work)
             self.jobs.move_to_end(key)
             while len(self.jobs) > KEPT and next(iter(self.jobs.values())).finished:

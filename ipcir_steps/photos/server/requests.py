@@ -99,5 +99,5 @@ def read(kind: type[R], body: bytes) -> R:
         text = body.decode("utf-8")
         json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the request is no JSON ({type(error).__name__})") from None
+        raise InputError(f"the request is not JSON ({type(error).__name__})") from None
     return kind.model_validate_json(text)

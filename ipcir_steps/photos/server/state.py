@@ -102,7 +102,7 @@ class State:
         """Keep a picture that was sent; its name. Raises InputError for anything that does not decode."""
         kind = pictures.kind_of(io.BytesIO(content))
         if kind is None:
-            raise InputError("this is no picture that can be read")
+            raise InputError("this is not a picture that can be read")
         name = hashlib.sha256(content).hexdigest()[:32] + KINDS[kind]
         pictures.opened(Path(name), content)
         with atomic(self.uploads / name) as temporary:
@@ -114,7 +114,7 @@ class State:
         stem, dot, suffix = name.partition(".")
         known = len(stem) == 32 and set(stem) <= set("0123456789abcdef") and dot + suffix in KINDS.values()
         if not known or not (self.uploads / name).is_file():
-            raise InputError("there is no such picture any more; send it again", field="references")
+            raise InputError("this picture is no longer there; send it again", field="references")
         return self.uploads / name
 
     def reference(self, line: int | None, upload: str | None, weight: float) -> Reference:
@@ -123,7 +123,7 @@ class State:
         try:
             return Reference(self.finder.gallery.photo(line).name, self.finder.folder, line, weight)
         except KeyError:
-            raise InputError("there is no such photo any more", field="references") from None
+            raise InputError("this photo is no longer there", field="references") from None
 
     # --- what is imagined -------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     from ipcir_steps.provenance.audit.library import Library
 
     if bool(args.files) == args.all:
-        raise InputError("name files or --all, one of the two", file="ipcir audit")
+        raise InputError("name either files or --all", file="ipcir audit")
     root = args.records or provenance.directory()
     if root is None:
         raise InputError("recording is switched off", field="IPCIR_PROVENANCE", remedy="Name the records' directory.")

@@ -50,7 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "name", help=f"{', '.join(BASELINES)}; package.module:function; or a safetensors file of ready features"
     )
     parser.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
-    parser.add_argument("--benchmark", required=True, choices=sorted(BENCHMARKS), help="whose published form (ldre)")
+    parser.add_argument(
+        "--benchmark", required=True, choices=sorted(BENCHMARKS), help="benchmark whose published form LDRE takes"
+    )
     parser.add_argument("--target-captions", type=InFile, help="features [Q, K, D] (ldre, cirevl)")
     parser.add_argument("--source-captions", type=InFile, help="features [Q, K, D] (ldre)")
     parser.add_argument("--references", type=InFile, help="features [Q, D] (image and pseudo-word baselines)")

@@ -40,7 +40,7 @@ def load_prompt(name: str) -> Prompt:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"cannot be read as a prompt ({error})", file=path, remedy=remedy) from error
     if not isinstance(content, dict) or not isinstance(content.get("user"), str):
-        raise InputError("is missing or no text", file=path, field="user", remedy=remedy)
+        raise InputError("is missing or is not a text", file=path, field="user", remedy=remedy)
     unknown = set(re.findall(r"\{(\w+)\}", content["user"])) - FIELDS
     if unknown:
         problem = f"unknown placeholder {{{min(unknown)}}}"
