@@ -21,7 +21,7 @@ demo: $(READY)  ## the main job on the embedded default: every step, real model 
 	@echo "Open results/browser/mini_cirr/index.html to see every query. To ask one yourself: make serve"
 
 PHOTOS := resources/mini/world/mini_circo/COCO2017_unlabeled/unlabeled2017
-serve: $(READY)  ## search the mini world's pictures on a page: click one, type what should be different, pull sliders
+serve: $(READY)  ## search the mini world's pictures on a page: click one, type what should be different, move sliders
 	snakemake --cores 2 --quiet all -- resources/mini/world resources/mini/models
 	ipcir index $(PHOTOS) --index resources/mini/index --stack mini
 	ipcir serve $(PHOTOS) --index resources/mini/index --stack mini

@@ -1,4 +1,4 @@
-"""Draw the sample pictures of docs/results.md anew, from a finished tree of the mini test world.
+"""Make the sample pictures of docs/results.md, from a finished run of the mini test world.
 
     snakemake --cores 2 figures --configfile configs/mini_evaluation.yaml
     python docs/samples.py [DIRECTORY]   # needs playwright and Chromium for the query browser

@@ -43,7 +43,7 @@ def check(results: Path, reference: Path) -> None:
         raise InputError(
             "retrieval got worse by more than its noise: " + "; ".join(worse),
             file=results,
-            remedy=f"Find the change; where it is meant, write {reference.name} anew with --record.",
+            remedy=f"Find the change; if it is intended, update {reference.name} with --record.",
         )
     print(f"{len(recorded['entries'])} entries of {results} are as recorded, within their noise.")
 

@@ -1,6 +1,6 @@
 """Architectures of what speaks in the mini world: the captioner and the chat model.
 
-The builders of checkpoints and the trainings share them; weights are drawn from torch's generator.
+The builders of checkpoints and the training scripts share them; weights are drawn from torch's generator.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
 
 use rule captions as masks with:
-    """Find and cut out the instances that are taken over from the reference image."""
+    """Find and segment the instances that are to look like those in the reference image."""
     input:
         queries=paths.QUERIES,
         layouts=paths.LAYOUTS,

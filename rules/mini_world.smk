@@ -79,7 +79,7 @@ use rule mini_world as mini_models with:
 
 
 use rule mini_world as mini_pool with:
-    """Render the pictures that all trainings share."""
+    """Render the pictures that all training runs share."""
     output:
         f"{MINI}/training/pool.npy",
     log:
@@ -93,7 +93,7 @@ use rule mini_world as mini_pool with:
 
 
 rule mini_training:
-    """Train one model of the mini world from scratch; a killed training goes on where it was."""
+    """Train one model of the mini world from scratch; a killed run resumes."""
     input:
         pool=f"{MINI}/training/pool.npy",
         needs=lambda wildcards: expand(
@@ -126,7 +126,7 @@ rule mini_training:
 
 
 use rule mini_world as mini_held_out with:
-    """Measure every model of the mini world on pictures that no training has seen."""
+    """Measure every model of the mini world on pictures that no training run has seen."""
     input:
         models=f"{MINI}/models",
     output:

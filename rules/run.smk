@@ -1,4 +1,4 @@
-"""What every job is told of the run, and what must hold before one starts."""
+"""What every job knows about the run, and what is checked before the first job."""
 
 import atexit
 import sys
@@ -25,7 +25,7 @@ def from_config(*keys):
 
 
 def run_description():
-    """What the record of a step tells about the run: configuration files and overrides, code revision, Snakemake."""
+    """What the record of a step says about the run: configuration files and overrides, code revision, Snakemake."""
     commit, dirty = environment.revision(Path(workflow.basedir))
     commit, dirty = (commit, dirty) if commit else environment.revision()
     given = workflow.config_settings

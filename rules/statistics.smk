@@ -1,4 +1,4 @@
-"""Box statistics of COCO's categories, which layouts are nudged by."""
+"""Box statistics of COCO's categories, towards which the boxes of layouts are moved."""
 
 
 rule statistics:

@@ -2,7 +2,7 @@
 
 The lines of a finished output stay beside it, hidden: when the output is lost or damaged, or a few of its inputs
 change, only what is not there any more is done again. So do those of other parts of the same step: when the step is
-divided otherwise, each part takes over what it finds there.
+divided otherwise, each part reuses what it finds there.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ class Journal:
 
     Each line is ``crc32 json``: first the digest of ``context`` (settings, model digests, …), then one pair
     ``[digest of what the record was made from, record]`` per record. On opening, lines up to the first damaged one
-    are taken over and the rest is cut off; records of another context are not. Of a finished output's journal, recorded
-    failures are not taken over: they are tried again.
+    are reused and the rest is cut off; records of another context are not. Of a finished output's journal, recorded
+    failures are not reused: they are tried again.
     """
 
     def __init__(self, output: str | Path, key: str, context: dict | None = None):

@@ -1,4 +1,4 @@
-"""Functions and classes of one's own, named in the configuration as ``package.module:name``."""
+"""Custom functions and classes, named in the configuration as ``package.module:name``."""
 
 import ast
 import importlib

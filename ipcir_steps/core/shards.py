@@ -56,7 +56,7 @@ def run_shards(
 ) -> dict:
     """:func:`~ipcir_steps.core.journal.run_journaled` of each shard, one after the other; return the summed counts.
 
-    What another division of the step has left in the same directory is taken over. keep: keep the journals of finished
+    What another division of the step has left in the same directory is reused. keep: keep the journals of finished
     shards; else they go once the last shard is finished: until then the process may be killed, and its outputs removed.
     Raises InputError when there is not one output per shard.
     """

@@ -92,7 +92,7 @@ class Recording:
         return path
 
     def _outputs(self) -> list[dict]:
-        """What was written, whole directories and images taken over from a killed run included."""
+        """What was written, including whole directories, and images reused from a killed run."""
         found = {shown(path): path for _, path in arguments.paths(self.args, OutFile) if path.is_file()}
         trees = [self.digests.tree(path) for _, path in arguments.paths(self.args, OutTree) if path.is_dir()]
         lists = [path for _, path in arguments.paths(self.args, OutImageList) if path.is_file()]

@@ -30,7 +30,7 @@ def module(name: str):
 
 
 def run(name: str, work: Path, weights: Path, seed: int) -> None:
-    """Train one model, or go on where a killed run stopped. work: ``{work}/pool.npy`` is shared by all trainings.
+    """Train one model, or resume a killed run. work: ``{work}/pool.npy`` is shared by all training runs.
 
     Ends with ``weights/{name}.curve.jsonl``: the learning curves of its parts.
     """

@@ -1,4 +1,4 @@
-"""Layout enrichment of IP-CIR: boxes are nudged by statistics of their category and away from each other.
+"""Layout enrichment of IP-CIR: boxes are moved towards statistics of their category and away from each other.
 
 Two rules. ``published`` is the one of the published code, number for number: its random draws come from numpy's
 RandomState and Python's Random, here seeded with the task's first seed. ``mean`` moves every box towards the mean of
@@ -20,7 +20,7 @@ from ipcir_steps.imagine.proxies.generator import Instance, Task
 
 AREAS = ((0.005, 0.0225), (0.0225, 0.09), (0.09, 0.25), (0.25, 0.36), (0.36, 0.56))  # of the image, size rating 1-5
 SAMPLES, RANGE = 100, (0.1, 0.7)  # draws from a category, and which of them the published code averages
-TALLEST = 0.8  # of the image; a shape that makes a box taller is not taken over
+TALLEST = 0.8  # of the image; a shape that makes a box taller is not used
 TRIES = 10
 
 Known = Mapping[str, float]
@@ -55,7 +55,7 @@ def read_statistics(path: str | Path) -> dict[str, dict[str, float]]:
 
 
 def enrich(task: Task, statistics: Mapping[str, Known], rule: str = "published") -> Task:
-    """The same task with nudged boxes, clipped to the image. rule: one of RULES."""
+    """The same task with moved boxes, clipped to the image. rule: one of RULES."""
     boxes = nudge(task.instances, statistics, RULES[rule], seed("enrich", task.seeds[0]) % 2**32)
     pairs = zip(task.instances, boxes, strict=True)
     instances = tuple(dataclasses.replace(instance, box=clip(box)) for instance, box in pairs)

@@ -80,7 +80,7 @@ def draw_proxies(
         content_of=inputs.content,
         title="proxies",
         reusable=lambda record: images.intact(record, directory),
-        # Ready-made images and a generator of one's own may change without their settings.
+        # Ready-made images and a custom generator may change without their settings.
         keep=settings.generator != "directory" and ":" not in settings.generator,
     )
     log.info("%(done)d queries drawn, %(failed)d failed, %(reused)d reused", counts)

@@ -136,7 +136,7 @@ def components(sweeps: Sequence[dict]):
 def heatmap(sweeps: Sequence[dict]):
     """Lambda times proxy weight, the metric that decides in percent; the first backbone and baseline of each dataset.
 
-    A square marks the configured setting, a dot the best one. The colours of cividis are told apart by everyone.
+    A square marks the configured setting, a dot the best one. Colour-blind readers can tell the colours of cividis apart.
     """
     plt = style.start()
     groups = series(sweeps)
