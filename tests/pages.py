@@ -15,6 +15,8 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "ipcir_steps"
+# What runs leave beside the code, or what has the name of such a directory.
+MADE = {"results", "provenance", "resources", "benchmarks", "logs", ".snakemake", "data"}
 
 
 class Page(typing.NamedTuple):
@@ -108,10 +110,10 @@ def _has_setting(key: str, first: str) -> bool:
 
 def wrong_paths(page: Page) -> Iterator[str]:
     """Files and directories of the repository, or below ``ipcir_steps``, in the running text."""
-    tops = {path.name for parent in (ROOT, CODE) for path in parent.iterdir() if path.is_dir()} - {"results"}
+    tops = {path.name for parent in (ROOT, CODE) for path in parent.iterdir() if path.is_dir()} - MADE
     for text in page.inline:
         first, slash, _ = text.partition("/")
-        if slash and first in tops - {"provenance", "resources", "benchmarks"} and re.fullmatch(r"[\w./{}*+-]+", text):
+        if slash and first in tops and re.fullmatch(r"[\w./{}*+-]+", text):
             pattern = re.sub(r"\{[^}]*\}", "*", text).rstrip("/")
             if ".sif" not in text and not any(any(parent.glob(pattern)) for parent in (ROOT, CODE)):
                 yield f"there is no {text}"

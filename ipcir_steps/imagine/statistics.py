@@ -1,4 +1,4 @@
-"""Box statistics per category, towards which the boxes of layouts are moved, from instance annotations in the COCO format."""
+"""Box statistics per category, towards which layouts are moved, from instance annotations in the COCO format."""
 
 import argparse
 from collections import defaultdict

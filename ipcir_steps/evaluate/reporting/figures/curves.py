@@ -136,7 +136,7 @@ def components(sweeps: Sequence[dict]):
 def heatmap(sweeps: Sequence[dict]):
     """Lambda times proxy weight, the metric that decides in percent; the first backbone and baseline of each dataset.
 
-    A square marks the configured setting, a dot the best one. Colour-blind readers can tell the colours of cividis apart.
+    A square marks the configured setting, a dot the best one. Cividis suits colour-blind readers.
     """
     plt = style.start()
     groups = series(sweeps)

@@ -8,7 +8,7 @@ from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.core import record_id
 from ipcir_steps.core.files import atomic
 
-# Okabe and Ito's palette. Nothing is distinguished by colour alone: there is also a marker, a line style, a hatch or a label.
+# Okabe and Ito's palette. No difference is shown by colour alone: a marker, line style, hatch or label shows it too.
 BLACK, GREY, SKY, BLUE = "#000000", "#999999", "#56B4E9", "#0072B2"
 GREEN, ORANGE, RED, YELLOW, PURPLE = "#009E73", "#E69F00", "#D55E00", "#F0E442", "#CC79A7"
 SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY, YELLOW)
