@@ -3,6 +3,7 @@
     python dev/benchmarks/photos.py index --photos FOLDER     # throughput beside the bare encoder; one more photo
     python dev/benchmarks/photos.py sliders --count 100000    # synthetic features, 768 dimensions
     python dev/benchmarks/photos.py search                    # the first answer on 10,000 pictures
+    python dev/benchmarks/photos.py encoder --model DIR --photos FOLDER    # int8 beside torch; one tower beside two
 
 Each prints one JSON object. The models are those of the mini world, below resources/mini/models (``make demo``).
 """
@@ -128,6 +129,46 @@ def search(args: argparse.Namespace) -> dict:
         return {**out, "first_answer_seconds": round(time.perf_counter() - started, 3)}
 
 
+def encoder(args: argparse.Namespace) -> dict:
+    """Of each tower: seconds to load it alone and both, inputs a second in torch (in batches of 16) and in int8 by
+    turns, and the least cosine between them. The export of int8, which happens once, comes before."""
+    from ipcir_steps.config.vision import Embeddings
+    from ipcir_steps.photos.pictures import opened
+    from ipcir_steps.seek.embeddings.clip import load_encoder
+    from ipcir_steps.seek.embeddings.towers import TOWERS
+
+    def loaded(kind: str, towers):
+        started = time.perf_counter()
+        return load_encoder(args.model, Embeddings(encoder=kind, device="cpu", dtype="float32"), towers), round(
+            time.perf_counter() - started, 2
+        )
+
+    loaded("int8", TOWERS)
+    out = {"threads": torch.get_num_threads()}
+    for kind in ("torch", "int8"):
+        out[f"{kind}_load_both_seconds"] = loaded(kind, TOWERS)[1]
+    for tower in TOWERS:
+        found = {kind: loaded(kind, (tower,)) for kind in ("torch", "int8")}
+        if tower == "image":
+            paths = sorted(path for path in args.photos.iterdir() if path.suffix.lower() in (".jpeg", ".jpg", ".png"))
+            items = [found["torch"][0].transform(opened(path)) for path in paths[:64]]
+        else:
+            items = [f"a photo of {number} dogs in the snow" for number in range(64)]
+        rates, features = {"torch": [], "int8": []}, {}
+        for _ in range(args.rounds):
+            for kind, (model, _) in found.items():
+                ask = (lambda batch: model.pixels(torch.stack(batch))) if tower == "image" else model.texts  # noqa: B023
+                started = time.perf_counter()
+                features[kind] = torch.cat([ask(items[start : start + 16]) for start in range(0, len(items), 16)])
+                rates[kind].append(len(items) / (time.perf_counter() - started))
+        out[tower] = {
+            **{f"{kind}_load_seconds": seconds for kind, (_, seconds) in found.items()},
+            **{f"{kind}_per_second": round(statistics.median(values), 1) for kind, values in rates.items()},
+            "least_cosine": round(torch.cosine_similarity(features["torch"], features["int8"]).min().item(), 4),
+        }
+    return out
+
+
 def synthetic(directory: Path, count: int) -> None:
     """An index of ``count`` photos that do not exist, with random features of 768 dimensions."""
     from ipcir_steps.photos.store import Store
@@ -234,5 +275,9 @@ if __name__ == "__main__":
     two.add_argument("--times", type=int, default=300)
     three = commands.add_parser("search")
     three.add_argument("--count", type=int, default=10_000)
+    four = commands.add_parser("encoder")
+    four.add_argument("--model", type=Path, required=True, help="directory of an open_clip model")
+    four.add_argument("--photos", type=Path, required=True)
+    four.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    print(json.dumps({"index": index, "sliders": sliders, "search": search}[given.command](given)))
+    print(json.dumps({"index": index, "sliders": sliders, "search": search, "encoder": encoder}[given.command](given)))

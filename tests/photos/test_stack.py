@@ -66,6 +66,7 @@ def test_the_laptops_models_answer_once_they_are_fetched(stranger, clip_director
     clip_as(stranger, clip_directory)
     out, told = ipcir(stranger, "index", "photos")
     assert "2 photos" in out and "toy" not in told and "writing the image tower" in told and "text tower" not in told
+    assert "WARNING" not in told and "arning:" not in told
     out, told = ipcir(stranger, "search", "photos", "--image", "photos/red.png", "--text", "blue", "--json")
     rows = json.loads(out)["results"]
     assert {row["path"] for row in rows} == {"red.png", "blue.png"} and "toy" not in told.lower()

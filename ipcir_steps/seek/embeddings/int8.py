@@ -119,8 +119,7 @@ def _export(name: str, model: torch.nn.Module, tower: str, directory: Path) -> N
     trials = _trials(name, model, tower)
     whole, path = directory / "whole.onnx", directory / "model.onnx"
     asked = _Tower(model.eval().requires_grad_(False), tower)
-    with _without_fast_path(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _without_fast_path(), _quiet():
         torch.onnx.export(
             asked, (trials[:1],), whole, dynamo=True, verbose=False, input_names=["values"], output_names=["features"]
         )
@@ -156,22 +155,31 @@ def _trials(name: str, model: torch.nn.Module, tower: str) -> torch.Tensor:
 def _quantise(whole: Path, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    before = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it warns of a step that does not concern transformers
-    try:
+    with _quiet():
         quantize_dynamic(
             whole, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"],
             reduce_range=True,  # else products overflow on processors without instructions for int8
             use_external_data_format=_bytes(path.parent) > _LARGE,
         )  # fmt: skip
-    finally:
-        logging.root.setLevel(before)
 
 
 def _copy(whole: Path, path: Path) -> None:
     import onnx
 
     onnx.save(onnx.load(whole), path, save_as_external_data=_bytes(path.parent) > _LARGE, location="model.onnx.data")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The libraries warn of steps that do not concern transformers."""
+    before = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.root.setLevel(before)
 
 
 @contextlib.contextmanager
