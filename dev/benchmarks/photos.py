@@ -10,6 +10,7 @@ Each prints one JSON object. The models are those of the mini world, below resou
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import tempfile
@@ -17,8 +18,10 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as ``ipcir serve`` does
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 
 DIMS, PROXIES, CAPTIONS, K = 768, 5, 15, 50
 
