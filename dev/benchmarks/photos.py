@@ -20,8 +20,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as ``ipcir serve`` does
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import torch
 
 DIMS, PROXIES, CAPTIONS, K = 768, 5, 15, 50
 
