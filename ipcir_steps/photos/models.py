@@ -11,21 +11,33 @@ from ipcir_steps.photos.stack import Stack, asked_for, warn_of_toys
 
 
 class Models:
-    """What each role has loaded. One thread at a time loads; who uses a model for long holds its own reference."""
+    """What each role has loaded. One thread at a time loads, as libraries set what holds for the whole process
+    meanwhile; nobody else waits for it. Who uses a model for long holds its own reference."""
 
     def __init__(self, chosen: Stack):
         self.stack = chosen
         self._loaded: dict[str, object] = {}
         self._used: dict[str, float] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._loading = threading.RLock()
 
     def get(self, role: str, load: Callable[[], object]):
-        """What ``load`` returns, kept under ``role``."""
+        """What ``load`` returns, which is not None, kept under ``role``."""
+        found = self._kept(role)
+        if found is None:
+            with self._loading:
+                found = self._kept(role)
+                if found is None:
+                    found = load()
+                    with self._lock:
+                        self._loaded[role], self._used[role] = found, time.monotonic()
+        return found
+
+    def _kept(self, role: str):
         with self._lock:
-            if role not in self._loaded:
-                self._loaded[role] = load()
-            self._used[role] = time.monotonic()
-            return self._loaded[role]
+            if role in self._loaded:
+                self._used[role] = time.monotonic()
+            return self._loaded.get(role)
 
     def loaded(self, role: str):
         """What is kept under ``role``; None where nothing is."""
