@@ -101,9 +101,9 @@ def ask(args: argparse.Namespace) -> dict:
         work = lambda batch, seed: plan(batch, prompt, backend, settings, seed)  # noqa: E731
     work(items[:1], 1)
     loading, before = time.perf_counter() - started, backend.tokens
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     results = [record for batch in batches(items[: args.count], backend.width) for record in work(batch, 0)]
-    seconds = time.perf_counter() - started
+    seconds, processor = time.perf_counter() - started, time.process_time() - worked
     wrong = sum(isinstance(record, StepFailure) for record in results)
     if args.step == "reasoning":  # an answer without text was replaced by both captions
         both = [f"{texts[0]}, {query.caption}" for query, texts in items]
@@ -116,6 +116,7 @@ def ask(args: argparse.Namespace) -> dict:
         "answers": len(results),
         "tokens": backend.tokens - before,
         "seconds": seconds,
+        "processor": processor,
         "wrong": wrong,
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ipcir_steps.benchmarks.datasets import load
 from ipcir_steps.config import Config
 from ipcir_steps.config.data import MINI, Dataset, Model
+from ipcir_steps.config.language import LLM
 from ipcir_steps.config.stack import Stack
 from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError
@@ -26,7 +27,11 @@ PACKAGES = {
     "language": {"transformers": "transformers", "xgrammar": "xgrammar", "httpx": "httpx"},
     "diffusion": {"diffusers": "diffusers", "transformers": "transformers", "pycocotools": "pycocotools"},
 }
-QUANTISED = {"gptq": "gptqmodel", "awq": "gptqmodel"}
+QUANTISED = {"gptq": "gptqmodel", "awq": "gptqmodel"}  # with transformers; vLLM reads them itself
+ENGINES = {
+    "llama_cpp": ("llama_cpp", "llama-cpp-python", "pip install 'ipcir[llama]'."),
+    "vllm": ("vllm", "vllm", "pip install vllm in a Python of its own, and name that as server_python (server: true)."),
+}
 SHOWN = 3  # files of one kind that are named
 # Models that are on no hub, by the file that the published stack expects.
 PAGES = {
@@ -121,14 +126,22 @@ def of_packages(families: Iterable[str]) -> Iterator[Need]:
             yield Need(f"packages of the {family} steps: {', '.join(absent)}", f"pip install 'ipcir[{family}]'.")
 
 
-def of_quantised(key: str, model: Model) -> Iterator[Need]:
-    """What reads the weights of a quantised language model, which its name tells."""
+def of_engine(name: str, stack: Stack, llm: LLM) -> Iterator[Need]:
+    """What runs or reads the chat model of a step, where this Python does: its backend, its kind of quantisation."""
+    if llm.server_python or "llm" not in stack.models:
+        return
+    source = stack.models["llm"].source
+    if llm.backend in ENGINES:
+        module, package, remedy = ENGINES[llm.backend]
+        if importlib.util.find_spec(module) is None:
+            yield Need(f"package {package}, which runs the chat model of stack {name}", remedy)
     for kind, module in QUANTISED.items():
-        if kind in model.source.lower() and importlib.util.find_spec(module) is None:
-            yield Need(
-                f"package {module}, which reads the {kind.upper()} weights of {model.source}",
-                f"pip install 'ipcir[quantised]', or set {key}.source to weights of another kind.",
-            )
+        if llm.backend != "transformers" or kind not in source.lower() or importlib.util.find_spec(module):
+            continue
+        yield Need(
+            f"package {module}, which reads the {kind.upper()} weights of {source}",
+            f"pip install 'ipcir[quantised]', or set stacks.{name}.models.llm.source to weights of another kind.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,8 +174,9 @@ def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True)
         needs += of_statistics(name, config.stacks[name])
     if installed_here:
         for name in _stacks(jobs, config, "reasoning", "layouts"):  # a model that is only fetched needs no reader
-            if "llm" in config.stacks[name].models:
-                needs += of_quantised(f"stacks.{name}.models.llm", config.stacks[name].models["llm"])
+            stack = config.stacks[name]
+            found = [need for llm in (stack.reasoning, stack.layouts) for need in of_engine(name, stack, llm)]
+            needs += dict.fromkeys(found)
         needs += of_packages(job.family for job in jobs if job.family)
     on_gpu = {job.wildcards["dataset"] for job in jobs if job.gpu and "dataset" in job.wildcards}
     real = any(not config.stack_of(name).has_toys for name in on_gpu)

@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from ipcir_steps.config import load_config
-from ipcir_steps.config.data import Model
 from ipcir_steps.runtime import preflight
 from ipcir_steps.runtime.preflight import Job, Need
 
@@ -59,10 +58,29 @@ def test_statistics_that_a_rule_can_make_are_not_missing(here):
     assert "mine.json" in need
 
 
-def test_a_quantised_model_names_its_package():
-    [need] = preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen1.5-32B-Chat-GPTQ-Int4"))
-    assert "gptqmodel" in need.what and "ipcir[quantised]" in need.remedy
-    assert not list(preflight.of_quantised("stacks.s.models.llm", Model(source="Qwen/Qwen3-4B")))
+def engine_needs(**changes):
+    stack = load_config({"stacks": {"published": changes}}).stacks["published"]
+    return list(preflight.of_engine("published", stack, stack.layouts))
+
+
+def test_a_quantised_model_names_its_package(monkeypatch):
+    monkeypatch.setattr(preflight, "QUANTISED", {"gptq": "no_such_module"})
+    [need] = engine_needs()
+    assert "no_such_module" in need.what and "ipcir[quantised]" in need.remedy
+    assert not engine_needs(models={"llm": {"source": "Qwen/Qwen3-4B"}})
+
+
+def test_the_engine_of_a_chat_model_is_a_package_too(monkeypatch):
+    monkeypatch.setattr(preflight, "QUANTISED", {"gptq": "no_such_module"})
+    engines = {name: ("no_such_module", *about[1:]) for name, about in preflight.ENGINES.items()}
+    monkeypatch.setattr(preflight, "ENGINES", engines)
+    [need] = engine_needs(layouts={"backend": "vllm"})
+    assert "package vllm" in need.what and "server_python" in need.remedy
+    assert not engine_needs(layouts={"backend": "vllm", "server": True, "server_python": "/opt/vllm/bin/python"})
+    laptop = load_config({"datasets": {"cirr": {"stack": "laptop"}}})
+    found = preflight.of_jobs([job("reasoning", "", dataset="cirr"), job("layouts", "", dataset="cirr")], laptop)
+    [need] = [need for need in found if "llama-cpp-python" in need.what]
+    assert "ipcir[llama]" in need.remedy
 
 
 def test_a_quantised_model_is_fetched_without_its_package(here, monkeypatch):

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.util
 import io
 import sys
 import warnings
@@ -99,8 +100,7 @@ def _load(path: Path, settings: LLM):
             tokenizer = AutoTokenizer.from_pretrained(**source, padding_side="left")
             model = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype, **spread).eval()
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-        remedy = quantised(path) if isinstance(error, ImportError) else ""
-        raise ModelError(f"{path}: no causal language model could be loaded ({error}){remedy}") from error
+        raise ModelError(f"{path}: no causal language model could be loaded ({error}){quantised(path)}") from error
     loaded("language model", path)
     if tokenizer.chat_template is None:
         raise ModelError(f"{path}: its tokenizer has no chat template. Use a chat (instruct) model.")
@@ -110,10 +110,13 @@ def _load(path: Path, settings: LLM):
 
 
 def quantised(path: Path) -> str:
-    """What to install for weights that are stored quantised (GPTQ, AWQ); "" for others."""
+    """What to install for weights that are stored as GPTQ or AWQ; "" for others, and where it is installed."""
     try:
         method = read_json(path / "config.json")["quantization_config"]["quant_method"]
     except (IPCIRError, LookupError, TypeError):
+        return ""
+    readers = {"gptq": ("optimum", "gptqmodel"), "awq": ("gptqmodel",)}.get(method, ())
+    if all(importlib.util.find_spec(package) for package in readers):
         return ""
     return (
         f". Its weights are quantised ({method}): pip install 'ipcir[quantised]', or ask it through"

@@ -1,7 +1,6 @@
 """Engines beside plain transformers: vLLM, llama.cpp, and servers of one's own. Each runs where its package is."""
 
 import importlib.util
-import json
 import sys
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from ipcir_steps.config.language import LLM, Layouts
 from ipcir_steps.core.errors import InputError, ModelError
 from ipcir_steps.imagine.layouts import decoding_schema, parse_layout
 from ipcir_steps.imagine.llm import Group, open_llm
-from ipcir_steps.imagine.llm.local import quantised
 
 
 def needs(package):
@@ -92,16 +90,3 @@ def test_options_that_open_doors_are_refused(option):
 def test_only_engines_are_run_as_servers():
     with pytest.raises(pydantic.ValidationError, match="is not run as a server"):
         LLM(server=True)
-
-
-@pytest.mark.parametrize("method", ["gptq", "awq"])
-def test_quantised_weights_say_which_extra_to_install(tmp_path, method, llm):
-    config = json.loads((llm / "config.json").read_text())
-    for file in llm.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    config["quantization_config"] = {"quant_method": method, "bits": 4, "group_size": 128}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    if importlib.util.find_spec("gptqmodel") is None:
-        with pytest.raises(ModelError, match=r"pip install 'ipcir\[quantised\]'"):
-            open_llm(LLM(), tmp_path, None).answer(groups())
-    assert method in quantised(tmp_path) and quantised(llm) == ""
