@@ -16,9 +16,9 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 .PHONY: demo serve test test-all lint mini-benchmarks mini mini-test integration rehearsal clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
-	snakemake --cores 2 results/mini_cirr_metrics.json results/browser/mini_cirr
-	ipcir results --show results/mini_cirr_metrics.json
-	@echo "Open results/browser/mini_cirr/index.html to see every query. To ask one yourself: make serve"
+	snakemake --cores 2 results/mini_twins_metrics.json results/browser/mini_twins
+	ipcir results --show results/mini_twins_metrics.json
+	@echo "Open results/browser/mini_twins/index.html to see every query. To ask one yourself: make serve"
 
 PHOTOS := resources/mini/world/mini_circo/COCO2017_unlabeled/unlabeled2017
 serve: $(READY)  ## search the mini world's pictures on a page: click one, type what should be different, move sliders

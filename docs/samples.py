@@ -1,13 +1,17 @@
-"""Make the sample pictures of docs/results.md, from a finished run of the mini test world.
+"""Make the pictures of the documentation, from finished runs.
 
+    make demo && python docs/samples.py demo [DIRECTORY]    # the README's
     snakemake --cores 2 figures --configfile configs/mini_evaluation.yaml
-    python docs/samples.py [DIRECTORY]   # needs playwright and Chromium for the query browser
+    python docs/samples.py test [DIRECTORY]                 # those of docs/results.md, from the mini test world
 
-Pictures are made smaller until each has less than 300 kB; they keep the id of their record.
+Needs playwright and Chromium for the query browser. Pictures are made smaller until each has less than 300 kB; they
+keep the id of their record.
 """
 
+import json
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
@@ -37,23 +41,66 @@ def shrink(source: Path, target: Path) -> None:
         image = image.resize((int(image.width * 0.9), int(image.height * 0.9)), Image.Resampling.LANCZOS)
 
 
-def screenshots(page: Path) -> None:
-    """The queries that were won and lost, as a browser shows them."""
+def screenshots(page: Path, shots: dict[str, str]) -> None:
+    """The page of the query browser after a key was pressed, by the name of the picture."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(page.absolute().as_uri())
-        for key, name in (("2", "browser.png"), ("3", "browser_lost.png")):
+        for name, key in shots.items():
             tab.keyboard.press(key)
             tab.wait_for_timeout(800)
             tab.screenshot(path=IMAGES / name)
         browser.close()
 
 
+def twins(directory: Path, count: int = 6) -> None:
+    """Queries of the demo: reference, words, target, its twin, and the five proxies."""
+    from ipcir_steps.evaluate.reporting.figures import style
+
+    scenes = {
+        name: lines(directory / f"resources/mini/twins/scenes/mini_twins.{name}.jsonl")
+        for name in ("images", "queries")
+    }
+    told = {record["image"]: record["caption"] for record in scenes["images"]}
+    drawn = next((directory / "results/mini_twins/val/proxies").glob("migc*"))
+    plt = style.start()
+    figure, axes = plt.subplots(count, 8, figsize=(10, 1.45 * count), layout="constrained")
+    for row, query in zip(axes, scenes["queries"], strict=False):
+        target = query["targets"][0]
+        twin = next(image for image in told if told[image] == told[target] and image != target)
+        pictures = [
+            directory / f"resources/mini/twins/mini_twins/dev/{name}.png" for name in (query["reference"], target, twin)
+        ]
+        pictures += sorted((drawn / str(query["query"])).glob("*.png"))
+        for axis, path in zip(row, pictures, strict=True):
+            axis.imshow(Image.open(path), interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+        row[0].set_ylabel(
+            textwrap.fill("; ".join(query["captions"]), 20), fontsize=7, rotation=0, ha="right", va="center"
+        )
+    for axis, title in zip(
+        axes[0], ("reference", "target", "its twin", *(f"proxy {n}" for n in range(1, 6))), strict=True
+    ):
+        axis.set_title(title)
+    figure.savefig(IMAGES / "mini_twins.png", dpi=110, metadata={"Software": None})
+    shrink(IMAGES / "mini_twins.png", IMAGES / "mini_twins.png")
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 if __name__ == "__main__":
-    results = Path(sys.argv[1] if len(sys.argv) > 1 else ".") / "results"
-    for source, name in SAMPLES.items():
-        shrink(results / "figures" / source, IMAGES / name)
-    screenshots(results / "browser" / DATASET / "index.html")
+    directory = Path(sys.argv[2] if len(sys.argv) > 2 else ".")
+    if sys.argv[1] == "demo":
+        twins(directory)
+        screenshots(directory / "results/browser/mini_twins/index.html", {"demo.png": "2"})
+    else:
+        for source, name in SAMPLES.items():
+            shrink(directory / "results/figures" / source, IMAGES / name)
+        screenshots(
+            directory / "results/browser" / DATASET / "index.html", {"browser.png": "2", "browser_lost.png": "3"}
+        )

@@ -112,6 +112,19 @@ def encoder(clip_directory):
 
 
 @pytest.fixture(scope="session")
+def trained_models(once) -> Path:
+    """The mini world's checkpoints from the shipped weights (for reading)."""
+
+    def make(directory):
+        from mini_world.models import build
+        from mini_world.shipped import SHIPPED
+
+        build(directory, 1, SHIPPED)
+
+    return once("trained_models", make)
+
+
+@pytest.fixture(scope="session")
 def finished(once) -> Path:
     """A finished tree with its records: every step of one small dataset through the real commands and model classes.
 

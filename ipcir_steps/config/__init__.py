@@ -129,7 +129,7 @@ class Config(Section):
         stack = self.stacks[name]
         told: dict = {"name": name, "digest": stack.digest, "toy": stack.has_toys}
         if name in builtin():
-            original = Stack.model_validate_json(json.dumps(builtin()[name]))
+            original = _stacks({})[name]
             told["changed"] = changes(*(plain(s, full=True) for s in (original, stack)))
         foreign = self.is_foreign(dataset)
         told["mark"] = f"TOY MODELS (stack {name}) on {dataset}: these numbers mean nothing" if foreign else ""

@@ -18,6 +18,7 @@ DATASETS = {
     ),
     "mini_circo": _dataset("circo", f"{_WORLD}/mini_circo", 0.5, stack="mini", hidden_split="test"),
     "mini_fashioniq": _dataset("fashioniq", f"{_WORLD}/mini_fashioniq", 0.8, stack="mini"),
+    "mini_twins": _dataset("cirr", f"{MINI}/twins/mini_twins", 0.0, stack="mini", exclude_reference=True),
     "cirr": _dataset("cirr", "data/CIRR", 0.0, hidden_split="test1", exclude_reference=True),
     "circo": _dataset("circo", "data/CIRCO", CIRCO_LAMBDA, hidden_split="test"),
     "fashioniq": _dataset("fashioniq", "data/FashionIQ", 0.8, missing_images="skip"),

@@ -13,12 +13,13 @@ def test_every_dataset_names_its_stack():
     """The headline command runs the published models on real photographs, the toy ones on their world alone."""
     loaded = load_config({"datasets": {"photos": PHOTOS}})
     stacks = {name: dataset.stack for name, dataset in loaded.datasets.items()}
-    assert {name for name, used in stacks.items() if used == "mini"} == {"mini_cirr", "mini_circo", "mini_fashioniq"}
+    toys = {"mini_cirr", "mini_circo", "mini_fashioniq", "mini_twins"}
+    assert {name for name, used in stacks.items() if used == "mini"} == toys
     assert {stacks[name] for name in ("cirr", "circo", "fashioniq", "photos")} == {"published"}
     assert loaded.stack_of("cirr").models["captioner"].source == "Salesforce/blip2-opt-6.7b-coco"
 
 
-@pytest.mark.parametrize("name", ["mini", "published", "modern", "laptop"])
+@pytest.mark.parametrize("name", stack.builtin())
 def test_built_in_stacks_are_whole(name):
     found = load_config({}).stacks[name]
     assert found.description and found.models.keys() >= {"captioner", "llm", "generator"}
@@ -66,6 +67,14 @@ def test_a_stack_is_changed_key_by_key_and_may_extend_another():
     assert (steps["published"], steps["quick"], steps["quicker"]) == ((30, 5), (30, 2), (5, 2))
     assert loaded.stack_of("cirr").models == loaded.stacks["published"].models
     assert loaded.identity("circo")["changed"] == ["proxies.steps"] and "changed" not in loaded.identity("cirr")
+
+
+def test_every_built_in_stack_is_the_one_of_its_name():
+    datasets = {name: {**PHOTOS, "toy_models": True, "stack": name} for name in stack.builtin()}
+    loaded = load_config({"datasets": datasets})
+    for name in stack.builtin():
+        told = loaded.identity(name)
+        assert told["name"] == name and not told.get("changed")
 
 
 def test_the_digest_is_that_of_the_settings_not_of_the_name():

@@ -44,10 +44,14 @@ p3.png,two squares,p4.png
 
 @dataclasses.dataclass
 class Workspace:
-    """A copy of the workflow's files with the models in place. ``ipcir`` is what its rules call."""
+    """A copy of the workflow's files with the models in place.
+
+    ipcir: what its rules call. source: the directory of the packages that it runs.
+    """
 
     directory: Path
     ipcir: str
+    source: Path = ROOT
 
     def __truediv__(self, name) -> Path:
         return self.directory / name
@@ -61,7 +65,7 @@ class Workspace:
         (self / "bin/ipcir").chmod(0o755)
         return os.environ | {
             "PATH": f"{self / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(self.source),
             "OMP_NUM_THREADS": "1",
             "IPCIR_PROVENANCE": "provenance",
             "XDG_CACHE_HOME": str(self / "cache"),
@@ -92,17 +96,6 @@ def photos() -> dict:
 def drawn_config() -> dict:
     """What ``drawn`` was made with."""
     return dict(DRAWN)
-
-
-@pytest.fixture(scope="session")
-def models(once):
-    """The mini world's checkpoints."""
-
-    def make(directory):
-        command = [sys.executable, "-m", "ipcir_steps", "mini", "models", "--seed", "1", "--output", directory]
-        subprocess.run(command, check=True, cwd=ROOT)
-
-    return once("mini_models", make)
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +130,7 @@ def ipcir(start_ipcir) -> str:
 
 
 @pytest.fixture(scope="session")
-def make_workspace(models):
+def make_workspace(trained_models):
     """Function (directory, ipcir) -> Workspace with ten pictures and four queries (the dataset PHOTOS)."""
 
     def make(directory: Path, ipcir: str) -> Workspace:
@@ -147,7 +140,7 @@ def make_workspace(models):
         for name in ("rules", "envs", "profiles", "report"):
             shutil.copytree(ROOT / name, directory / name)
         (directory / "resources/mini").mkdir(parents=True)
-        shutil.copytree(models, directory / "resources/mini/models")
+        shutil.copytree(trained_models, directory / "resources/mini/models")
         (directory / "photos").mkdir()
         for number in range(10):
             image = PIL.Image.new("RGB", (60 + number, 64), (25 * number, 90, 255 - 25 * number))

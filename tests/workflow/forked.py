@@ -91,6 +91,7 @@ def _run(arguments: list[str], directory: str, environment: dict[str, str]) -> N
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)  # the workspace's own copy of the package
     sys.argv = ["ipcir", *arguments]
     code = 1
     try:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from mini_world import diffusion, models, render
+from mini_world import diffusion, render
 from mini_world.shipped import SHIPPED
 from mini_world.training import autoencoder, drawing, drawn, elite, loop, pool, prompts
 
@@ -117,32 +117,22 @@ def test_the_text_encoder_has_a_row_for_every_token(words):
 # --- what is shipped ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """The shipped models that draw, and the judge."""
-    directory = tmp_path_factory.mktemp("models")
-    for name in ("sd", "migc", "elite_global", "elite_local", "elite_vision", "judge"):
-        torch.manual_seed(0)
-        models.BUILDERS[name](directory / name, SHIPPED)
-    return directory
-
-
 def shipped(*names):
     absent = [name for name in names if not (SHIPPED / f"{name}.safetensors").is_file()]
     return pytest.mark.skipif(bool(absent), reason=f"no weights are shipped of {', '.join(absent)}")
 
 
 @shipped("sd_unet", "judge")
-def test_layouts_are_drawn_as_asked(built):
-    figures = drawn.evaluate_text(built, 2025, 30)
+def test_layouts_are_drawn_as_asked(trained_models):
+    figures = drawn.evaluate_text(trained_models, 2025, 30)
     assert figures["shape"] >= 0.85 and figures["colour"] >= 0.9 and figures["background"] >= 0.95
 
 
 @shipped("sd_vae")
-def test_the_autoencoder_keeps_pictures(built):
+def test_the_autoencoder_keeps_pictures(trained_models):
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL.from_pretrained(built / "sd", subfolder="vae").eval()
+    vae = AutoencoderKL.from_pretrained(trained_models / "sd", subfolder="vae").eval()
     pictures = [np.asarray(render.draw(second)) for _, second in drawn.held_out(2025)[:8]]
     with torch.no_grad():
         pixels = autoencoder.pixels_of(np.stack(pictures))
@@ -152,9 +142,12 @@ def test_the_autoencoder_keeps_pictures(built):
 
 
 @shipped("elite_global", "judge")
-def test_an_instance_looks_like_the_reference(built, tmp_path):
+def test_an_instance_looks_like_the_reference(trained_models, tmp_path):
     asked = drawn.from_references(2025, 12, tmp_path, named=False)
-    figures = {worn: drawn.agreement_of(built, asked, drawn.generator(built, elite=worn)) for worn in (True, False)}
+    figures = {
+        worn: drawn.agreement_of(trained_models, asked, drawn.generator(trained_models, elite=worn))
+        for worn in (True, False)
+    }
     assert figures[True]["colour"] > figures[False]["colour"] + 0.1
 
 
