@@ -21,7 +21,7 @@ rule tuning:
         container("analysis")
     threads: 2
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing(2000),
         runtime=240,
     params:
         options=lambda wildcards, input: options(
@@ -64,7 +64,7 @@ rule sensitivity:
         container("analysis")
     threads: 2
     resources:
-        mem_mb=growing(4000),
+        mem_mb=growing(2400),
         runtime=240,
     params:
         options=lambda wildcards, input: options(
