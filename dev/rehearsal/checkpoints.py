@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from dev.rehearsal import vocabularies
+from dev.rehearsal.settings import BACKBONES, SMALL
 from dev.rehearsal.weights import Noise, draw, tensors, write, write_model
 from ipcir_steps.runtime.plan.architectures import build, find
 
@@ -186,9 +187,13 @@ def elite_local(directory: Path, dtype: torch.dtype) -> None:
     _mapper(directory / "local_mapper.pt", "LocalMapper", dtype)
 
 
-def clip(directory: Path, dtype: torch.dtype, source: str) -> None:
+def clip_config(name: str) -> dict:
+    """Of a backbone, as open_clip has it."""
+    return parts("clip", BACKBONES[name])["model"] if name in BACKBONES else SMALL
+
+
+def clip(directory: Path, dtype: torch.dtype, config: dict) -> None:
     """One file in open_clip's layout."""
-    config = parts("clip", source)["model"]
     statistics = {"mean": CLIP_STATISTICS["image_mean"], "std": CLIP_STATISTICS["image_std"]}
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"model_cfg": config, "preprocess_cfg": statistics}, indent=1)
@@ -208,7 +213,6 @@ WRITERS: dict[str, Callable] = {
     "migc_plus": migc_plus,
     "elite_global": elite_global,
     "elite_local": elite_local,
-    "clip": clip,
 }
 
 

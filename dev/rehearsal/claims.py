@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from dev.rehearsal import large, settings
-from dev.rehearsal.checkpoints import SOURCES, parts
+from dev.rehearsal.checkpoints import SOURCES, clip_config, parts
 from dev.rehearsal.expected import Met, asked, memory, operations, typical
 from dev.rehearsal.steps import Step, steps
 from ipcir_steps.runtime.plan.architectures import FILES
@@ -55,14 +55,17 @@ def sketch(role: str, name: str, weights: dict) -> None:
     if place.is_dir():
         return
     place.mkdir(parents=True)
-    source = settings.BACKBONES.get(name) or SOURCES.get(role)
-    if source is None:
-        empty(place / "model.ckpt", b"", weights["stored"])
-        return
-    known = parts(role, source)
+    known = {}
+    if name in settings.CLIP:
+        known = {"model": clip_config(name)}
+    elif role in SOURCES:
+        known = parts(role, SOURCES[role])
     if role == "llm":
         known = {"model": {**known["model"], "num_hidden_layers": settings.LAYERS}}
         known["model"].pop("quantization_config", None)
+    if not known:
+        empty(place / "model.ckpt", b"", weights["stored"])
+        return
     for part, file in FILES.get(role, {"model": "config.json"}).items():
         (place / file).parent.mkdir(exist_ok=True)
         content = {"model_cfg": known[part]} if role == "clip" else known[part]

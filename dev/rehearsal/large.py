@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dev.rehearsal.settings import WIDE, manifest
 from dev.rehearsal.steps import Step
 from ipcir_steps.config import Config, canonical, section_json
 from ipcir_steps.core.features import Features, save_features
@@ -93,6 +94,9 @@ def steps(everything: Config) -> Iterator[Step]:
     words = f"gather {queries} --key reference --failures {LARGE}/captions.failures.jsonl --shards "
     words += " ".join(f"{LARGE}/shards/{shard}.jsonl" for shard in range(8))
     yield Step(f"{LARGE}: gather", "gather_captions", words, (), f"{LARGE}/source_captions.jsonl")
+    words = f"embeddings images --images {LARGE}/gallery.jsonl --root {LARGE}/photos --model {manifest(WIDE)}"
+    yield Step(f"{WIDE}: gallery", "gallery_features", words, (WIDE,), f"{LARGE}/wide.safetensors",
+               section_json(config, "embeddings"), "features", WIDE)  # fmt: skip
     captions = f"--target-captions {files('target_captions')} --source-captions {files('source_captions')}"
     words = f"baselines ldre {queries} --benchmark circo {captions} --gallery {files('gallery')}"
     text, settings = f"{LARGE}/text.safetensors", section_json(config, "ldre")

@@ -24,6 +24,13 @@ BACKBONES = {
     "ViT-g-14": "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
     "ViT-bigG-14": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
 }
+WIDE = "wide"  # hardly a model, but its features are as long as those of ViT-bigG/14
+SMALL = {
+    "embed_dim": 1280,
+    "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "head_width": 32, "layers": 1},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 1},
+}
+CLIP = (*BACKBONES, WIDE)
 ROLES = ("captioner", "llm", "detector", "segmenter", "generator", "migc", "elite_global", "elite_local", "vision")
 LAYERS = 12  # of the chat model's 64: what fits beside everything else
 
@@ -35,7 +42,7 @@ def config() -> Config:
         "extends": "published",
         "backbones": list(BACKBONES),
         "models": {role: {"source": f"models/{role}"} for role in ROLES},
-        "clip": {name: {"source": f"models/{name}"} for name in BACKBONES},
+        "clip": {name: {"source": f"models/{name}"} for name in CLIP},
         "captions": half,
         "reasoning": {**half, "max_new_tokens": 16},
         "layouts": {**half, "max_new_tokens": 96},
@@ -56,5 +63,5 @@ def config() -> Config:
 
 def manifest(name: str) -> Path:
     """Where ``ipcir plan`` looks for it too."""
-    template = paths.CLIP_MANIFEST if name in BACKBONES else paths.MANIFEST
+    template = paths.CLIP_MANIFEST if name in CLIP else paths.MANIFEST
     return Path(template.format(stack="rehearsal", role=name, backbone=name))

@@ -49,7 +49,7 @@ def rehearse(step: Step, directory: Path) -> None:
     """Run a step and write down what it took, and what the plan says of it."""
     for name in step.models:
         write(name, directory)
-    if step.name.startswith(large.LARGE):
+    if f"{large.LARGE}/" in step.words or step.output == large.LARGE:
         large.prepare(directory, settings.config())
     state = state_of(step, directory)
     state.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ def write(name: str, directory: Path) -> None:
         return
     shutil.rmtree(target, ignore_errors=True)
     start = time.monotonic()
-    if name in settings.BACKBONES:
-        checkpoints.clip(target, torch.float32, settings.BACKBONES[name])
+    if name in settings.CLIP:
+        checkpoints.clip(target, torch.float32, checkpoints.clip_config(name))
     elif name == "llm":
         checkpoints.llm(target, torch.bfloat16, settings.LAYERS)
     else:

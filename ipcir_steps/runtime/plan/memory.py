@@ -20,6 +20,7 @@ ENGINE = 0.18 * GB  # the Snakemake that starts a step inside its job
 CUDA_HOST, CUDA_DEVICE = 3 * GB, 0.6 * GB  # CUDA's libraries in main memory, its context on the device
 RESERVE = 1.2  # what is asked for over what was estimated
 UNKNOWN = 16 * GB  # for a model that is neither on disk nor one of the published
+GALLERY = 125_000  # images or captions of the largest benchmark, CIRCO's test split
 ROWS = 16  # answers side by side, where the step is left to choose
 PROMPT = 600  # tokens of a prompt, at most
 TINY = 0.2 * GB  # for models of the mini world, which a rule may still have to make, and for their work
@@ -89,6 +90,8 @@ def need(config: Resolved, step: str, device: str, backbone: str | None = None, 
     if any(source.startswith(f"{MINI}/") for _, source, _ in models):
         return job(device, PROGRAM, TINY, TINY, {"mini world"})
     host, on_device, how = PROGRAM, 0.0, set()
+    if step == "features":
+        host += features(config, backbone)
     for role, source, manifest in models:
         found = weights(role, source, manifest)
         if found is None:
@@ -201,3 +204,9 @@ def encoding(config: Resolved, item: int, backbone: str | None) -> float:
     width, size, patch = vision.get("width", 1664), vision.get("image_size", 224), vision.get("patch_size") or 14
     batch = config.embeddings.batch_size
     return batch * (size // patch) ** 2 * width * 14 * item + 2 * batch * 3 * size**2 * 4 + 0.3 * GB
+
+
+def features(config: Resolved, backbone: str | None) -> float:
+    """All features of a gallery: as they were made, and laid out for their file."""
+    known = find("clip", config.clip[backbone or config.backbones[0]].source)
+    return 2 * GALLERY * 4 * (known.parts["model"].get("embed_dim", 1280) if known else 1280)
