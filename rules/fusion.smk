@@ -20,7 +20,7 @@ rule fusion:
         container("analysis")
     threads: 1
     resources:
-        mem_mb=growing(1700),
+        mem_mb=growing(1500),
         runtime=30,
     params:
         options=lambda wildcards, input: options(input, variant=wildcards.proxy),

@@ -25,7 +25,7 @@ rule ranking:
         container("analysis")
     threads: 2
     resources:
-        mem_mb=growing(1800),
+        mem_mb=growing(1600),
         runtime=240,
     params:
         options=lambda wildcards, input: options(

@@ -26,7 +26,7 @@ def every() -> list[Step]:
 def claims(measured: dict) -> dict[str, dict]:
     """{step: {mem_mb, operations}}: of each step that was measured; operations are None where none are counted.
 
-    measured: ``measured.json``. Raises KeyError naming a step that was not measured.
+    measured: ``measured.json``.
     """
     notes = {note["step"]: note for note in measured["steps"]}
     config, found = settings.config().resolved("rehearsal"), {}
@@ -36,13 +36,15 @@ def claims(measured: dict) -> dict[str, dict]:
                 sketch(role, note["step"].partition(":")[0] if role == "clip" else role, weights)
         counts, known = Counts(config), {}
         for step in every():
-            note = notes[step.name]
+            note = notes.get(step.name)
+            if note is None:
+                continue
             if step.planned is None:
                 found[step.name] = {"mem_mb": asked(step.rule), "operations": None}
                 continue
             met = Met(**note["met"])
             counts.typical = typical(config, met)
-            same = (step.planned, step.backbone, "captions" in step.name, met)
+            same = (step.planned, step.backbone, "captions" in step.name, str(met))
             if same not in known:
                 known[same] = operations(step, config, met, counts)
             found[step.name] = {"mem_mb": memory(step, config)["mem_mb"], "operations": known[same]}
