@@ -64,6 +64,8 @@ _ALL = (
           recorded=False),
     _step("Imagine", "datasets", "benchmarks.datasets", "read annotations and images into queries and gallery",
           timed=(paths.DATASET_TIMES,)),
+    _step("Imagine", "crops", "benchmarks.crops", "cut the objects of GeneCIS out of Visual Genome's images",
+          recorded=False),
     _step("Imagine", "captions", "imagine.captions", "caption reference images with BLIP-2",
           gathered=paths.SOURCE_CAPTIONS),
     _step("Imagine", "reasoning", "imagine.reasoning", "write target captions with a language model",

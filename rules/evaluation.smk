@@ -33,6 +33,7 @@ rule metrics:
         subset=paths.SUBSET,
         queries=paths.QUERIES,
         failures=paths.FAILURES,
+        subsets=subset_files,
     output:
         paths.METRICS,
     log:
@@ -49,9 +50,12 @@ rule metrics:
         runtime=30,
     params:
         options=lambda wildcards, input: options(
-            input, benchmark=dataset_benchmark(wildcards), mark=mark(wildcards)
+            {name: files for name, files in input.items() if name != "subsets"},
+            benchmark=dataset_benchmark(wildcards),
+            mark=mark(wildcards),
+            subsets=subset_options(wildcards),
         ),
-        taken=from_config("datasets.{dataset}.benchmark"),
+        taken=from_config("datasets.{dataset}.benchmark", subset_keys),
     shell:
         "IPCIR_RULE=metrics IPCIR_CONFIG={params.taken:q} ipcir metrics {params.options} --output {output} 2> {log}"
 

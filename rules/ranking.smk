@@ -32,6 +32,7 @@ rule ranking:
             input,
             variants=VARIANTS,
             mark=mark(wildcards),
+            whole=whole(wildcards),
             **lambda_options(wildcards),
         ),
         settings=section_json(CONFIG, "ranking"),

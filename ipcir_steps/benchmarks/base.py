@@ -25,6 +25,9 @@ class Benchmark:
     columns: metrics of the paper-style tables; table: 1 or 2, the one it stands in (3 shows all).
     categories: the tables show the metrics of each category ("dress/recall@10") before their means.
     image_sets: queries have image sets that are ranked apart; per_query and total then also take ``subset``.
+    whole: its metrics need the place of every target in the whole gallery that the query searches: lists then also hold
+    the targets below their end, at their places.
+    caution: what every table and figure of its numbers says, where they could be taken for those of another benchmark.
     server_files: what its server takes for the split whose targets are hidden.
     """
 
@@ -38,4 +41,6 @@ class Benchmark:
     table: int = 1
     categories: bool = False
     image_sets: bool = False
+    whole: bool = False
+    caution: str = ""
     server_files: Sequence[ServerFile] = ()

@@ -8,7 +8,7 @@ from ipcir_steps.benchmarks.base import Benchmark
 from ipcir_steps.config.data import Source
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.records import Image, Query
-from ipcir_steps.core.scores import PerQuery, Rankings, mean, pairs, recall
+from ipcir_steps.core.scores import PerQuery, Rankings, by_category, pairs, recall
 
 SOURCE = "https://github.com/XiaoxiaoGuo/fashion-iq (annotations and image addresses)"
 CATEGORIES = ("dress", "shirt", "toptee")
@@ -19,19 +19,31 @@ def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
 
     An image that belongs to several categories appears once, with all of them.
     """
+    queries, members = read_captions(settings, split)
+    root, galleries = Path(settings.root), {}
+    for category in members:
+        for name in read_annotations(root, f"image_splits/split.{category}.{split}.json", SOURCE):
+            galleries.setdefault(name, []).append(category)
+    return queries, images_of(galleries, root)
+
+
+def read_captions(settings: Source, split: str) -> tuple[list[Query], dict[str, list[Query]]]:
+    """The queries, and those of each category that is there."""
     root = Path(settings.root)
     present = [c for c in CATEGORIES if (root / f"captions/cap.{c}.{split}.json").is_file()]
     if not present:
         read_annotations(root, f"captions/cap.dress.{split}.json", SOURCE)
-    queries, members = [], {}
+    found = {}
     for category in present:
         captions = f"captions/cap.{category}.{split}.json"
-        for number, record in enumerate(read_annotations(root, captions, SOURCE)):
-            queries.append(_query(record, category, root / captions, number))
-        for name in read_annotations(root, f"image_splits/split.{category}.{split}.json", SOURCE):
-            members.setdefault(name, []).append(category)
-    gallery = [Image(name, _path(root, name), categories=tuple(kinds)) for name, kinds in members.items()]
-    return queries, gallery
+        records = read_annotations(root, captions, SOURCE)
+        found[category] = [_query(record, category, root / captions, number) for number, record in enumerate(records)]
+    return [query for queries in found.values() for query in queries], found
+
+
+def images_of(galleries: dict[str, list[str]], root: Path) -> list[Image]:
+    """The gallery of {image name: categories}."""
+    return [Image(name, _path(root, name), categories=tuple(kinds)) for name, kinds in galleries.items()]
 
 
 def _path(root: Path, name: str) -> str:
@@ -69,13 +81,7 @@ def total(rankings: Rankings, queries: Sequence[Query]) -> dict[str, float]:
 
     The reference is left where it stands; each ranking is over the category's own gallery.
     """
-    values = per_query(rankings, queries)
-    categories: dict[str, PerQuery] = {}
-    for query in queries:
-        categories.setdefault(query.category, {})[query.query_id] = values[query.query_id]
-    means = {name: mean(members) for name, members in sorted(categories.items(), key=lambda item: str(item[0]))}
-    average = {key: sum(found[key] for found in means.values()) / len(means) for key in ("recall@10", "recall@50")}
-    return average | {f"{name}/{key}": value for name, found in means.items() for key, value in found.items()}
+    return by_category(per_query(rankings, queries), queries)
 
 
 BENCHMARK = Benchmark(

@@ -8,9 +8,11 @@ from ipcir_steps.config.base import Fraction, Section
 from ipcir_steps.core.errors import InputError
 
 # Each is a module of ipcir_steps.benchmarks with a card.
-BENCHMARKS = ("cirr", "circo", "fashioniq", "folder")
+BENCHMARKS = ("cirr", "circo", "fashioniq", "fashioniq_pairs", "genecis", "icir", "folder")
 MINI = "resources/mini"  # where the mini world and its models are made
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Source(Section):
@@ -32,7 +34,9 @@ class Source(Section):
 class Dataset(Source):
     """One benchmark, or a folder of images with a CSV of queries."""
 
-    split: str = Field("val", description="split whose metrics are computed (folder: any name)")
+    split: str = Field(
+        "val", description="split whose metrics are computed (folder: any name; genecis: a task, or all; icir: all)"
+    )
     hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
     stack: Name = Field("published", description="models and settings: mini, published, modern, laptop, or your own")
     toy_models: bool = Field(False, description="run toy models on images outside their world; every output is marked")
@@ -41,6 +45,11 @@ class Dataset(Source):
         alias="lambda",
         description="lambda of eq. 2: 1 is the text alone, 0 the product with the proxy; a number, or one per backbone "
         "and a default",
+    )
+    subsets: dict[Identifier, str] = Field(
+        {},
+        description="files of query ids by name, one id a line or a JSON list: results and tables also show "
+        "these queries by themselves",
     )
     tuned_on: str | None = Field(
         None, description="dataset on whose labelled split each variant's lambda is chosen, in place of lambda"

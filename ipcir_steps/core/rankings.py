@@ -1,22 +1,62 @@
 """Ranked lists on disk: one parquet table per variant."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import atomic
 
 
-def write_rankings(path: str | Path, rows: Iterable[tuple[str, Sequence[tuple[str, float]]]], about: dict) -> None:
+class Places(Sequence):
+    """The first images of a list, and those that were looked for below them: None at every place between."""
+
+    def __init__(self, ranked: Iterable[tuple[int, str]]):
+        """ranked: (place from 1, image) in rising order."""
+        self._at = {place - 1: image for place, image in ranked}
+        self._length = max(self._at, default=-1) + 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, key):
+        if isinstance(key, slice):
+            return [self._at.get(place) for place in range(*key.indices(self._length))]
+        return self._at.get(range(self._length)[key])
+
+    def __iter__(self) -> Iterator[str | None]:
+        return (self._at.get(place) for place in range(self._length))
+
+
+Entry = tuple[str, float] | tuple[str, float, int]  # image, score, and its place where that does not follow
+
+
+def ranked(entries: Iterable[Entry]) -> Iterator[tuple[int, str, float]]:
+    """(place from 1, image, score).
+
+    >>> list(ranked([("a", 0.9), ("b", 0.5, 7)]))
+    [(1, 'a', 0.9), (7, 'b', 0.5)]
+    """
+    for number, (image, score, *place) in enumerate(entries, 1):
+        yield place[0] if place else number, image, score
+
+
+def names_by_place(places: Sequence[tuple[int, str]]) -> Sequence[str | None]:
+    """The images by their place: a list where no place is left out, else ``Places``."""
+    if places and places[-1][0] > len(places):
+        return Places(places)
+    return [image for _, image in places]
+
+
+def write_rankings(path: str | Path, rows: Iterable[tuple[str, Sequence[Entry]]], about: dict) -> None:
     """Columns query_id, rank (1…), image, score (float32); ``about`` as metadata. Same rows, same bytes.
 
-    rows: (query id, [(image, score)], best first).
+    rows: (query id, [(image, score)], best first); a third value is the place of an image below the end of the list.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    flat = [(query, rank, image, score) for query, filled in rows for rank, (image, score) in enumerate(filled, 1)]
+    flat = [(query, rank, image, score) for query, filled in rows for rank, image, score in ranked(filled)]
     columns = list(zip(*flat, strict=True)) or [(), (), (), ()]
     types = {"query_id": pa.string(), "rank": pa.int32(), "image": pa.string(), "score": pa.float32()}
     schema = pa.schema(list(types.items()), metadata={"ipcir": json.dumps(about, sort_keys=True)})
@@ -25,8 +65,11 @@ def write_rankings(path: str | Path, rows: Iterable[tuple[str, Sequence[tuple[st
         parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary, compression="zstd")
 
 
-def read_rankings(path: str | Path) -> dict[str, list[str]]:
-    """{query_id: image names by rank} from a rankings parquet, or from a server-style JSON object of lists."""
+def read_rankings(path: str | Path) -> dict[str, Sequence[str | None]]:
+    """{query_id: image names by rank} from a rankings parquet, or from a server-style JSON object of lists.
+
+    None stands at a place that was not recorded (lists of a benchmark whose card says ``whole``).
+    """
     path = Path(path)
     if path.suffix == ".json":
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -40,8 +83,8 @@ def read_rankings(path: str | Path) -> dict[str, list[str]]:
     except (OSError, ValueError, KeyError) as error:
         remedy = "Delete it and run again to rebuild it."
         raise InputError(f"is not a rankings file ({error})", file=path, remedy=remedy) from error
-    rankings: dict[str, list[str]] = {}
+    rankings: dict[str, list[tuple[int, str]]] = {}
     table = table.sort_by([("query_id", "ascending"), ("rank", "ascending")])
-    for query_id, image in zip(table["query_id"].to_pylist(), table["image"].to_pylist(), strict=True):
-        rankings.setdefault(query_id, []).append(image)
-    return rankings
+    for query_id, *place in zip(*(table[name].to_pylist() for name in ("query_id", "rank", "image")), strict=True):
+        rankings.setdefault(query_id, []).append(tuple(place))
+    return {query_id: names_by_place(places) for query_id, places in rankings.items()}

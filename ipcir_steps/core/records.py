@@ -13,7 +13,8 @@ class Query:
 
     targets: names of the right images, the annotated target first; None when hidden (test splits).
     group: CIRR image-set members without the reference, in the annotated order.
-    category: FashionIQ garment type. aspects: CIRCO semantic aspects.
+    category: what the benchmark averages over: FashionIQ garment type, GeneCIS task. aspects: CIRCO semantic aspects.
+    pool: the gallery that it searches, where that is not its category's.
     """
 
     query_id: str
@@ -23,6 +24,7 @@ class Query:
     group: tuple[str, ...] | None = None
     category: str | None = None
     aspects: tuple[str, ...] = ()
+    pool: str | None = None
 
     def __post_init__(self):
         for field in ("captions", "targets", "group", "aspects"):
@@ -35,12 +37,18 @@ class Query:
         """The relative captions as one sentence, FashionIQ's two joined with "and"."""
         return " and ".join(self.captions)
 
+    @property
+    def gallery(self) -> str | None:
+        """Which part of the gallery it searches (a name in ``Image.categories``); None: all of it."""
+        return self.pool or self.category
+
 
 @dataclasses.dataclass(frozen=True)
 class Image:
     """One image of a dataset. path is relative to the dataset root; sizes are pixels, None when absent.
 
-    categories: the FashionIQ galleries it belongs to; empty elsewhere.
+    categories: the parts of the gallery that it belongs to (FashionIQ: category, GeneCIS and i-CIR: pool); empty where
+    every query searches everything.
     """
 
     name: str

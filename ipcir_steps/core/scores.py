@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.records import Query
 
-Rankings = Mapping[str, Sequence]  # {query id: image names, best first}
+Rankings = Mapping[str, Sequence]  # {query id: image names, best first; None at a place that was not recorded}
 PerQuery = dict[str, dict[str, float]]  # {query id: {metric: fraction}}
 
 
@@ -45,9 +45,10 @@ def pairs(rankings: Rankings, queries: Sequence[Query]) -> Iterator[tuple[Query,
 
 def names_of(rankings: Rankings, query: Query) -> list[str]:
     """The names in a query's list, none where it has no list. Raises InputError where one stands in it twice."""
-    names = [str(name) for name in rankings.get(query.query_id, ())]
-    if len(set(names)) < len(names):
-        twice = next(name for number, name in enumerate(names) if name in names[:number])
+    names = [name if name is None else str(name) for name in rankings.get(query.query_id, ())]
+    known = [name for name in names if name is not None]
+    if len(set(known)) < len(known):
+        twice = next(name for number, name in enumerate(known) if name in known[:number])
         remedy = "List every image once: each further time would count as another hit."
         raise InputError(f"lists {twice} twice", record=query.query_id, field="ranking", remedy=remedy)
     return names
@@ -60,3 +61,13 @@ def mean(per_query: PerQuery) -> dict[str, float]:
         for key, value in values.items():
             sums.setdefault(key, []).append(value)
     return {key: sum(values) / len(values) for key, values in sums.items()}
+
+
+def by_category(per_query: PerQuery, queries: Sequence[Query]) -> dict[str, float]:
+    """Means within each category ("dress/recall@10"), after their plain average over the categories ("recall@10")."""
+    categories: dict[str, PerQuery] = {}
+    for query in queries:
+        categories.setdefault(query.category, {})[query.query_id] = per_query[query.query_id]
+    means = {name: mean(members) for name, members in sorted(categories.items(), key=lambda item: str(item[0]))}
+    average = {key: sum(found[key] for found in means.values()) / len(means) for key in next(iter(means.values()))}
+    return average | {f"{name}/{key}": value for name, found in means.items() for key, value in found.items()}

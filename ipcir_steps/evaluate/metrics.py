@@ -4,16 +4,17 @@ A query whose ranking is absent or short is scored on what there is: it counts, 
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ipcir_steps.benchmarks import BENCHMARKS
-from ipcir_steps.core.arguments import InFile, OutFile
+from ipcir_steps.core.arguments import InFile, OutFile, RoleFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_jsonl, write_json
 from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.scores import Rankings
+from ipcir_steps.evaluate.subsets import chosen, read_ids
 
 
 def circo(rankings: Rankings, queries: Sequence[Query]) -> dict[str, float]:
@@ -32,16 +33,22 @@ def fashioniq(rankings: Rankings, queries: Sequence[Query]) -> dict[str, float]:
 
 
 def score(
-    rankings: Rankings, queries: Sequence[Query], benchmark: str, subset: Rankings | None = None, failures=()
-) -> dict:
+    rankings: Rankings, queries: Sequence[Query], benchmark: str, subset: Rankings | None = None, failures=(),
+    subsets: Mapping[str, Sequence[Query]] | None = None,
+) -> dict:  # fmt: skip
     """The content of a metrics file: protocol, query count, metrics, failures and the values of each query.
 
-    per_query: {metric: values in the order of "queries"}, the input of paired bootstraps.
+    per_query: {metric: values in the order of "queries"}, the input of paired bootstraps. subsets: queries that are
+    also scored by themselves, by name.
     """
     card = BENCHMARKS[benchmark]
     extra = {"subset": subset} if card.image_sets else {}
     values = card.per_query(rankings, queries, **extra)
     keys = list(next(iter(values.values())))
+    parts = {
+        name: {"queries": [query.query_id for query in some], "metrics": card.total(rankings, some, **extra)}
+        for name, some in (subsets or {}).items()
+    }
     return {
         "protocol": benchmark,
         "protocol_text": card.rules,
@@ -52,6 +59,7 @@ def score(
         "metrics": card.total(rankings, queries, **extra),
         "queries": [query.query_id for query in queries],
         "per_query": {key: [values[query.query_id].get(key) for query in queries] for key in keys},
+        **({"subsets": parts} if parts else {}),
     }
 
 
@@ -64,6 +72,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--benchmark", required=True, choices=sorted(BENCHMARKS), help="benchmark by whose rules to score"
     )
     parser.add_argument("--failures", type=InFile, nargs="*", default=[], help="failures files of earlier steps")
+    help_text = "files of query ids that are also scored by themselves"
+    parser.add_argument("--subsets", type=RoleFile.parse, nargs="*", default=[], metavar="NAME=FILE", help=help_text)
     add_mark(parser)
     parser.add_argument("--output", required=True, type=OutFile, help="metrics file to write (JSON)")
 
@@ -78,5 +88,7 @@ def main(args: argparse.Namespace) -> None:
                     raise InputError(f"{image!r} is not in the gallery", file=args.rankings, record=query_id)
     subset = read_rankings(args.subset) if args.subset else None
     failures = [record for path in args.failures for record in read_jsonl(path)]
-    scored = score(rankings, read_queries(args.queries), args.benchmark, subset, failures)
+    queries = read_queries(args.queries)
+    subsets = {file.role: chosen(queries, read_ids(file), file) for file in args.subsets}
+    scored = score(rankings, queries, args.benchmark, subset, failures, subsets)
     write_json(args.output, marked(scored, args.mark))

@@ -16,8 +16,10 @@ from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
+from ipcir_steps.core.marks import marks_of
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.core.statistics import paired_interval
+from ipcir_steps.evaluate.subsets import views
 from ipcir_steps.variants import BASE, VARIANTS
 
 
@@ -45,12 +47,15 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
     metrics: files ``{backbone}/{baseline}/{variant}.metrics.json``, the last three parts of the path name the
     entry. Every entry carries its metrics (fractions), the difference to the ``base`` of the same backbone and
     baseline with a 95 % paired bootstrap interval, and the published value where there is one (fractions).
+    Published values are of a dataset's own protocol: one that has its name and scores otherwise has none beside it.
     Raises InputError for a variant without its base, or files that score different queries.
     """
     loaded = {_name(path): read_json(path) for path in metrics}
     strata = _strata(queries)
     published = read_published()
-    entries = []
+    first = next(iter(loaded.values()))
+    published = published if first["protocol"] == dataset else {}
+    entries, bases = [], []
     for (backbone, baseline, variant), scored in loaded.items():
         base = loaded.get((backbone, baseline, BASE))
         if base is None:
@@ -59,6 +64,7 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
             raise InputError(
                 "does not score the same queries as its base", file=f"{backbone}/{baseline}/{variant}.metrics.json"
             )
+        bases.append(base)
         entries.append(
             {
                 "backbone": backbone,
@@ -76,18 +82,41 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
                 },
             }
         )
-    first = next(iter(loaded.values()))
     lost = read_jsonl(failures)
+    pairs = list(zip(bases, loaded.values(), strict=True))
     return {
         "dataset": dataset,
+        **({"mark": caution} if (caution := BENCHMARKS[first["protocol"]].caution) else {}),
         **({"stack": settings.stack.model_dump(mode="json")} if settings.stack else {}),
         "protocol": first["protocol"],
         "protocol_text": first["protocol_text"],
         "queries": first["query_count"],
-        "failures": {"queries": len(lost), "by_step": dict(sorted(Counter(f["step"] for f in lost).items()))},
+        "failures": _count(lost),
         "entries": entries,
+        **_subsets(pairs, strata, lost, settings),
         "provenance": digest({"/".join(_name(path)): sha256(path) for path in metrics}),
     }
+
+
+def _count(lost: list[dict]) -> dict:
+    return {"queries": len(lost), "by_step": dict(sorted(Counter(failure["step"] for failure in lost).items()))}
+
+
+def _subsets(pairs: list[tuple[dict, dict]], strata: dict[str, str], lost: list[dict], settings: Results) -> dict:
+    """{"subsets": {name: queries, failures, and of every entry metrics and differences}}; nothing without subsets.
+
+    pairs: (base, scored) of every entry.
+    """
+    found = {}
+    for name, first in pairs[0][1].get("subsets", {}).items():
+        members = set(first["queries"])
+        entries = []
+        for base, scored in pairs:
+            change = _differences(base, scored, strata, settings, members) if base is not scored else {}
+            entries.append({"metrics": scored["subsets"][name]["metrics"], "difference": change})
+        failures = _count([failure for failure in lost if failure["query_id"] in members])
+        found[name] = {"queries": len(members), "failures": failures, "entries": entries}
+    return {"subsets": found} if found else {}
 
 
 def _name(path: Path) -> tuple[str, str, str]:
@@ -103,12 +132,15 @@ def _strata(path: Path) -> dict[str, str]:
     return {query.query_id: query.category or "" for query in read_queries(path)}
 
 
-def _differences(base: dict, scored: dict, strata: dict[str, str], settings: Results) -> dict:
+def _differences(base: dict, scored: dict, strata: dict[str, str], settings: Results, members=None) -> dict:
+    """members: ids of the queries that count; None: all."""
     categories = sorted(set(strata.values()))
     groups = np.array([categories.index(strata[query_id]) for query_id in scored["queries"]])
     differences = {}
     for metric, values in scored["per_query"].items():
         known = np.array([value is not None for value in values])
+        if members is not None:
+            known &= np.array([query_id in members for query_id in scored["queries"]])
         if known.any():
             pair = [np.array(side["per_query"][metric], float)[known] for side in (base, scored)]
             value, low, high = paired_interval(
@@ -154,7 +186,7 @@ def table(result: dict) -> str:
 def heading(result: dict) -> list[str]:
     """What was measured with what; the mark first, where there is one."""
     stack = result.get("stack") or {}
-    mark = [stack["mark"], ""] if stack.get("mark") else []
+    mark = [told, ""] if (told := marks_of([result])) else []
     changed = f", changed: {', '.join(stack['changed'])}" if stack.get("changed") else ""
     made = f", stack {stack['name']}{changed}" if stack else ""
     return [*mark, f"{result['dataset']} (percent{made})"]
@@ -177,7 +209,7 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.config.settings import read_settings
 
     if args.show:
-        print(table(read_json(args.show)))
+        print("\n\n".join(map(table, views([read_json(args.show)]))))
         return
     missing = [name for name in ("dataset", "metrics", "queries", "failures", "output") if not getattr(args, name)]
     if missing:
@@ -190,4 +222,4 @@ def main(args: argparse.Namespace) -> None:
             f"{lost} queries failed and strict is set", file=args.failures, remedy="See the reasons there."
         )
     write_json(args.output, result)
-    print(table(result), file=sys.stderr)
+    print("\n\n".join(map(table, views([result]))), file=sys.stderr)

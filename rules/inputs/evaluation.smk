@@ -8,6 +8,24 @@ def of_backbones(pattern, **more):
     )(wildcards)
 
 
+def subsets_of(wildcards):
+    """{name: file of query ids} of a dataset; they are ids of the split with labels."""
+    dataset = dataset_of(wildcards)
+    return dataset.subsets if wildcards.split == dataset.split else {}
+
+
+def subset_files(wildcards):
+    return list(subsets_of(wildcards).values())
+
+
+def subset_options(wildcards):
+    return [f"{name}={file}" for name, file in subsets_of(wildcards).items()]
+
+
+def subset_keys(wildcards):
+    return ["datasets.{dataset}.subsets"] if subsets_of(wildcards) else []
+
+
 def failures_of_steps(wildcards):
     """The failures of every step before the ranking, in order."""
     left_out = {"proxies", *drawing(wildcards).unused}

@@ -1,5 +1,7 @@
 """Input functions of ranking and tuning."""
 
+from ipcir_steps.benchmarks import BENCHMARKS
+
 
 def tuned_lambda(wildcards):
     """The choice of lambda on the dataset that this one is tuned on; nothing where lambda is set."""
@@ -18,7 +20,13 @@ def lambda_keys(wildcards):
         own = wildcards.backbone in dataset.lam
         lam += f".{wildcards.backbone if own else 'default'}"
     names = ["tuned_on", "exclude_reference", *([] if dataset.tuned_on else [lam])]
+    names += ["benchmark"] if whole(wildcards) else []
     return [f"datasets.{{dataset}}.{name}" for name in names]
+
+
+def whole(wildcards):
+    """Whether the metrics need the place of every target."""
+    return BENCHMARKS[dataset_benchmark(wildcards)].whole
 
 
 def lambda_options(wildcards):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.rankings import Entry, names_by_place, ranked
 from ipcir_steps.core.records import Query
 from ipcir_steps.core.statistics import interval
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs
@@ -26,10 +27,14 @@ def per_variant(rankings: dict, queries: Sequence[Query], benchmark, key: str, l
     """
     curves = {}
     for variant, of_lambdas in rankings.items():
-        lists = ({query: [name for name, _ in filled] for query, filled in rows} for rows in of_lambdas)
+        lists = ({query: _names(filled) for query, filled in rows} for rows in of_lambdas)
         curves[variant] = [_known(benchmark.total(rows, queries), key)[key] for rows in lists]
     chosen = {"base": {"lambda": 1.0}} | {variant: best(curve, lambdas) for variant, curve in curves.items()}
     return {"chosen": chosen, "curves": curves}
+
+
+def _names(entries: Sequence[Entry]) -> Sequence[str | None]:
+    return names_by_place([(place, name) for place, name, _ in ranked(entries)])
 
 
 def _known(metrics: dict[str, float], key: str) -> dict[str, float]:
@@ -69,7 +74,7 @@ def labelled(inputs: RetrievalInputs, components, grid, benchmark, key: str, set
         return values
 
     limits = {"block": settings.block, "memory_mb": settings.memory_mb}
-    rows = sweep(inputs, components, grid, metric, settings.k, settings.scale, **limits)
+    rows = sweep(inputs, components, grid, metric, settings.k, settings.scale, benchmark.whole, **limits)
     number = max(range(len(rows)), key=lambda number: rows[number]["metrics"][key])
     lows = [interval(np.subtract(per_query[number], values))[0] for values in per_query]
     tied = sum(low <= 0 for low in lows)

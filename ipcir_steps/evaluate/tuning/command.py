@@ -53,8 +53,8 @@ def tune_variants(args: argparse.Namespace) -> dict:
     if not all(query.targets for query in queries):
         raise InputError("has queries without targets", file=args.queries, remedy=WITH_LABELS)
     found = inputs.from_args(args, proxies=fused_files(variants, args.fusion))
-    rankings = rank_gallery(found, dict.fromkeys(variants, settings.lambdas), settings)
     benchmark = BENCHMARKS[args.benchmark]
+    rankings = rank_gallery(found, dict.fromkeys(variants, settings.lambdas), settings, benchmark.whole)
     key = args.key or benchmark.tuned_by
     chosen = per_variant(rankings, queries, benchmark, key, settings.lambdas)
     head = {"key": key, "queries": len(queries), "chosen": chosen["chosen"], "lambdas": list(settings.lambdas)}

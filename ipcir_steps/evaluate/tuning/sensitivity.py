@@ -55,7 +55,7 @@ def measure(
         return benchmark.total(rankings, queries)
 
     every = [setting for grid in figures.values() for setting in grid]
-    rows = sweep(found, components, every, metric, settings.k, scale)
+    rows = sweep(found, components, every, metric, settings.k, scale, benchmark.whole)
     for row, per_query in zip(rows, values, strict=True):
         drawn = interval(per_query, seed=seed(run_seed, "sensitivity") % (1 << 31), resamples=settings.resamples)
         row["interval"] = {key: list(drawn)}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ipcir_steps.core.arguments import InFile
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.seek.ranking.inputs import RetrievalInputs, from_args
+from ipcir_steps.core.rankings import names_by_place
+from ipcir_steps.seek.ranking.inputs import RetrievalInputs, from_args, places_below, searches, target_rows
 
 if TYPE_CHECKING:
     import torch
@@ -72,13 +73,14 @@ def components_of(inputs: RetrievalInputs) -> Components:
 
 def sweep(
     inputs: RetrievalInputs, components: Components, settings: Sequence[Setting], metric: Callable[[dict], dict],
-    k=50, scale="dataset", **limits,
+    k=50, scale="dataset", whole=False, **limits,
 ) -> list[dict]:  # fmt: skip
     """[{"weights", "proxies", "lambda", "metrics"}] of each setting, in order; no ranking is stored.
 
-    metric: called with {query_id: [image names]} of a setting, returns {name: value}. limits: as in ``rank``.
+    metric: called with {query_id: [image names]} of a setting, returns {name: value}. whole: with the
+    targets below the first k, at their places. limits: as in ``rank``.
     """
-    rankings = _lists(inputs, components, settings, k, scale, limits)
+    rankings = _lists(inputs, components, settings, k, scale, whole, limits)
     return [
         {
             "weights": list(s.weights),
@@ -90,7 +92,7 @@ def sweep(
     ]
 
 
-def _lists(inputs, components, settings, k, scale, limits) -> list[dict[str, list[str]]]:
+def _lists(inputs, components, settings, k, scale, whole, limits) -> list[dict[str, Sequence[str | None]]]:
     from ipcir_steps.seek.ranking.streaming import Balance, scan
 
     parts, mixes = _mixes(components, settings, scale)
@@ -98,20 +100,27 @@ def _lists(inputs, components, settings, k, scale, limits) -> list[dict[str, lis
     for setting in settings:
         lams = wanted.setdefault((setting.weights, setting.proxies), {})
         lams.setdefault(setting.lam, len(lams))
-    rankings: list[dict[str, list[str]]] = [{} for _ in settings]
-    for rows, subset in inputs.by_category():
+    rankings: list[dict[str, Sequence[str | None]]] = [{} for _ in settings]
+    count = sum(map(len, wanted.values()))
+    for rows, subset, length in searches(inputs, k, whole, count, limits.get("memory_mb", 2048)):
         balances = [
             Balance({name: factor[rows] for name, factor in mixes[key].items()}, tuple(lams))
             for key, lams in wanted.items()
         ]
         some = {name: part[rows] for name, part in parts.items()}
-        found = scan(inputs.text[rows], inputs.gallery, balances, some, k, inputs.excluded(rows), subset, **limits)
+        found = scan(inputs.text[rows], inputs.gallery, balances, some, length, inputs.excluded(rows), subset, **limits)
         found = dict(zip(wanted, found, strict=True))
+        targets = target_rows(inputs, rows) if whole else None
         for ranking, setting in zip(rankings, settings, strict=True):
             key = setting.weights, setting.proxies
             indices = found[key][0][wanted[key][setting.lam]]
-            for row, filled in zip(rows, indices.tolist(), strict=True):
-                ranking[inputs.queries[row].query_id] = [inputs.names[i] for i in filled if i >= 0]
+            for number, (row, filled) in enumerate(zip(rows, indices[:, :k].tolist(), strict=True)):
+                names = [inputs.names[i] for i in filled if i >= 0]
+                if whole:
+                    below = places_below(indices[number], k, targets[number])
+                    placed = [*enumerate(names, 1), *((at + 1, inputs.names[indices[number, at]]) for at in below)]
+                    names = names_by_place(placed)
+                ranking[inputs.queries[row].query_id] = names
     return rankings
 
 

@@ -22,6 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants", nargs="+", default=[BASE], choices=VARIANTS, metavar="V", help=", ".join(VARIANTS)
     )
+    help_text = "lists also hold the targets below their end, at their places (i-CIR)"
+    parser.add_argument("--whole", action="store_true", help=help_text)
     add_mark(parser)
     parser.add_argument("--output-dir", required=True, type=Directory, help="gets VARIANT.{rankings,subset}.parquet")
     add_settings(parser, Ranking)
@@ -33,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Ranking)
     lams = lambdas_of(args.variants, args)
     found = inputs.from_args(args, proxies=fused_files(args.variants, args.fusion))
-    lists = rank_gallery(found, {variant: (lam,) for variant, lam in lams.items()}, settings)
+    lists = rank_gallery(found, {variant: (lam,) for variant, lam in lams.items()}, settings, args.whole)
     for variant, (rows,) in lists.items():
         about = {"variant": variant, "lambda": lams[variant], "combine": VARIANTS[variant].combine}
         about |= {"excluded_reference": args.exclude_reference}

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ class RetrievalInputs:
     rows are filled with ones and mean nothing.
     parts: {name: float32 [Q, …]}, further features, which every one of the queries has.
     exclude: int64 [Q], the gallery row that a query may not find, or -1; None: nothing is excluded.
-    categories: {category: its gallery rows, in rising order}; a query with a category is ranked among those.
+    categories: {part of the gallery: its rows, in rising order}; a query that names one (a category, a pool) is ranked
+    among those.
     """
 
     queries: Sequence[Query]
@@ -43,17 +45,53 @@ class RetrievalInputs:
     exclude: "torch.Tensor | None" = None
     categories: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
+    @functools.cached_property
+    def row_of(self) -> dict[str, int]:
+        """The gallery row of each image."""
+        return {name: row for row, name in enumerate(self.names)}
+
     def by_category(self) -> Iterator[tuple[list[int], Sequence[int] | None]]:
-        """(query rows, the gallery rows among which they are ranked; None: all), category by category."""
+        """(query rows, the gallery rows among which they are ranked; None: all), part by part of the gallery."""
         rows: dict[str | None, list[int]] = {}
         for row, query in enumerate(self.queries):
-            rows.setdefault(query.category, []).append(row)
+            rows.setdefault(query.gallery, []).append(row)
         for category, some in rows.items():
             yield some, None if category is None else self.categories[category]
 
     def excluded(self, rows: Sequence[int]) -> "torch.Tensor | None":
         """``exclude`` of some of the queries."""
         return None if self.exclude is None else self.exclude[rows]
+
+
+def searches(
+    inputs: RetrievalInputs, k: int, whole: bool, lists: int, memory_mb: int
+) -> Iterator[tuple[list[int], Sequence[int] | None, int]]:
+    """(query rows, gallery rows, length of the lists) of each pass. whole: lists as long as the gallery; few queries go
+    together then, so that their lists (``lists`` of each) take no more than a quarter of ``memory_mb``."""
+    for rows, subset in inputs.by_category():
+        total = len(inputs.names) if subset is None else len(subset)
+        if not whole or k >= total:
+            yield rows, subset, k
+            continue
+        some = max(1, (memory_mb << 18) // (64 * lists * total))
+        for low in range(0, len(rows), some):
+            yield rows[low : low + some], subset, total
+
+
+def target_rows(inputs: RetrievalInputs, rows: Sequence[int]) -> list["torch.Tensor"]:
+    """int64, the gallery rows of the targets of each of the queries."""
+    import torch
+
+    row_of = inputs.row_of
+    targets = (inputs.queries[row].targets or () for row in rows)
+    return [torch.tensor([row_of[name] for name in names if name in row_of], dtype=torch.int64) for names in targets]
+
+
+def places_below(found: "torch.Tensor", k: int, targets: "torch.Tensor") -> list[int]:
+    """Places from 0, rising, of the targets that stand below the first k. found: int64, gallery rows by rank."""
+    import torch
+
+    return (torch.isin(found[k:], targets).nonzero().flatten() + k).tolist()
 
 
 def load_retrieval(
@@ -136,12 +174,16 @@ def _references(queries: Sequence[Query], row_of: Mapping[str, int]) -> "torch.T
 def _categories(
     queries: Iterable[Query], images: Sequence[Image], row_of: Mapping[str, int], file: Path
 ) -> dict[str, list[int]]:
-    """The gallery rows of each category that a query has."""
-    found = {}
-    for category in dict.fromkeys(query.category for query in queries if query.category is not None):
-        found[category] = sorted(row_of[image.name] for image in images if category in image.categories)
-        if not found[category]:
+    """The gallery rows of each part of the gallery that a query searches."""
+    found: dict[str, list[int]] = {query.gallery: [] for query in queries if query.gallery is not None}
+    for image in images:
+        for category in image.categories:
+            if category in found:
+                found[category].append(row_of[image.name])
+    for category, rows in found.items():
+        if not rows:
             raise InputError(f"has no image of category {category!r}", file=file, field="categories")
+        rows.sort()
     return found
 
 

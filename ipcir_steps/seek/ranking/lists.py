@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ipcir_steps.core.rankings import Entry
 from ipcir_steps.core.records import Query
-from ipcir_steps.seek.ranking.inputs import RetrievalInputs
+from ipcir_steps.seek.ranking.inputs import RetrievalInputs, places_below, searches, target_rows
 from ipcir_steps.variants import BASE, VARIANTS
 
-Entries = list[tuple[str, float]]  # (image, score), best first
+Entries = list[Entry]  # (image, score), best first
 
 
 class Lists:
@@ -35,34 +36,46 @@ class Lists:
         }
 
 
-def rank_gallery(inputs: RetrievalInputs, lams: Mapping[str, Sequence[float]], settings) -> dict[str, list[list]]:
+def rank_gallery(
+    inputs: RetrievalInputs, lams: Mapping[str, Sequence[float]], settings, whole: bool = False
+) -> dict[str, list[list]]:
     """{variant: [(query id, [(image, score)])] per lambda}, best first, of all variants from one pass over the gallery.
 
-    lams: {variant: values of lambda}; base always ranks by S_t. settings: ``config.retrieval.Ranking``.
+    lams: {variant: values of lambda}; base always ranks by S_t. settings: ``config.retrieval.Ranking``. whole: the
+    targets below the first k follow with their places, as (image, score, place).
     """
     from ipcir_steps.seek.ranking.streaming import Balance, scan
 
     variants = [VARIANTS[name] for name in lams if name != BASE]
     balances = [Balance(), *(Balance(v.proxy, tuple(lams[v.name]), v.combine) for v in variants)]
     lists = Lists(lams, inputs.without)
-    for rows, subset in inputs.by_category():
+    count = sum(len(balance.lambdas) for balance in balances)
+    for rows, subset, k in searches(inputs, settings.k, whole, count, settings.memory_mb):
         found = scan(
             inputs.text[rows], inputs.gallery, balances, {name: part[rows] for name, part in inputs.proxies.items()},
-            settings.k, inputs.excluded(rows), subset, block=settings.block, memory_mb=settings.memory_mb,
+            k, inputs.excluded(rows), subset, block=settings.block, memory_mb=settings.memory_mb,
         )  # fmt: skip
-        of_queries = zip(*(_named(indices, scores, inputs.names) for indices, scores in found), strict=True)
+        targets = target_rows(inputs, rows) if whole else None
+        lists_of = (_named(indices, scores, inputs.names, settings.k, targets) for indices, scores in found)
+        of_queries = zip(*lists_of, strict=True)
         for row, (text, *others) in zip(rows, of_queries, strict=True):
             ranked = dict(zip((variant.name for variant in variants), others, strict=True))
             lists.add(inputs.queries[row], text[0], ranked)
     return lists.of(inputs.queries)
 
 
-def _named(indices, scores, names: Sequence[str]) -> Iterator[list[Entries]]:
-    """The lists of each query, one per lambda, from indices and scores [L, Q, k]."""
-    for of_lams in zip(indices.transpose(0, 1).tolist(), scores.transpose(0, 1).tolist(), strict=True):
-        yield [
+def _named(indices, scores, names: Sequence[str], k: int, targets=None) -> Iterator[list[Entries]]:
+    """The lists of each query, one per lambda, of indices and scores [L, Q, n]: the first k, then the targets below."""
+    heads = (side[..., :k].transpose(0, 1).tolist() for side in (indices, scores))
+    for query, of_lams in enumerate(zip(*heads, strict=True)):
+        lists = [
             [(names[i], score) for i, score in zip(*one, strict=True) if i >= 0] for one in zip(*of_lams, strict=True)
         ]
+        if targets is not None:
+            for filled, found, scored in zip(lists, indices[:, query], scores[:, query], strict=True):
+                below = places_below(found, k, targets[query])
+                filled += [(names[found[at]], scored[at].item(), at + 1) for at in below]
+        yield lists
 
 
 def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, float]) -> dict[str, list[tuple[str, Entries]]]:

@@ -8,6 +8,7 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import read_json, write_text
 from ipcir_steps.core.marks import marks_of
+from ipcir_steps.evaluate.subsets import views
 from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
 TITLES = {
@@ -60,9 +61,9 @@ class Part:
 
 
 def parts(results: Sequence[dict], number: int) -> list[Part]:
-    """What table ``number`` shows of the result files."""
+    """What table ``number`` shows of the result files; the subsets of each are parts of their own."""
     found = []
-    for result in results:
+    for result in views(results):
         if number not in (ABLATION, BENCHMARKS[result["protocol"]].table):
             continue
         names = columns(result, number)
