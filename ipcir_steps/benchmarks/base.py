@@ -28,6 +28,7 @@ class Benchmark:
     whole: its metrics need the place of every target in the whole gallery that the query searches: lists then also hold
     the targets below their end, at their places.
     caution: what every table and figure of its numbers says, where they could be taken for those of another benchmark.
+    absent: what to do about images that are not there; {root} is the dataset's directory.
     server_files: what its server takes for the split whose targets are hidden.
     """
 
@@ -43,4 +44,5 @@ class Benchmark:
     image_sets: bool = False
     whole: bool = False
     caution: str = ""
+    absent: str = "Put them there"
     server_files: Sequence[ServerFile] = ()

@@ -107,4 +107,5 @@ BENCHMARK = Benchmark(
     tuned_by="recall@1",
     columns=("recall@1", "recall@2", "recall@3"),
     categories=True,
+    absent="Cut what is below crops/ with `ipcir crops --root {root}`, put the others there",
 )

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.benchmarks.datasets import load
 from ipcir_steps.config import Config
 from ipcir_steps.config.data import MINI, Dataset, Model
@@ -73,11 +74,12 @@ def of_dataset(name: str, settings: Dataset, split: str) -> Iterator[Need]:
     paths = list(dict.fromkeys(image.path for image in (*data.gallery, *data.references)))
     absent = [path for path in paths if not (root / path).is_file()]
     if absent:
+        remedy = BENCHMARKS[settings.benchmark].absent.format(root=root)
         some = ", ".join(absent[:SHOWN]) + (", …" if len(absent) > SHOWN else "")
         skipped = settings.missing_images == "skip" and len(absent) < len(paths)
         yield Need(
             f"dataset {name}: {len(absent):,} of {len(paths):,} images of {split} are not in {root} ({some})",
-            "They are left out and counted." if skipped else f"Put them there, or correct datasets.{name}.root.",
+            "They are left out and counted." if skipped else f"{remedy}, or correct datasets.{name}.root.",
             stops=not skipped,
         )
 

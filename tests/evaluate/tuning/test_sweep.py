@@ -1,6 +1,7 @@
 """Sweeps against one ``rank`` per setting, and the reading of their inputs."""
 
 import argparse
+import dataclasses
 
 import numpy as np
 import pytest
@@ -122,3 +123,21 @@ def test_no_query_with_every_part_is_an_error(files):
     save_features(files / "references.safetensors", Features(np.ones((4, 2, 6), np.float32), ids))
     with pytest.raises(InputError, match=r"references\.safetensors: field 'features': has shape \[4, 2, 6\]"):
         _read(files)
+
+
+def test_whole_lists_tell_the_place_of_every_target():
+    found, parts = _search(images=60)
+    found = dataclasses.replace(
+        found, queries=[dataclasses.replace(query, targets=("image-7", "image-30")) for query in found.queries]
+    )
+    settings = SETTINGS[:5]
+    full, whole = (
+        [row["metrics"] for row in sweep(found, parts, settings, dict, *more)] for more in ((60,), (4, "dataset", True))
+    )
+    for every, some in zip(full, whole, strict=True):
+        for query in found.queries:
+            expected, got = every[query.query_id], list(some[query.query_id])
+            assert got[:4] == expected[:4]
+            for target in query.targets:
+                assert got.index(target) == expected.index(target)
+            assert {name for name in got[4:] if name} <= set(query.targets)

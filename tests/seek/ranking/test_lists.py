@@ -1,11 +1,13 @@
 """Whose list a query gets: its proxy's, or where it has none that of the text; over the gallery and in image sets."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from ipcir_steps.config.retrieval import Ranking
 from ipcir_steps.core.records import Query
-from ipcir_steps.seek.ranking.inputs import RetrievalInputs
+from ipcir_steps.seek.ranking.inputs import RetrievalInputs, searches
 from ipcir_steps.seek.ranking.lists import Lists, rank_gallery, rank_subsets
 
 TEXT, OWN, OTHER = [("a", 1.0)], [("b", 1.0)], [("c", 1.0)]
@@ -70,3 +72,45 @@ def test_subset_lists_are_the_members_in_the_order_of_the_full_list(search):
             members = {"q0": {"i3", "i7", "i1"}, "q1": {"i9", "i2"}}[query]  # neither the reference nor what is absent
             assert [name for name, _ in entries] == [name for name in of_query[query] if name in members]
     assert dict(inner["rp"])["q1"] == dict(inner["base"])["q1"] != dict(inner["rp"])["q0"]
+
+
+def test_whole_lists_hold_the_targets_below_their_end(search):
+    queries = [dataclasses.replace(query, targets=("i4", "i11", "absent")) for query in search.queries]
+    search = dataclasses.replace(search, queries=queries)
+    lams = {"rp_bm": (0.3, 0.9), "base": (1.0,)}
+    full, short, whole = (
+        rank_gallery(search, lams, Ranking(k=k), more) for k, more in ((20, False), (3, False), (3, True))
+    )
+    below = 0
+    for variant, of_lams in whole.items():
+        for number, rows in enumerate(of_lams):
+            for (query, entries), (_, head), (_, every) in zip(
+                rows, short[variant][number], full[variant][number], strict=True
+            ):
+                names = [name for name, _ in every]
+                assert entries[:3] == head and query.startswith("q")
+                places = {name: place for name, _, place in entries[3:]}
+                assert places == {name: names.index(name) + 1 for name in ("i4", "i11") if name not in names[:3]}
+                assert [place for _, _, place in entries[3:]] == sorted(places.values())
+                below += len(places)
+    assert below > 10
+
+
+def test_queries_search_the_part_of_the_gallery_that_they_name(search):
+    """A pool goes before a category; few queries at a time where their lists would take too much memory."""
+    parts = {"left": list(range(10)), "right": list(range(10, 20)), "dress": list(range(20))}
+    queries = [
+        dataclasses.replace(query, pool=pool, category="dress", targets=(f"i{at}",))
+        for query, pool, at in zip(search.queries, ("left", "right", None), (9, 19, 5), strict=True)
+    ]
+    search = dataclasses.replace(search, queries=queries, categories=parts)
+    (rows,) = rank_gallery(search, {"base": (1.0,)}, Ranking(k=30))["base"]
+    assert [{name for name, _ in entries} for _, entries in rows] == [
+        {f"i{n}" for n in parts[name]} for name in ("left", "right", "dress")
+    ]
+    passes = list(searches(search, 3, True, lists=500_000, memory_mb=1024))  # 8 lists of 10 images: more than a quarter
+    assert passes == [([0], parts["left"], 10), ([1], parts["right"], 10), ([2], parts["dress"], 20)]
+    together = dataclasses.replace(search, queries=[dataclasses.replace(q, pool="left") for q in queries])
+    alone = list(searches(together, 3, True, lists=500_000, memory_mb=1024))
+    assert alone == [([row], parts["left"], 10) for row in range(3)]
+    assert list(searches(together, 3, True, lists=5, memory_mb=1024)) == [([0, 1, 2], parts["left"], 10)]
