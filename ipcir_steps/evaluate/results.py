@@ -64,6 +64,10 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
             raise InputError(
                 "does not score the same queries as its base", file=f"{backbone}/{baseline}/{variant}.metrics.json"
             )
+        if base.get("subsets", {}).keys() != scored.get("subsets", {}).keys():
+            raise InputError(
+                "does not score the same subsets as its base", file=f"{backbone}/{baseline}/{variant}.metrics.json"
+            )
         bases.append(base)
         entries.append(
             {
