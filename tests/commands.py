@@ -8,6 +8,7 @@ import functools
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import yaml
 
@@ -131,8 +132,9 @@ def wrong_python(words: list[str]) -> Iterator[str]:
     """A script of ours that is not there, or an option that it does not name."""
     if words[1:2] == ["-c"]:
         return
-    name = words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
-    if not (script := ROOT / name).is_file():
+    name = words[2].replace(".", "/") if words[1] == "-m" else words[1]
+    scripts = [ROOT / name, ROOT / f"{name}.py", ROOT / name / "__main__.py"]
+    if (script := next(filter(Path.is_file, scripts), None)) is None:
         yield f"there is no {name}"
         return
     text = script.read_text(encoding="utf-8")

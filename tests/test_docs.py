@@ -61,6 +61,8 @@ def test_what_the_page_names_exists(path, check):
         ("    $ snakemake figures --config runs='[cirr]'\n", "unknown key 'runs'"),
         ("Then `make demos`.\n", "there is no make target demos"),
         ("    python dev/benchmarks/rankings.py\n", "there is no dev/benchmarks/rankings.py"),
+        ("    $ python -m dev.rehearsals --list\n", "there is no dev/rehearsals"),
+        ("    $ python -m dev.rehearsal --lists\n", "dev/rehearsal has no --lists"),
         ("`python dev/benchmarks/ranking.py --publish-it`\n", "dev/benchmarks/ranking.py has no --publish-it"),
     ],
 )
