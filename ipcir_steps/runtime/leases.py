@@ -110,7 +110,7 @@ def _try(path: Path) -> int | None:
 def lease(names: Sequence[str], count: int, directory: Path) -> dict[str, int]:
     """Wait for ``count`` devices; return {device: descriptor that holds the lease}.
 
-    Who waits stands in a queue (one more lock), so nobody is overtaken for long and two jobs that want several devices
+    Those that wait queue up (one more lock), so none is overtaken for long and two jobs that want several devices
     never wait for each other. Raises InputError when there are fewer than ``count`` devices.
     """
     if count > len(names):
