@@ -18,12 +18,15 @@ from ipcir_steps.imagine.llm.prefix import shared_start
 def engine_options(settings: LLM) -> dict:
     """What the engine is started with, in this process or as a server; options of ``settings.engine`` win.
 
-    All layers go to the GPU where llama.cpp was built for one.
+    All layers go to the GPU where llama.cpp was built for one. Prompts and answers take the threads that the workflow
+    gives: left to itself, llama.cpp reads prompts with a thread per processor of the machine.
     """
+    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     options = {
         "n_ctx": settings.context_length,
         "n_gpu_layers": 0 if settings.device == "cpu" else -1,
-        "n_threads": int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
+        "n_threads": threads,
+        "n_threads_batch": threads,
     }
     return options | settings.engine
 

@@ -1,7 +1,12 @@
 """Engines beside plain transformers: vLLM, llama.cpp, and servers of one's own. Each runs where its package is."""
 
 import importlib.util
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pydantic
@@ -9,8 +14,14 @@ import pytest
 
 from ipcir_steps.config.language import LLM, Layouts
 from ipcir_steps.core.errors import InputError, ModelError
+from ipcir_steps.core.files import write_jsonl
+from ipcir_steps.core.processes import descendants
+from ipcir_steps.core.records import Query, write_records
 from ipcir_steps.imagine.layouts import decoding_schema, parse_layout
 from ipcir_steps.imagine.llm import Group, open_llm
+from ipcir_steps.imagine.llm.llama import engine_options
+
+ROOT = Path(__file__).parents[3]
 
 
 def needs(package):
@@ -25,6 +36,13 @@ def gguf() -> Path:
     return next(Path(package.origin).parent.glob("*.gguf"))
 
 
+def until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def groups(schema=None):
     return [Group([[{"role": "user", "content": f"Describe a dog, number {n}."}]], n, schema) for n in range(3)]
 
@@ -35,6 +53,13 @@ def test_llama_answers_do_not_depend_on_their_order(gguf):
     answers = open_llm(settings, gguf, None).answer(groups())
     assert open_llm(settings, gguf, None).answer(groups()[::-1]) == answers[::-1]
     assert len({text for [text] in answers}) == 3
+
+
+def test_llama_takes_the_threads_that_the_workflow_gives(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    options = engine_options(LLM(backend="llama_cpp", engine={"n_threads_batch": 5}))
+    assert (options["n_threads"], options["n_threads_batch"]) == (3, 5)
+    assert engine_options(LLM(backend="llama_cpp"))["n_threads_batch"] == 3
 
 
 @needs("llama_cpp")
@@ -51,6 +76,24 @@ def test_a_server_of_ones_own_answers_and_is_gone(gguf):
     assert all(text for [text] in backend.answer(groups()))
     backend._process.stop()
     assert backend._process.ended() is not None
+
+
+@needs("llama_cpp")
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_step_that_is_killed_while_its_server_answers_leaves_no_process(gguf, tmp_path, number):
+    write_records(tmp_path / "queries.jsonl", [Query(f"{n}", f"{n}", ("is a cat",)) for n in range(50)])
+    write_jsonl(tmp_path / "captions.jsonl", [{"query_id": f"{n}", "captions": ["a dog"]} for n in range(50)])
+    files = [f"--{name}={tmp_path / name}.jsonl" for name in ("queries", "captions", "output")]
+    settings = json.dumps({"backend": "llama_cpp", "server": True, "max_new_tokens": 200, "concurrency": 1})
+    command = [sys.executable, "-m", "ipcir_steps", "reasoning", *files, f"--model={gguf}", f"--settings={settings}"]
+    step = subprocess.Popen([*command, f"--cache={tmp_path / 'answers'}"], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    until(lambda: step.poll() is None and any(file.is_file() for file in tmp_path.glob("answers/**/*")))
+    started = descendants(step.pid)
+    assert any("llama_server" in Path(f"/proc/{pid}/cmdline").read_text() for pid in started)
+    step.send_signal(number)
+    assert step.wait(60) != 0
+    until(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()])
 
 
 @needs("vllm")
