@@ -54,7 +54,7 @@ _ALL = (
     _step("Everyday", "search", "photos.search", "find photos by a picture and a few words", recorded=False),
     _step("Everyday", "serve", "photos.server", "search a folder of photos on a page, with sliders", listens=True,
           recorded=False),
-    _step("Everyday", "results", "evaluate.results", "collect metrics, intervals and published numbers; --show: print"),
+    _step("Everyday", "results", "evaluate.results", "collect or --show metrics, intervals and published numbers"),
     _step("Everyday", "plan", "runtime.plan", "estimate what a configuration will cost, before anything runs",
           recorded=False),
     _step("Everyday", "doctor", "runtime.doctor", "verify a results tree; say how to rebuild what is damaged",

@@ -110,7 +110,7 @@ def of_statistics(name: str, stack: Stack) -> Iterator[Need]:
         yield Need(
             f"stack {name}: {path}, COCO's box statistics",
             f"Put instances_train2017.json of annotations_trainval2017.zip (https://cocodataset.org/#download) at "
-            f"{paths.INSTANCES}, of which a rule makes them, or draw boxes as planned with "
+            f"{paths.INSTANCES}, from which a rule makes them, or draw boxes as planned with "
             f"stacks.{name}.proxies.statistics: null.",
         )
 
