@@ -153,7 +153,7 @@ async function search() {
     document.body.dataset.milliseconds = (performance.now() - begun).toFixed(2);
     const list = found.ipcir ?? found.base;
     clearTimeout(waiting);
-    tell(list.length ? `The ${list.length} best photos${at("sort").value === "date" ? ", newest first" : ""}` : "No photo answers this.");
+    tell(list.length ? `The ${list.length} best photos${at("sort").value === "date" ? ", newest first" : ""}` : "No photo matches.");
     content();
   } catch (error) {
     clearTimeout(waiting);
