@@ -14,5 +14,5 @@ def marked(content: dict, mark: str | None) -> dict:
 
 def marks_of(contents) -> str | None:
     """The marks of several JSON objects (of result files, of their stack), each once; None where there are none."""
-    found = [mark for content in contents for mark in (content.get("stack", {}).get("mark"), content.get("mark"))]
+    found = [content.get("mark") or content.get("stack", {}).get("mark") for content in contents]
     return "; ".join(dict.fromkeys(filter(None, found))) or None

@@ -16,10 +16,9 @@ from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
-from ipcir_steps.core.marks import marks_of
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.core.statistics import paired_interval
-from ipcir_steps.evaluate.subsets import views
+from ipcir_steps.evaluate.subsets import cautions_of, views
 from ipcir_steps.variants import BASE, VARIANTS
 
 
@@ -90,7 +89,7 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
     pairs = list(zip(bases, loaded.values(), strict=True))
     return {
         "dataset": dataset,
-        **({"mark": caution} if (caution := BENCHMARKS[first["protocol"]].caution) else {}),
+        **({"caution": caution} if (caution := BENCHMARKS[first["protocol"]].caution) else {}),
         **({"stack": settings.stack.model_dump(mode="json")} if settings.stack else {}),
         "protocol": first["protocol"],
         "protocol_text": first["protocol_text"],
@@ -190,7 +189,7 @@ def table(result: dict) -> str:
 def heading(result: dict) -> list[str]:
     """What was measured with what; the mark first, where there is one."""
     stack = result.get("stack") or {}
-    mark = [told, ""] if (told := marks_of([result])) else []
+    mark = [told, ""] if (told := cautions_of(result)) else []
     changed = f", changed: {', '.join(stack['changed'])}" if stack.get("changed") else ""
     made = f", stack {stack['name']}{changed}" if stack else ""
     return [*mark, f"{result['dataset']} (percent{made})"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, used
+from ipcir_steps.core.marks import marks_of
 from ipcir_steps.core.records import Query
 
 
@@ -54,9 +55,7 @@ def view(result: Mapping, name: str) -> dict:
     return {
         **{key: value for key, value in result.items() if key != "subsets"},
         "dataset": f"{result['dataset']}, subset {name}",
-        "mark": "; ".join(
-            filter(None, (result.get("mark"), f"subset {name}: {subset['queries']} of {result['queries']} queries"))
-        ),
+        "caution": _joined(result.get("caution"), f"subset {name}: {subset['queries']} of {result['queries']} queries"),
         "queries": subset["queries"],
         "failures": subset["failures"],
         "entries": [
@@ -69,3 +68,12 @@ def view(result: Mapping, name: str) -> dict:
 def views(results: Iterable[Mapping]) -> list[Mapping]:
     """Every result file, each followed by its subsets."""
     return [one for result in results for one in (result, *(view(result, name) for name in result.get("subsets", {})))]
+
+
+def cautions_of(result: Mapping) -> str | None:
+    """What stands beside all numbers of a result file: its mark, another protocol, a subset. None: nothing."""
+    return _joined(marks_of([result]), result.get("caution")) or None
+
+
+def _joined(*texts: str | None) -> str:
+    return "; ".join(filter(None, texts))

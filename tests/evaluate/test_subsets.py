@@ -7,6 +7,7 @@ import pytest
 
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, write_json, write_jsonl
+from ipcir_steps.core.marks import marks_of
 from ipcir_steps.core.records import Query, write_records
 from ipcir_steps.evaluate import metrics, results, subsets
 from ipcir_steps.evaluate.reporting import tables
@@ -132,3 +133,4 @@ def test_a_protocol_of_its_own_is_told_in_every_table(scored):
     (part,) = tables.parts([result], 2)
     for shown in (text.markdown("T", [part]), text.csv("T", [part]), text.latex("T", [part]), results.table(result)):
         assert "not comparable with FashionIQ" in shown
+    assert not marks_of([result])  # a figure's mark is for numbers that mean nothing

@@ -88,5 +88,4 @@ def main(args: argparse.Namespace) -> None:
     parts = measure(found, components, benchmark, figures, args.scale, args.seed, settings)
     chosen = {"weights": args.weights, "lambda": lam, "scale": args.scale}
     head = {"protocol": args.benchmark, "key": benchmark.tuned_by, "queries": len(found.queries), "chosen": chosen}
-    mark = "; ".join(filter(None, (args.mark, benchmark.caution)))
-    write_json(args.output, marked(head | parts, mark))
+    write_json(args.output, marked(head | parts, args.mark))

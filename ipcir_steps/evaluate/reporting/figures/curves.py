@@ -33,7 +33,7 @@ def curve(sweeps: Sequence[dict], part: str, x: str, label: str):
     groups = series(sweeps)
     figure, axes = style.panels(plt, len(groups))
     alone = max(map(len, groups.values())) == 1
-    for axis, (dataset, members) in zip(axes, groups.items(), strict=True):
+    for axis, members in zip(axes, groups.values(), strict=True):
         lines = []
         for sweep in members:
             metrics = BENCHMARKS[sweep["protocol"]].headline if alone else (sweep["key"],)
@@ -53,7 +53,7 @@ def curve(sweeps: Sequence[dict], part: str, x: str, label: str):
                 axis.fill_between(xs, *band, color=colour, alpha=0.15, linewidth=0)
         chosen = members[0]["chosen"]["lambda"] if x == "lambda" else members[0][part][-1]["proxies"]
         axis.axvline(chosen, color=style.BLACK, linestyle=":", linewidth=0.9)
-        axis.set_title(f"{dataset} (n = {members[0]['queries']})")
+        axis.set_title(f"{style.told(members[0])} (n = {members[0]['queries']})")
         axis.set_xlabel(label)
         axis.set_ylim(bottom=0)
         axis.grid(linewidth=0.3)
@@ -101,7 +101,7 @@ def components(sweeps: Sequence[dict]):
     groups = series(sweeps)
     most = max(map(len, groups.values()))
     figure, axes = style.panels(plt, len(groups), height=2.2 + 0.5 * most)
-    for axis, (dataset, members) in zip(axes, groups.items(), strict=True):
+    for axis, members in zip(axes, groups.values(), strict=True):
         for number, sweep in enumerate(members):
             key, rows = sweep["key"], sweep["components"]
             for order, row in enumerate(rows):
@@ -119,7 +119,7 @@ def components(sweeps: Sequence[dict]):
         marks = ["  ".join("●" if weight else "○" for weight in row["weights"]) for row in rows]
         axis.set_yticks(range(len(rows)), [f"{n}   {mark}" for n, mark in enumerate(marks, 1)])
         axis.invert_yaxis()
-        axis.set_title(f"{dataset} (n = {members[0]['queries']})")
+        axis.set_title(f"{style.told(members[0])} (n = {members[0]['queries']})")
         axis.set_xlabel(f"{members[0]['key']}, percent")
     if most > 1:
         style.legend(figure, *axes[0].get_legend_handles_labels(), columns=2 * len(axes))
@@ -141,7 +141,7 @@ def heatmap(sweeps: Sequence[dict]):
     plt = style.start()
     groups = series(sweeps)
     figure, axes = style.panels(plt, len(groups), width=3.6, height=2.4)
-    for axis, (dataset, members) in zip(axes, groups.items(), strict=True):
+    for axis, members in zip(axes, groups.values(), strict=True):
         sweep, key = members[0], members[0]["key"]
         columns = sorted({row["lambda"] for row in sweep["weights"]})
         lines = sorted({row["weights"][0] for row in sweep["weights"]}, reverse=True)
@@ -167,7 +167,8 @@ def heatmap(sweeps: Sequence[dict]):
             axis.add_patch(plt.Rectangle(corner, 1, 1, fill=False, edgecolor=style.RED, linewidth=1.6))
         axis.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
         axis.set_yticks(range(len(lines)), [f"{value:g}" for value in lines])
-        axis.set_title(f"{dataset}: {style.name_of(sweep['baseline'])}, {sweep['backbone']} (n = {sweep['queries']})")
+        of = f"{style.name_of(sweep['baseline'])}, {sweep['backbone']} (n = {sweep['queries']})"
+        axis.set_title(f"{style.told(sweep)}: {of}")
         axis.set_xlabel("λ")
     axes[0].set_ylabel("weight of the proxy")
     style.note(figure, "Square: configured. Dot: best.")

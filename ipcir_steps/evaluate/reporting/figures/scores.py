@@ -43,7 +43,8 @@ def scores(result: dict):
     labels = [f"{style.name_of(baseline)}\n{backbone}" for backbone, baseline in groups]
     axes[0][0].set_yticks(range(len(groups)), labels)
     axes[0][0].invert_yaxis()
-    figure.suptitle(f"{result['dataset']}: {result['queries']} queries")
+    title = [f"{result['dataset']}: {result['queries']} queries", *style.lines(figure, result.get("caution", ""))]
+    figure.suptitle("\n".join(title))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -84,7 +85,7 @@ def controls(results: Sequence[dict]):
         axis.set_yticks(range(len(groups)), [f"{style.name_of(b)}\n{backbone}" for backbone, b in groups])
         axis.set_ylim(len(groups) - 0.5, -0.5)
         axis.grid(axis="x", linewidth=0.3)
-        axis.set_title(f"{result['dataset']} (n = {result['queries']})")
+        axis.set_title(f"{style.told(result)} (n = {result['queries']})")
         axis.set_xlabel(f"{metric}: difference to base, points")
     style.legend(figure, list(handles.values()), [VARIANTS[variant].label for variant in handles])
     return figure

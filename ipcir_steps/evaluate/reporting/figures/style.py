@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.core import record_id
 from ipcir_steps.core.files import atomic
@@ -82,11 +83,25 @@ def name_of(baseline: str) -> str:
     return BASELINES[baseline].label if baseline in BASELINES else baseline
 
 
+def told(content: dict) -> str:
+    """The dataset of a result file or a sweep, with its protocol where its numbers could be taken for another's.
+
+    >>> told({"dataset": "mine", "protocol": "fashioniq_pairs"}), told({"dataset": "mine", "protocol": "fashioniq"})
+    ('mine, fashioniq_pairs', 'mine')
+    """
+    name, protocol = content["dataset"], content["protocol"]
+    return f"{name}, {protocol}" if BENCHMARKS[protocol].caution and protocol not in name else name
+
+
+def lines(figure, text: str, size: float = 10.8) -> list[str]:
+    """A text in lines of the figure's width. size: of the letters, points."""
+    return textwrap.wrap(text, int(72 * figure.get_figwidth() / (0.55 * size)))
+
+
 def note(figure, text: str) -> None:
     """What was measured on what, below the figure, in lines of its width."""
     size = 7.5
-    characters = int(72 * figure.get_figwidth() / (0.55 * size))
-    figure.supxlabel(textwrap.fill(text, characters), fontsize=size, color="#444444")
+    figure.supxlabel("\n".join(lines(figure, text, size)), fontsize=size, color="#444444")
 
 
 def legend(figure, handles: Sequence, labels: Sequence[str], columns: int = 4) -> None:

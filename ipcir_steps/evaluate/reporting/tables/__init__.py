@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import read_json, write_text
-from ipcir_steps.core.marks import marks_of
-from ipcir_steps.evaluate.subsets import views
+from ipcir_steps.evaluate.subsets import cautions_of, views
 from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
 TITLES = {
@@ -74,7 +73,7 @@ def parts(results: Sequence[dict], number: int) -> list[Part]:
         ]
         lost = result["failures"]["queries"]
         about = result["dataset"], result["protocol"], result["queries"], lost
-        found.append(Part(*about, names, tuple(rows), marks_of([result])))
+        found.append(Part(*about, names, tuple(rows), cautions_of(result)))
     return found
 
 
