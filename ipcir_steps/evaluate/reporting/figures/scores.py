@@ -6,6 +6,8 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.evaluate.reporting.figures import cards, style
 from ipcir_steps.variants import CONTROLS, METHOD, VARIANTS
 
+LEGEND = 7.4  # inches that the descriptions of the variants take in two columns
+
 
 @cards.figure(
     "scores",
@@ -23,7 +25,9 @@ def scores(result: dict):
     plt, many = style.start(), len(VARIANTS)
     metrics = [name for name in BENCHMARKS[result["protocol"]].headline if name in result["entries"][0]["metrics"]]
     groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
-    size = (1.2 + 2.2 * len(metrics), 1.3 + 0.75 * len(groups))
+    width = max(1.2 + 2.2 * len(metrics), LEGEND)
+    title = [f"{result['dataset']}: {result['queries']} queries", *style.lines(width, result.get("caution", ""))]
+    size = (width, 1.1 + 0.2 * len(title) + 0.75 * len(groups))
     figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, metric in zip(axes[0], metrics, strict=True):
         for entry in result["entries"]:
@@ -43,7 +47,6 @@ def scores(result: dict):
     labels = [f"{style.name_of(baseline)}\n{backbone}" for backbone, baseline in groups]
     axes[0][0].set_yticks(range(len(groups)), labels)
     axes[0][0].invert_yaxis()
-    title = [f"{result['dataset']}: {result['queries']} queries", *style.lines(figure, result.get("caution", ""))]
     figure.suptitle("\n".join(title))
     figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -93,15 +93,15 @@ def told(content: dict) -> str:
     return f"{name}, {protocol}" if BENCHMARKS[protocol].caution and protocol not in name else name
 
 
-def lines(figure, text: str, size: float = 10.8) -> list[str]:
-    """A text in lines of the figure's width. size: of the letters, points."""
-    return textwrap.wrap(text, int(72 * figure.get_figwidth() / (0.55 * size)))
+def lines(width: float, text: str, size: float = 10.8) -> list[str]:
+    """A text in lines of a figure's width, inches. size: of the letters, points."""
+    return textwrap.wrap(text, int(72 * width / (0.55 * size)))
 
 
 def note(figure, text: str) -> None:
     """What was measured on what, below the figure, in lines of its width."""
     size = 7.5
-    figure.supxlabel("\n".join(lines(figure, text, size)), fontsize=size, color="#444444")
+    figure.supxlabel("\n".join(lines(figure.get_figwidth(), text, size)), fontsize=size, color="#444444")
 
 
 def legend(figure, handles: Sequence, labels: Sequence[str], columns: int = 4) -> None:
