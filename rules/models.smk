@@ -25,6 +25,7 @@ rule model:
     params:
         rule="model",
         name="{role}",
+        key="stacks.{stack}.models.{role}",
         taken=from_config("stack.models.{role}"),
         options=model_options(
             lambda wildcards: stack_of(wildcards).models[wildcards.role],
@@ -33,7 +34,7 @@ rule model:
         ),
     shell:
         "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} HF_HUB_OFFLINE=0 ipcir models --name {params.name}"
-        " {params.options} --output {output} 2>&1 | tee {log} >&2"
+        " --key {params.key} {params.options} --output {output} 2>&1 | tee {log} >&2"
 
 
 use rule model as clip_model with:
@@ -50,6 +51,7 @@ use rule model as clip_model with:
         rule="clip_model",
         taken=from_config("stack.clip.{backbone}"),
         name="{backbone}",
+        key="stacks.{stack}.clip.{backbone}",
         options=model_options(
             lambda wildcards: stack_of(wildcards).clip[wildcards.backbone], "clip"
         ),
@@ -73,6 +75,7 @@ use rule model as mapping with:
         rule="mapping",
         taken=from_config("stack.mappings.{baseline}.{backbone}"),
         name="{backbone}",
+        key="stacks.{stack}.mappings.{baseline}.{backbone}",
         options=model_options(
             lambda wildcards: stack_of(wildcards).mappings[wildcards.baseline][
                 wildcards.backbone

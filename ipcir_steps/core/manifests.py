@@ -31,16 +31,18 @@ class Manifest:
         return digest(self.files)
 
 
-def describe(name: str, source: str, path: str | Path, revision: str | None = None) -> Manifest:
-    """Hash what lies at ``path``. Raises ModelError when nothing does."""
+def describe(
+    name: str, source: str, path: str | Path, revision: str | None = None, key: str = "stacks.NAME.models.ROLE"
+) -> Manifest:
+    """Hash what lies at ``path``. Raises ModelError when nothing does. key: in config.yaml, for the message."""
     path = Path(path)
     if path.is_file():
         return Manifest(name, source, revision, str(path), {path.name: sha256(path)})
     files = sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.relative_to(path).parts)
     if not files:
         raise ModelError(
-            f"model '{name}': nothing at {path}. Set models.{name} to a model's directory or hub id in "
-            "config.yaml, or run `snakemake prefetch` where there is a network."
+            f"model '{name}': nothing at {path}. Set {key}.source in config.yaml to a model's directory or hub "
+            "id, or run `snakemake prefetch` where there is a network."
         )
     return Manifest(name, source, revision, str(path), {str(p.relative_to(path)): sha256(p) for p in files})
 

@@ -57,10 +57,10 @@ class RemoteFile:
 class Snapshot:
     """A repository at a commit, and the directory that its files come into.
 
-    name: the model's in the configuration, for messages; source: owner/name; commit: 40 hexadecimal digits.
+    key: the model's in the configuration, for messages; source: owner/name; commit: 40 hexadecimal digits.
     """
 
-    name: str
+    key: str
     source: str
     commit: str
     files: dict[str, RemoteFile]
@@ -91,7 +91,7 @@ class Snapshot:
                 self.part(file).unlink(missing_ok=True)
                 return found
             found = self._complete(file, content, told)
-            with explained(self.name, str(target)):
+            with explained(self.key, str(target)):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.part(file).replace(target)
         return found
@@ -114,7 +114,7 @@ class Snapshot:
 
     def _complete(self, file: RemoteFile, content: BinaryIO, told: Callable[[int], None]) -> str:
         what = f"{file.name} of {self.source}@{self.commit}"
-        with explained(self.name, what):
+        with explained(self.key, what):
             from huggingface_hub import hf_hub_url
             from huggingface_hub.utils import build_hf_headers
 
@@ -126,29 +126,29 @@ class Snapshot:
             return found
         self.part(file).unlink()
         raise ModelError(
-            f"model '{self.name}': {what} did not arrive as the hub describes it (its digest differs). Fetch it again; "
+            f"model {self.key}: {what} did not arrive as the hub describes it (its digest differs). Fetch it again; "
             "if that does not help, the hub or mirror holds a damaged file."
         )
 
 
-def open_snapshot(name: str, source: str, revision: str, directory: Path) -> Snapshot:
+def open_snapshot(key: str, source: str, revision: str, directory: Path) -> Snapshot:
     """What a repository holds at a revision (commit, tag or branch). Raises ModelError telling why it cannot be had."""
     # Neither who fetches nor with what, and no line for each question to the hub.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     for library in ("httpx", "httpx2"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    with explained(name, f"{source}@{revision}"):
+    with explained(key, f"{source}@{revision}"):
         from huggingface_hub import HfApi
 
         info = HfApi().model_info(source, revision=revision, files_metadata=True, timeout=SECONDS)
     if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
-        raise ModelError(f"model '{name}': {endpoint()} does not answer as a model hub does. Is HF_ENDPOINT right?")
+        raise ModelError(f"model {key}: {endpoint()} does not answer as a model hub does. Is HF_ENDPOINT right?")
     entries = {
         entry.rfilename: (entry.size or 0, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
         for entry in info.siblings
     }
     files = {path: RemoteFile(path, *values) for path, values in entries.items()}
-    return Snapshot(name, source, info.sha, files, directory)
+    return Snapshot(key, source, info.sha, files, directory)
 
 
 def _append(url: str, headers: dict, content: BinaryIO, size: int, told: Callable[[int], None]) -> None:
@@ -188,24 +188,24 @@ def endpoint() -> str:
 
 
 @contextlib.contextmanager
-def explained(name: str, what: str) -> Iterator[None]:
-    """Turn what goes wrong between here and a hub into one ModelError with what to do. name: of the model."""
+def explained(key: str, what: str) -> Iterator[None]:
+    """Turn what goes wrong between here and a hub into one ModelError with what to do. key: of the model."""
     try:
         yield
     except Exception as error:
-        text = _explanation(name, error)
+        text = _explanation(key, error)
         if text is None:
             raise
-        raise ModelError(f"model '{name}': {what}: {text}") from error
+        raise ModelError(f"model {key}: {what}: {text}") from error
 
 
-def _explanation(name: str, error: Exception) -> str | None:
+def _explanation(key: str, error: Exception) -> str | None:
     from huggingface_hub import errors
 
     if isinstance(error, errors.HfHubHTTPError):
-        return _refusal(name, error)
+        return _refusal(key, error)
     if isinstance(error, errors.HFValidationError):
-        return f"this is no repository of a hub (models.{name}.source). Is a local path misspelt?"
+        return f"this is no repository of a hub ({key}.source). Is a local path misspelt?"
     if isinstance(error, OSError) and error.errno in (
         errno.ENOSPC,
         errno.EDQUOT,
@@ -222,11 +222,11 @@ def _explanation(name: str, error: Exception) -> str | None:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return (
         f"{endpoint()} cannot be reached ({reason}). Run `snakemake prefetch` where there is a network, set HF_ENDPOINT"
-        f" to a mirror, or set models.{name}.source to a local directory; what is here is kept."
+        f" to a mirror, or set {key}.source to a local directory; what is here is kept."
     )
 
 
-def _refusal(name: str, error) -> str:
+def _refusal(key: str, error) -> str:
     """What a hub means by its answer."""
     from huggingface_hub import errors, get_token
 
@@ -236,14 +236,14 @@ def _refusal(name: str, error) -> str:
         remedy = f"That of {token} has not." if given else "Then put its access token into HF_TOKEN."
         return f"the repository is gated: an account has to accept its conditions at {endpoint()}. {remedy}"
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"there is no such revision (models.{name}.revision)."
+        return f"there is no such revision ({key}.revision)."
     if isinstance(error, errors.EntryNotFoundError):
         return "the hub lists the file and does not have it. Is the mirror in HF_ENDPOINT complete?"
     if status == 401 and given:
         return f"the hub does not accept {token}. Make a new one."
     if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
         needs = f"{token} does not open it" if given else f"it needs {token}"
-        return f"{endpoint()} has no such repository (models.{name}.source), or it is private and {needs}."
+        return f"{endpoint()} has no such repository ({key}.source), or it is private and {needs}."
     if status == 429:
         return "the hub has had too many requests. Wait some minutes or set HF_TOKEN, and run again; nothing is lost."
     if status >= 500:

@@ -32,6 +32,12 @@ class Request:
     role: str | None = None
     dtype: str = "auto"
     file: str | None = None
+    key: str | None = None
+
+    @property
+    def where(self) -> str:
+        """What a message calls it: its key in the configuration."""
+        return self.key or f"stacks.NAME.models.{self.name}"
 
     @property
     def local(self) -> bool:
@@ -45,14 +51,14 @@ def fetch(request: Request) -> Manifest:
     damaged, or has another digest than ``request.sha256`` (of a single file, or of the manifest of a directory).
     """
     if request.local:
-        manifest = describe(request.name, request.source, request.source, request.revision)
+        manifest = describe(request.name, request.source, request.source, request.revision, request.where)
     else:
         manifest = _fetch(request)
     found = next(iter(manifest.files.values())) if Path(manifest.path).is_file() else manifest.digest
     if request.sha256 and found != request.sha256:
         raise ModelError(
-            f"model '{request.name}': {manifest.path} has sha256 {found}, not {request.sha256} "
-            f"(models.{request.name}.sha256). Fetch the right file, or correct the digest if you trust this one."
+            f"model {request.where}: {manifest.path} has sha256 {found}, not {request.sha256} "
+            f"({request.where}.sha256). Fetch the right file, or correct the digest if you trust this one."
         )
     return manifest
 
@@ -62,16 +68,16 @@ def survey(request: Request) -> tuple[hub.Snapshot, list[hub.RemoteFile]]:
 
     Small JSON files that decide about others are read, and kept for the download. Raises ModelError.
     """
-    name = request.name
+    key = request.where
     if not request.revision:
-        raise ModelError(f"model '{name}': hub id {request.source!r} needs a pinned revision (models.{name}.revision).")
-    snapshot = hub.open_snapshot(name, request.source, request.revision, request.directory)
+        raise ModelError(f"model {key}: hub id {request.source!r} needs a pinned revision ({key}.revision).")
+    snapshot = hub.open_snapshot(key, request.source, request.revision, request.directory)
 
     def read(file: str) -> dict:
         try:
             return json.loads(snapshot.content(snapshot.files[file]))
         except ValueError as error:
-            raise ModelError(f"model '{name}': {file} of {request.source} is not valid JSON ({error}).") from error
+            raise ModelError(f"model {key}: {file} of {request.source} is not valid JSON ({error}).") from error
 
     repository = Repository(request.source, snapshot.files, read)
     names = wanted(repository, request.role, request.dtype != "float32", request.file)
@@ -90,7 +96,7 @@ def _fetch(request: Request) -> Manifest:
     free = shutil.disk_usage(request.directory).free
     if missing > free:
         raise ModelError(
-            f"model '{request.name}': {size(missing)} are to be fetched and only {size(free)} are free at "
+            f"model {request.where}: {size(missing)} are to be fetched and only {size(free)} are free at "
             f"{request.directory}. Free disk space, or make resources/models a link to a larger disk."
         )
     with Progress(f"{request.name}, MB", missing // 10**6) as progress:
@@ -120,7 +126,7 @@ def _make_way(request: Request, commit: str, names: set[str]) -> None:
     here = {name for name in here if not name.startswith(f"{hub.OWN}/")}
     if foreign := sorted(here - names - set(before["files"])):
         raise ModelError(
-            f"model '{request.name}': {request.directory} holds files that are not among those of {request.source} "
+            f"model {request.where}: {request.directory} holds files that are not among those of {request.source} "
             f"that its loader reads ({len(foreign)}: {', '.join(foreign[:3])}, …). Remove them, or the directory."
         )
     for name in here - names:
@@ -155,7 +161,8 @@ def tell_moves(manifests: Sequence[Path]) -> int:
         if manifest.asked is None:
             continue
         try:
-            now = hub.open_snapshot(manifest.name, manifest.source, manifest.asked, Path(manifest.path)).commit
+            key = f"stacks.NAME.models.{manifest.name}"
+            now = hub.open_snapshot(key, manifest.source, manifest.asked, Path(manifest.path)).commit
         except ModelError as error:
             log.warning("whether it has moved is not known: %s", error)
             continue
@@ -168,6 +175,7 @@ def tell_moves(manifests: Sequence[Path]) -> int:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the model's name in config.yaml")
+    parser.add_argument("--key", help="where config.yaml has it, for messages: stacks.NAME.models.ROLE")
     parser.add_argument("--source", help="hub id, local directory or file")
     parser.add_argument("--revision", help="commit, tag or branch of the hub repository; the commit is recorded")
     parser.add_argument("--role", help=f"who reads it: {', '.join(LOADERS)}; any other fetches the whole repository")

@@ -116,14 +116,18 @@ def test_a_gated_model_needs_a_token_which_goes_nowhere_else(small, tmp_path):
 @pytest.mark.parametrize(
     ("status", "headers", "expected"),
     [
-        (404, {"X-Error-Code": "RepoNotFound"}, "has no such repository (models.m.source), or it is private"),
+        (
+            404,
+            {"X-Error-Code": "RepoNotFound"},
+            "has no such repository (stacks.NAME.models.m.source), or it is private",
+        ),
         (
             401,
             {},
-            "has no such repository (models.m.source), or it is private and it needs an access token in HF_TOKEN",
+            "(stacks.NAME.models.m.source), or it is private and it needs an access token in HF_TOKEN",
         ),
         (404, {}, "has no such repository"),
-        (404, {"X-Error-Code": "RevisionNotFound"}, "there is no such revision (models.m.revision)"),
+        (404, {"X-Error-Code": "RevisionNotFound"}, "there is no such revision (stacks.NAME.models.m.revision)"),
         (403, {}, "the hub refuses (status 403). Does an access token in HF_TOKEN give access?"),
         (429, {}, "the hub has had too many requests. Wait some minutes or set HF_TOKEN"),
         (503, {}, "the hub has a fault (status 503). Run again later"),
@@ -132,7 +136,7 @@ def test_a_gated_model_needs_a_token_which_goes_nowhere_else(small, tmp_path):
 def test_each_refusal_is_one_message(small, tmp_path, status, headers, expected):
     small.status["me/model"] = (status, headers)
     message = refused(small, tmp_path)
-    assert "model 'm': me/model@main: " in message and expected in message
+    assert "model stacks.NAME.models.m: me/model@main: " in message and expected in message
 
 
 def test_a_token_that_is_no_longer_valid_is_told(small, tmp_path):
@@ -145,7 +149,11 @@ def test_a_token_that_is_no_longer_valid_is_told(small, tmp_path):
 def test_other_ways_to_fail_are_one_message_too(small, tmp_path):
     assert "me/other@main: http://127.0.0.1" in refused(small, tmp_path, "me/other")
     assert "there is no such revision" in refused(small, tmp_path, revision="v2")
-    assert "is no repository of a hub (models.m.source). Is a local path misspelt?" in refused(small, tmp_path, "a/b/c")
+    of_a_rule = refused(small, tmp_path, "me/other", "--key", "stacks.published.models.llm")
+    assert "has no such repository (stacks.published.models.llm.source)" in of_a_rule
+    assert "is no repository of a hub (stacks.NAME.models.m.source). Is a local path misspelt?" in refused(
+        small, tmp_path, "a/b/c"
+    )
     assert "needs a pinned revision" in refused(small, tmp_path, revision="")
     small.repositories["me/empty"] = {"README.md": b""}
     assert "me/empty holds no model.safetensors" in refused(small, tmp_path, "me/empty")
@@ -330,7 +338,7 @@ def test_one_file_of_a_repository_is_the_model(small, tmp_path):
     more = ("me/models", "--file", "phi/lincir_large.pt", "--sha256")
     assert models(small, tmp_path, *more, right, role="mapping").returncode == 0
     done = models(small, tmp_path, *more, wrong, role="mapping")
-    assert done.returncode == 2 and f"has sha256 {right}, not {wrong} (models.m.sha256)" in done.stderr
+    assert done.returncode == 2 and f"has sha256 {right}, not {wrong} (stacks.NAME.models.m.sha256)" in done.stderr
 
 
 def test_a_digest_of_ones_own_is_held(tmp_path):
@@ -338,7 +346,7 @@ def test_a_digest_of_ones_own_is_held(tmp_path):
     file.write_bytes(b"weights")
     right = hashlib.sha256(b"weights").hexdigest()
     assert fetch(Request("migc", str(file), tmp_path / "d", sha256=right)).files == {"migc.ckpt": right}
-    with pytest.raises(ModelError, match=rf"has sha256 {right}, not {'0' * 64} \(models.migc.sha256\)"):
+    with pytest.raises(ModelError, match=rf"has sha256 {right}, not {'0' * 64} \(stacks.NAME.models.migc.sha256\)"):
         fetch(Request("migc", str(file), tmp_path / "d", sha256="0" * 64))
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir/a").write_bytes(b"a")

@@ -64,7 +64,9 @@ def read_parts(role: str, directory: Path) -> dict[str, dict]:
     return {"model": parts["model"]["model_cfg"]} if role == "clip" else parts
 
 
+CAPTIONERS = {"blip": "blip"}  # other kinds than BLIP-2, by the type of the model
 CLASSES = {
+    ("blip", "model"): "transformers:BlipForConditionalGeneration",
     ("captioner", "model"): "transformers:Blip2ForConditionalGeneration",
     ("detector", "model"): "transformers:GroundingDinoForObjectDetection",
     ("segmenter", "model"): "transformers:SamModel",
@@ -95,7 +97,9 @@ def _build(role: str, part: str, config: dict):
         config = {key: value for key, value in config.items() if key != "quantization_config"}
         own = transformers.AutoConfig.for_model(config["model_type"], **_rest(config))
         return transformers.AutoModelForCausalLM.from_config(own)
-    module, name = CLASSES[role, part].split(":")
+    if (role, part) == ("captioner", "text"):  # the language model of Qwen2.5-VL is a Qwen2
+        return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_rest(config["text_config"])))
+    module, name = CLASSES[CAPTIONERS.get(config.get("model_type"), role), part].split(":")
     kind = getattr(importlib.import_module(module), name)
     if module == "diffusers":
         return kind.from_config({key: value for key, value in config.items() if not key.startswith("_")})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from ipcir_steps.config import Resolved
 from ipcir_steps.runtime.plan.architectures import Architecture, build, find
+from ipcir_steps.runtime.plan.captioning import captioning
 from ipcir_steps.runtime.plan.diffusion import drawing
 from ipcir_steps.runtime.plan.memory import ROWS
 from ipcir_steps.runtime.plan.work import Typical, Unknown, Work, counted, meta
@@ -31,25 +32,13 @@ class Counts:
     def model(self, role: str, part: str = "model", source: str | None = None):
         source = source or self.config.models[role].source
         if (role, part, source) not in self._models:
-            self._models[role, part, source] = build(role, part, self.architecture(role, source).parts[part])
+            parts = self.architecture(role, source).parts
+            self._models[role, part, source] = build(role, part, parts.get(part, parts.get("model")))
         return self._models[role, part, source]
 
     def captions(self) -> list[Work]:
-        """Per image: vision tower, Q-Former, the prompt, then one pass per token for all captions together."""
-        source, settings = self.config.models["captioner"].source, self.config.captions
-        if self.architecture("captioner", source).parts["model"].get("model_type") != "blip-2":
-            raise Unknown(f"the operations of {source} are not counted, which is no BLIP-2")
-        model = self.model("captioner")
-        rows = settings.count if settings.nucleus else max(settings.beams, settings.count)
-        queries, vision = model.config.num_query_tokens, model.config.vision_config
-        seen = meta(1, vision.num_channels if hasattr(vision, "num_channels") else 3, *[vision.image_size] * 2)
-        states, total = counted(lambda: model.vision_model(seen).last_hidden_state)
-        asked = meta(1, queries, model.config.qformer_config.hidden_size)
-        total += counted(lambda: model.qformer(query_embeds=asked, encoder_hidden_states=states))[1]
-        prompt = queries + 1 + len(settings.prompt) // 4
-        new = min(settings.max_new_tokens, self.typical.caption_tokens)
-        first, later = decoding(model.language_model, rows, prompt, new)
-        return [Work("captioner", total + first + later, new)]
+        """Per image: all its captions."""
+        return captioning(self)
 
     def reasoning(self) -> list[Work]:
         """Per query: K answers; what the prompts share is read once per step."""

@@ -13,6 +13,7 @@ from ipcir_steps.runtime.plan.work import Typical, counted
 from mini_world import models as mini
 from mini_world.render import draw
 from mini_world.world import random_scene
+from tests.hub import captioners
 
 BOX = (0.25, 0.25, 0.75, 0.75)
 
@@ -156,3 +157,23 @@ def test_the_u_net_at_full_size(full):
 
     assert unet_step(full, full.model("generator", "unet"), 2) == pytest.approx(2 * 2 * 402e9, rel=0.05)
     assert decoder(full) == pytest.approx(2 * 1.26e12, rel=0.05)
+
+
+@pytest.mark.parametrize("source", sorted(captioners.BUILDERS))
+def test_captioners_of_the_other_stacks(tmp_path, source):
+    """The real classes in small, through the step's own captioner; they never end a text by themselves."""
+    from PIL import Image
+
+    from ipcir_steps.imagine.captions import captioner
+
+    captioners.BUILDERS[source](tmp_path / "captioner")
+    own = {
+        "extends": "mini", "models": {"captioner": {"source": str(tmp_path / "captioner")}},
+        "captions": {"count": 3, "max_new_tokens": 7, "prompt": ""},
+    }  # fmt: skip
+    config = load_config({"stacks": {"own": own}}).with_stack("own")
+    counts = Counts(config, Typical(caption_tokens=7, picture=(240, 320)))
+    caption = captioner(tmp_path / "captioner", config.captions)
+    with Counter() as counter:
+        caption(Image.new("RGB", (320, 240), "red"), 0)
+    assert total(counts.captions()) == pytest.approx(counter.total, rel=0.05)

@@ -12,6 +12,7 @@ from ipcir_steps.core.files import write_json
 from ipcir_steps.core.journal import run_journaled
 from ipcir_steps.runtime.plan import configured, count
 from ipcir_steps.runtime.plan.machines import MACHINES
+from ipcir_steps.runtime.plan.memory import need
 from ipcir_steps.runtime.plan.steps import Counts, steps
 
 
@@ -133,13 +134,27 @@ def test_an_image_takes_about_as_long_as_the_paper_reports(published):
     assert 1.5 < next(step for step in published if step.name == "proxies").per_item("a6000") < 2.5
 
 
-def test_the_published_stack_is_planned_without_a_gap(folder, capsys):
-    assert main(["plan", "mine.yaml", "--stack", "published", "--device", "l4"]) == 0
+@pytest.mark.parametrize("stack", ["published", "modern", "laptop"])
+def test_the_built_in_stacks_are_planned_without_a_gap(folder, capsys, stack):
+    """Issue 18, case 7."""
+    assert main(["plan", "mine.yaml", "--stack", stack, "--device", "core" if stack == "laptop" else "l4"]) == 0
     told = capsys.readouterr().out
-    assert "?" not in told and "unknown" not in told and "Does not fit: layouts needs" in told
-    rows = {line.partition("  ")[0]: line for line in told.splitlines()}
-    assert "counted: 83" in rows["proxies"] and "published size" in rows["llm"]
-    assert "the IP-CIR paper reports about 2 s" in told and re.search(r"Models: 59\.\d GB", told)
+    assert "?" not in told and "unknown" not in told and "not counted" not in told
+    if stack == "published":
+        rows = {line.partition("  ")[0]: line for line in told.splitlines()}
+        assert "counted: 83" in rows["proxies"] and "published size" in rows["llm"]
+        assert "the IP-CIR paper reports about 2 s" in told and re.search(r"Models: 59\.\d GB", told)
+
+
+@pytest.mark.parametrize("stack", ["published", "modern"])
+def test_batches_of_the_stacks_fit_a_gpu_of_24_gb(stack):
+    """A model's weights, its batch and CUDA's context, with a twentieth to spare."""
+    config = load_config({}).with_stack(stack)
+    needs = {step: need(config, step, "cuda").device for step in ("captions", "reasoning", "layouts", "proxies")}
+    needs["features"] = max(need(config, "features", "cuda", backbone).device for backbone in config.backbones)
+    if stack == "published":
+        needs["masks"] = need(config, "masks", "cuda").device
+    assert min(needs.values()) > 1e9 and max(needs.values()) < 0.95 * 24e9, needs
 
 
 def test_a_dataset_that_is_not_there_is_named(folder, capsys):
