@@ -71,8 +71,9 @@ def missing():
     methods = workflow.deployment_settings.deployment_method
     here = not {DeploymentMethod.APPTAINER, DeploymentMethod.CONDA} & set(methods)
     local = workflow.local_exec
-    needs = preflight.of_jobs(about_to_run(), CONFIG, installed_here=here and local)
-    needs = [need for need in needs if local or need.stops]
+    needs = preflight.of_jobs(
+        about_to_run(), CONFIG, installed_here=here and local, here=local
+    )
     return preflight.report(needs), any(need.stops for need in needs)
 
 

@@ -6,8 +6,6 @@ disk, memory, a GPU. Models that a rule fetches are named with the download, not
 
 import dataclasses
 import importlib.util
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,7 +17,8 @@ from ipcir_steps.config.language import LLM
 from ipcir_steps.config.stack import Stack
 from ipcir_steps.core import paths
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.runtime.leases import devices
+from ipcir_steps.runtime import capacity
+from ipcir_steps.runtime.needs import Job, Need
 
 # What a model family imports, by the distribution that brings it.
 PACKAGES = {
@@ -51,15 +50,6 @@ PAGES = {
     "SEARLE_ViT-L14.pt": {"title": "SEARLE", "page": "https://github.com/miccunifi/SEARLE/releases/tag/weights"},
     "SEARLE_ViT-B32.pt": {"title": "SEARLE", "page": "https://github.com/miccunifi/SEARLE/releases/tag/weights"},
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Need:
-    """what: one thing that is missing; remedy: what to do about it. stops: the run cannot end well without it."""
-
-    what: str
-    remedy: str
-    stops: bool = True
 
 
 def of_dataset(name: str, settings: Dataset, split: str) -> Iterator[Need]:
@@ -146,20 +136,11 @@ def of_engine(name: str, stack: Stack, llm: LLM) -> Iterator[Need]:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A job that is about to run. family: of models, whose packages it needs; gpu: whether it wants one."""
-
-    rule: str
-    wildcards: dict[str, str]
-    family: str
-    gpu: bool
-
-
-def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True) -> list[Need]:
+def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True, here: bool = True) -> list[Need]:
     """Everything that is missing for jobs, in the order in which a person would see to it.
 
     installed_here: the steps run with the packages of this environment, not in containers or conda environments.
+    here: the jobs run on this machine, so that its memory and GPU count.
     """
     needs: list[Need] = []
     jobs = list(jobs)
@@ -182,7 +163,10 @@ def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True)
         needs += of_packages(job.family for job in jobs if job.family)
     on_gpu = {job.wildcards["dataset"] for job in jobs if job.gpu and "dataset" in job.wildcards}
     real = any(not config.stack_of(name).has_toys for name in on_gpu)
-    return needs + list(of_machine(needs_gpu=real, download=0, memory=0))
+    asked = capacity.demand(jobs, config)
+    if not here:
+        asked, real = dataclasses.replace(asked, host=(0, ""), device=(0, "")), False
+    return needs + list(capacity.missing(asked, needs_gpu=real))
 
 
 def _stacks(jobs: Iterable[Job], config: Config, *rules: str) -> list[str]:
@@ -201,29 +185,6 @@ def _model(job: Job, stack: Stack) -> tuple[str, Model]:
     else:
         key, model = f"models.{given['role']}", stack.models[given["role"]]
     return f"stacks.{given['stack']}.{key}", model
-
-
-def of_machine(needs_gpu: bool, download: int, memory: int) -> Iterator[Need]:
-    """download, memory: bytes that the jobs will fetch and hold at their peak. No GPU is slow, not fatal."""
-    if needs_gpu and not devices():
-        yield Need("no GPU was found", "ipcir plan says how long this takes without one.", stops=False)
-    free = shutil.disk_usage(".").free
-    if download > free:
-        yield Need(
-            f"{download / 1e9:.0f} GB are to be downloaded, {free / 1e9:.0f} GB are free on this disk",
-            "Free some, or link resources/models to a larger disk.",
-        )
-    there = total_memory()
-    if memory > there:
-        yield Need(
-            f"the largest job needs {memory / 1e9:.0f} GB of memory, this machine has {there / 1e9:.0f} GB",
-            "Use a larger machine, or smaller models (stack laptop).",
-        )
-
-
-def total_memory() -> int:
-    """Bytes of main memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def report(needs: Iterable[Need]) -> str:

@@ -5,7 +5,7 @@ All captions of an image are one batch.
 
 import math
 
-from ipcir_steps.runtime.plan.work import Unknown, Work, counted, meta
+from ipcir_steps.runtime.plan.work import Unknown, Work, counted, decoding, meta
 
 TEMPLATE = 23  # tokens of a chat template, beside the image and the question
 
@@ -26,8 +26,6 @@ def captioning(counts) -> list[Work]:
 
 def blip_2(counts, config: dict, rows: int, new: int) -> int:
     """Vision tower, Q-Former, the prompt, then one pass per token."""
-    from ipcir_steps.runtime.plan.operations import decoding
-
     model = counts.model("captioner")
     queries, vision = model.config.num_query_tokens, model.config.vision_config
     seen = meta(1, getattr(vision, "num_channels", 3), *[vision.image_size] * 2)
@@ -60,7 +58,6 @@ def blip(counts, config: dict, rows: int, new: int) -> int:
 def qwen_vl(counts, config: dict, rows: int, new: int) -> int:
     """The vision tower once; each caption reads the image's tokens and the question, then one pass per token."""
     from ipcir_steps.imagine.captions import ASK
-    from ipcir_steps.runtime.plan.operations import decoding
 
     vision = config["vision_config"]
     patches = patches_of(counts.typical.picture, vision)

@@ -1,4 +1,5 @@
-"""The work of one item of a step, and how it is counted on the meta device."""
+"""The work of one item of a step, and how it is counted on the meta device; that of a language model, which several
+steps have."""
 
 import dataclasses
 from collections.abc import Callable
@@ -51,3 +52,31 @@ def counted(run: Callable) -> tuple[object, int]:
     with torch.inference_mode(), Counter() as counter:
         result = run()
     return result, counter.total
+
+
+def decoding(model, rows: int, prompt: int, new: int, shared: int = 0) -> tuple[int, int]:
+    """Operations of (reading ``prompt`` tokens in each row, writing ``new`` ones), after ``shared`` tokens.
+
+    The first new token comes with the prompt; the others are counted at their mean length, on which they depend
+    linearly.
+    """
+    from transformers import DynamicCache
+
+    def run(tokens: int, past: int) -> int:
+        cache = DynamicCache(config=model.config)
+        fill(cache, model.config, rows, past)
+        ids = meta(rows, tokens, integers=True)
+        return counted(lambda: model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1))[1]
+
+    first = run(prompt, shared)
+    return first, (new - 1) * run(1, shared + prompt + (new - 1) // 2) if new > 1 else 0
+
+
+def fill(cache, config, rows: int, tokens: int) -> None:
+    """Put ``tokens`` keys and values into each layer."""
+    if tokens == 0:
+        return
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    for layer in range(config.num_hidden_layers):
+        cache.update(meta(rows, heads, tokens, width), meta(rows, heads, tokens, width), layer)

@@ -8,8 +8,8 @@ import torch
 from ipcir_steps.config import load_config
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.runtime.plan.counting import Counter
-from ipcir_steps.runtime.plan.operations import Counts, decoding, detecting, segmenting
-from ipcir_steps.runtime.plan.work import Typical, counted
+from ipcir_steps.runtime.plan.operations import Counts, detecting, segmenting
+from ipcir_steps.runtime.plan.work import Typical, counted, decoding
 from mini_world import models as mini
 from mini_world.render import draw
 from mini_world.world import random_scene
