@@ -69,6 +69,8 @@ CHANGES = {
     "weights": {"mini_weights": "resources/mini/elsewhere"},
     "root": {"datasets": {"mini_circo": {"root": "resources/mini/world/other"}}},
     "benchmark": {"datasets": {"mini_circo": {"benchmark": "cirr"}}},
+    "whole lists": {"datasets": {"mini_circo": {"benchmark": "icir"}}},
+    "subsets": {"datasets": {"mini_circo": {"subsets": {"audited": "audited.txt"}}}},
     "missing images": {"datasets": {"mini_circo": {"missing_images": "skip"}}},
     "lambda": {"datasets": {"mini_circo": {"lambda": 0.9}}},
     "lambdas": {"datasets": {"mini_circo": {"lambda": {"default": 0.9}}}},

@@ -32,6 +32,31 @@ def test_tables_hold_differences_intervals_and_published_values():
     assert parts([result()], 2) == [] and "None of this run's datasets" in text.markdown("T", [])
 
 
+def test_the_composition_gap_is_over_the_better_side():
+    told, (like, _) = result(), result()["entries"]
+    for baseline, value in (("image_only", 0.1), ("text_only", 0.25)):
+        told["entries"].append({**like, "baseline": baseline, "metrics": {"mAP@5": 0.5, "mAP@10": value}})
+        # What a proxy adds to one side is no side alone.
+        told["entries"].append(
+            {**like, "baseline": baseline, "variant": "rp_bm", "metrics": {"mAP@10": 0.9, "mAP@5": 1}}
+        )
+    (part,) = parts([told], 1)
+    assert part.columns == ("mAP@5", "mAP@10", "composition gap")
+    gaps = {(row.baseline, row.variant): round(row.cells[-1].value, 6) for row in part.rows}
+    assert gaps["ldre", "base"] == 5 and gaps["ldre", "rp_bm"] == 4  # in mAP@10: 30 and 29 above 25
+    assert gaps["image_only", "base"] == -15 and gaps["text_only", "base"] == 0
+    for write in (text.markdown, text.latex):
+        assert "points above the better of image only and text only" in write("T", [part])
+    assert "composition gap,5.0000" in text.csv("T", [part])
+
+
+def test_without_both_sides_there_is_no_gap():
+    told = result()
+    told["entries"].append({**told["entries"][0], "baseline": "text_only"})
+    (part,) = parts([told], 1)
+    assert part.columns == ("mAP@5", "mAP@10") and "omposition" not in text.markdown("T", [part])
+
+
 def test_tables_of_a_run(finished):
     assert "world (6 queries" in (finished / "results/tables/table1.md").read_text()
     with open(finished / "results/tables/table3.csv", newline="") as file:

@@ -16,6 +16,8 @@ TITLES = {
     3: "Table 3. Ablation: plain proxies, robust proxy, balance, and the controls",
 }
 ABLATION = 3
+SIDES = ("image_only", "text_only")
+GAP = "composition gap"
 SHOWN = {1: (BASE, METHOD), 2: (BASE, METHOD), ABLATION: tuple(VARIANTS)}
 
 
@@ -60,17 +62,22 @@ class Part:
 
 
 def parts(results: Sequence[dict], number: int) -> list[Part]:
-    """What table ``number`` shows of the result files; the subsets of each are parts of their own."""
+    """What table ``number`` shows of the result files; the subsets of each are parts of their own.
+
+    Where the run has the baselines ``image_only`` and ``text_only``, the composition gap is the last column.
+    """
     found = []
     for result in views(results):
         if number not in (ABLATION, BENCHMARKS[result["protocol"]].table):
             continue
-        names = columns(result, number)
+        names, key = columns(result, number), BENCHMARKS[result["protocol"]].tuned_by
+        alone = one_side(result, key)
         rows = [
-            Row(e["backbone"], e["baseline"], e["variant"], tuple(cell(e, name) for name in names))
+            Row(e["backbone"], e["baseline"], e["variant"], (*(cell(e, name) for name in names), *gap(e, key, alone)))
             for e in result["entries"]
             if e["variant"] in SHOWN[number]
         ]
+        names = (*names, GAP) if alone else names
         lost = result["failures"]["queries"]
         about = result["dataset"], result["protocol"], result["queries"], lost
         found.append(Part(*about, names, tuple(rows), cautions_of(result)))
@@ -82,6 +89,22 @@ def columns(result: dict, number: int) -> tuple[str, ...]:
     metrics, card = result["entries"][0]["metrics"], BENCHMARKS[result["protocol"]]
     several = [name for name in metrics if "/" in name] if card.categories and number != ABLATION else []
     return (*several, *(name for name in card.columns if name in metrics))
+
+
+def one_side(result: dict, key: str) -> dict[str, float]:
+    """{backbone: the higher of what the reference alone and the text alone reach in a metric}; empty where a backbone
+    lacks one of the two baselines."""
+    reached: dict[str, dict[str, float]] = {entry["backbone"]: {} for entry in result["entries"]}
+    for entry in result["entries"]:
+        if entry["baseline"] in SIDES and entry["variant"] == BASE:
+            reached[entry["backbone"]][entry["baseline"]] = entry["metrics"][key]
+    complete = all(len(sides) == len(SIDES) for sides in reached.values())
+    return {backbone: max(sides.values()) for backbone, sides in reached.items()} if complete else {}
+
+
+def gap(entry: dict, key: str, alone: dict[str, float]) -> tuple[Cell, ...]:
+    """How far an entry is above what one side alone reaches, points: what it owes to the two together."""
+    return (Cell(GAP, 100 * (entry["metrics"][key] - alone[entry["backbone"]])),) if alone else ()
 
 
 def cell(entry: dict, metric: str) -> Cell:

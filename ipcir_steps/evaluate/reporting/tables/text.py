@@ -5,12 +5,16 @@ import io
 from collections.abc import Sequence
 
 from ipcir_steps.evaluate.reporting.figures.style import name_of
-from ipcir_steps.evaluate.reporting.tables import Cell, Part, Row
+from ipcir_steps.evaluate.reporting.tables import GAP, Cell, Part, Row
 from ipcir_steps.variants import BASE, VARIANTS
 
 NOTE = (
     "Percent. In brackets: difference to the base of the same backbone and method, points, with its 95 % paired "
     "bootstrap interval. Bold: best of the backbone."
+)
+GAP_NOTE = (
+    "Composition gap: points above the better of image only and text only of the same backbone, in the metric that "
+    "decides."
 )
 SHORT = {"recall_subset@": "R_s@", "recall@": "R@"}
 FIELDS = (
@@ -60,8 +64,12 @@ def published(cell: Cell) -> str:
     return "" if cell.published is None else f"{cell.published:.2f} ({cell.delta:+.2f})"
 
 
+def note_of(parts: Sequence[Part]) -> str:
+    return f"{NOTE} {GAP_NOTE}" if any(GAP in part.columns for part in parts) else NOTE
+
+
 def markdown(title: str, parts: Sequence[Part]) -> str:
-    lines = [f"# {title}", "", NOTE, ""]
+    lines = [f"# {title}", "", note_of(parts), ""]
     for part in parts:
         highest = best(part)
         lines += [f"## {heading(part)}", ""]
@@ -109,7 +117,7 @@ def latex(title: str, parts: Sequence[Part]) -> str:
     for part in parts:
         highest = best(part)
         marked = f"{part.mark}. " if part.mark else ""
-        caption = escape(f"{marked}{title}: {heading(part)}. {NOTE.replace('In brackets', 'Below')}")
+        caption = escape(f"{marked}{title}: {heading(part)}. {note_of([part]).replace('In brackets', 'Below')}")
         head = " & ".join(escape(short(name)) for name in part.columns)
         lines += [
             "\\begin{table}", "\\centering\\small", f"\\caption{{{caption}}}",
