@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -192,6 +193,21 @@ class TestStream:
 
     def test_of_nothing(self, tmp_path):
         assert stream.stream([], None, tmp_path / "o", {}, batch_size=2, title="t").shape == (0, 0)
+
+    def test_features_are_held_once(self, tmp_path):
+        def encode(batch):
+            return np.full((len(batch), 1000), batch[0], np.float32)
+
+        def peak(**kwargs):
+            tracemalloc.start()
+            values = stream.stream(range(5000), encode, tmp_path / "o", {}, batch_size=50, title="t", **kwargs)
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert values[4999, 0] == 4950
+            return most / values.nbytes
+
+        assert peak() < 1.3
+        assert peak() < 1.3  # all of it from the part file
 
 
 def test_killed_process_continues_with_the_same_bytes(world, clip_directory, tmp_path):

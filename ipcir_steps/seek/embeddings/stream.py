@@ -18,6 +18,19 @@ from ipcir_steps.core.progress import Progress
 _HEADER = 64  # bytes: the sha256 of what the rows depend on, in hexadecimal
 
 
+class _Rows:
+    """float32 [count, D] that is filled block by block; the first one tells D. Nothing is held twice."""
+
+    def __init__(self, count: int):
+        self.values, self.done = np.zeros((count, 0), np.float32), 0
+
+    def add(self, block: np.ndarray) -> None:
+        if not self.done:
+            self.values = np.empty((len(self.values), block.shape[1]), np.float32)
+        self.values[self.done : self.done + len(block)] = block
+        self.done += len(block)
+
+
 def stream(
     items: Sequence,
     encode: Callable[[list], np.ndarray],
@@ -38,22 +51,22 @@ def stream(
     part = part_of(output)
     identity = digest([context, list(map(str, items)), batch_size]).encode()
     with open_part(part) as file:
-        blocks, size = _recover(file, identity)
-        done = sum(map(len, blocks))
+        rows = _Rows(len(items))
+        size = _recover(file, identity, rows)
         file.truncate(size)
         file.seek(size)
         if not size:
             _write(file, identity, part)
-        with Progress(title, len(items), done) as progress:
-            for batch in prepared(items[done:], prepare, batch_size, workers):
+        with Progress(title, len(items), rows.done) as progress:
+            for batch in prepared(items[rows.done :], prepare, batch_size, workers):
                 block = np.ascontiguousarray(encode(batch), dtype=np.float32)
                 data = block.tobytes()
                 note = json.dumps([*block.shape, zlib.crc32(data)]).encode().ljust(_HEADER)
                 _write(file, note + data, part)
-                blocks.append(block)
+                rows.add(block)
                 progress.advance(len(batch))
         os.fsync(file.fileno())
-    return np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
+    return rows.values
 
 
 def _write(file: BinaryIO, data: bytes, part: Path) -> None:
@@ -74,21 +87,20 @@ def discard(output: Path) -> None:
     part_of(output).unlink(missing_ok=True)
 
 
-def _recover(file: BinaryIO, identity: bytes) -> tuple[list[np.ndarray], int]:
-    """The intact batches of an earlier run and the number of bytes they take."""
-    blocks: list[np.ndarray] = []
+def _recover(file: BinaryIO, identity: bytes, rows: _Rows) -> int:
+    """Take over the intact batches of an earlier run; returns the number of bytes that they take."""
     if file.read(_HEADER) != identity:
-        return blocks, 0
+        return 0
     size = _HEADER
     while True:
         try:
-            rows, dims, checksum = json.loads(file.read(_HEADER))
+            count, dims, checksum = json.loads(file.read(_HEADER))
         except ValueError:
-            return blocks, size
-        data = file.read(rows * dims * 4)
-        if len(data) < rows * dims * 4 or zlib.crc32(data) != checksum:
-            return blocks, size
-        blocks.append(np.frombuffer(data, np.float32).reshape(rows, dims))
+            return size
+        data = file.read(count * dims * 4)
+        if len(data) < count * dims * 4 or zlib.crc32(data) != checksum:
+            return size
+        rows.add(np.frombuffer(data, np.float32).reshape(count, dims))
         size = file.tell()
 
 
