@@ -106,6 +106,20 @@ def test_lists_and_rows_that_do_not_belong_together(tree):
     assert problems == ["it ranks 'z', which gallery.jsonl lacks", "its rows are not those of queries.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("ranks", "about", "problems"),
+    [
+        ((1, 4), {}, ["the ranks of 'q0' have a gap"]),
+        ((1, 4), {"whole": True}, []),
+        ((2, 1), {"whole": True}, ["the ranks of 'q0' have a gap"]),
+    ],
+)
+def test_only_lists_with_every_target_may_have_gaps(tree, ranks, about, problems):
+    rows = [("q0", [(name, 0.5, rank) for name, rank in zip("ab", ranks, strict=True)])]
+    write_rankings(tree / SPLIT / "mini/ldre/base.rankings.parquet", rows, about)
+    assert [finding.problem for finding in examine(tree)] == problems
+
+
 def test_a_changed_value_is_found_by_the_record_of_its_step(tree):
     """Nothing but the digest tells that a feature has changed."""
     path = tree / SPLIT / "mini/references.safetensors"

@@ -64,10 +64,12 @@ def features(path: Path, place: Place) -> Iterator[str]:
 
 
 def rankings(path: Path, place: Place) -> Iterator[str]:
-    """Lists with gaps, of unknown queries, or of unknown images."""
+    """Lists of unknown queries, of unknown images, or with gaps that are not those before a target below their end."""
     from pyarrow import parquet
 
-    table = parquet.read_table(path, columns=["query_id", "rank", "image"]).to_pydict()
+    read = parquet.read_table(path, columns=["query_id", "rank", "image"])
+    whole = json.loads((read.schema.metadata or {}).get(b"ipcir", b"{}")).get("whole", False)
+    table = read.to_pydict()
     for column, template, key in (("query_id", QUERIES, "query_id"), ("image", GALLERY, "name")):
         beside = place.path(template)
         known = {record[key] for record in read_jsonl(beside)} if beside.is_file() else set(table[column])
@@ -75,7 +77,8 @@ def rankings(path: Path, place: Place) -> Iterator[str]:
             yield f"it ranks {'for ' if column == 'query_id' else ''}{min(unknown)!r}, which {beside.name} lacks"
     last: dict[str, int] = {}
     for query, rank in zip(table["query_id"], table["rank"], strict=True):
-        if rank != last.get(query, 0) + 1:
+        following = last.get(query, 0) + 1
+        if rank < following or (rank > following and not whole):
             yield f"the ranks of {query!r} have a gap"
             return
         last[query] = rank

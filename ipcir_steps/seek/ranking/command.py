@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     lists = rank_gallery(found, {variant: (lam,) for variant, lam in lams.items()}, settings, args.whole)
     for variant, (rows,) in lists.items():
         about = {"variant": variant, "lambda": lams[variant], "combine": VARIANTS[variant].combine}
-        about |= {"excluded_reference": args.exclude_reference}
+        about |= {"excluded_reference": args.exclude_reference} | ({"whole": True} if args.whole else {})
         write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, marked(about, args.mark))
     for variant, rows in rank_subsets(found, lams).items():
         write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, marked({"variant": variant}, args.mark))

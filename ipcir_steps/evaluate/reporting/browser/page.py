@@ -60,7 +60,7 @@ def entry(example: Example, collection: Collection, pictures: "Pictures") -> dic
     failed = example.failure is not None
     lists = {}
     for variant in LISTS:
-        names = example.lists.get(variant, ())[:SHOWN]
+        names = [name for name in example.lists.get(variant, ())[:SHOWN] if name is not None]
         lists[variant] = [[pictures.add(collection.paths.get(name)), name, name in targets] for name in names]
     return {
         "id": query.query_id,
