@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
         names = {record["name"] for record in read_jsonl(args.gallery)}
         for query_id, images in rankings.items():
             for image in images:
-                if image not in names:
+                if image is not None and image not in names:
                     raise InputError(f"{image!r} is not in the gallery", file=args.rankings, record=query_id)
     subset = read_rankings(args.subset) if args.subset else None
     failures = [record for path in args.failures for record in read_jsonl(path)]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ipcir_steps.benchmarks import folder
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.records import Query, write_records
+from ipcir_steps.core.rankings import write_rankings
+from ipcir_steps.core.records import Image, Query, write_records
 from ipcir_steps.core.scores import average_precision
 from ipcir_steps.evaluate import metrics
 
@@ -114,3 +115,27 @@ def _env():
     from pathlib import Path
 
     return os.environ | {"PYTHONPATH": str(Path(metrics.__file__).parents[2])}
+
+
+def test_lists_with_gaps_are_scored_and_checked(tmp_path):
+    """Below the end of its lists a benchmark with ``whole`` has the targets alone, at their places."""
+    write_rankings(tmp_path / "r.parquet", [("1", [("a", 0.9), ("t", 0.1, 4)])], {"whole": True})
+    write_records(tmp_path / "queries.jsonl", [Query("1", "r", ["c"], ["t"], pool="p")])
+    words = [
+        "--rankings",
+        "r.parquet",
+        "--queries",
+        "queries.jsonl",
+        "--benchmark",
+        "icir",
+        "--gallery",
+        "gallery.jsonl",
+    ]
+    for names, ends in ((("a", "t"), 0), (("a", "b"), 1)):
+        write_records(tmp_path / "gallery.jsonl", [Image(name, name) for name in names])
+        command = [sys.executable, "-m", "ipcir_steps", "metrics", *words, "--output", "out.json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode != 0) == bool(ends), done.stderr
+    assert "'t' is not in the gallery" in done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["metrics"]["mAP"] == pytest.approx((0 / 3 + 1 / 4) / 2 / (1 + 1e-5), abs=1e-12)
