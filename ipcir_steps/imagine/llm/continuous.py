@@ -36,6 +36,36 @@ def engine_options(settings: LLM) -> dict:
     return options | settings.engine
 
 
+def _sorts(settings: LLM) -> bool:
+    """Whether vLLM would sort the vocabulary for each token: on a CPU, with ``top_p``."""
+    import torch
+
+    return settings.top_p < 1 and not torch.cuda.is_available()
+
+
+def _cheap_nucleus(top_p: float) -> type:
+    """A logits processor that keeps the nucleus of every row: on a CPU vLLM itself sorts the whole vocabulary for each
+    token, a third of its time with a small model."""
+    from vllm.v1.sample.logits_processor import LogitsProcessor
+
+    from ipcir_steps.imagine.llm.nucleus import nucleus
+
+    class Nucleus(LogitsProcessor):
+        def __init__(self, vllm_config, device, is_pin_memory):
+            """It has no state: all requests have one ``top_p``."""
+
+        def is_argmax_invariant(self) -> bool:
+            return True  # applied after the temperature
+
+        def update_state(self, batch_update) -> None:
+            pass
+
+        def apply(self, logits):
+            return nucleus(logits, top_p)
+
+    return Nucleus
+
+
 class VLLM:
     """Engine over ``vllm.LLM``; loaded when the first answer is not in the cache."""
 
@@ -49,8 +79,11 @@ class VLLM:
         return self._open()
 
     def share(self, other: "VLLM") -> None:
-        """Use the weights of a backend of the same model and engine options, once it has loaded them."""
-        self._open = lambda: other.loaded
+        """Use the weights of a backend of the same model and engine options, once it has loaded them. An engine that
+        takes one nucleus of all answers serves no other."""
+        cheap = _sorts(self.settings) or _sorts(other.settings)
+        if not cheap or self.settings.top_p == other.settings.top_p:
+            self._open = lambda: other.loaded
 
     def _load(self):
         """Raises ModelError naming the path, or the package that is missing."""
@@ -66,8 +99,10 @@ class VLLM:
             ) from error
         if self.path.suffix == ".gguf":
             raise ModelError(f"{self.path}: a GGUF file is read by backend llama_cpp or transformers, not by vllm.")
+        own = [_cheap_nucleus(self.settings.top_p)] if _sorts(self.settings) else []
+        options = {"seed": 0, "disable_log_stats": True, "logits_processors": own, **engine_options(self.settings)}
         try:
-            engine = vllm.LLM(str(self.path), seed=0, disable_log_stats=True, **engine_options(self.settings))
+            engine = vllm.LLM(str(self.path), **options)
         except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError) as error:
             raise ModelError(f"{self.path}: vLLM could not load it ({error})") from error
         loaded("language model", self.path)
@@ -100,7 +135,7 @@ class VLLM:
         settings = self.settings
         return SamplingParams(
             temperature=settings.temperature,
-            top_p=settings.top_p,
+            top_p=1.0 if _sorts(settings) else settings.top_p,
             max_tokens=settings.max_new_tokens,
             seed=request.seed,
             structured_outputs=structured,
