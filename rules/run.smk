@@ -62,7 +62,7 @@ def about_to_run():
             job.rule.name,
             dict(job.wildcards.items()) if job.rule.wildcard_names else {},
             Path(str(job.rule.container_img or "")).stem,
-            job.rule.resources.get("gpu") == 1,
+            bool(job.rule.resources.get("gpu")),
         )
 
 

@@ -203,7 +203,10 @@ def _explain(error: dict) -> str:
         return str(error["ctx"]["error"])
     if error["type"] == "missing":
         return f"key '{key}' is missing"
-    return f"key '{key}': {error['msg'][0].lower()}{error['msg'][1:]}, but the value is {error['input']!r}"
+    told = f"key '{key}': {error['msg'][0].lower()}{error['msg'][1:]}, but the value is {error['input']!r}"
+    if isinstance(error["input"], str) and error["type"] in ("bool_type", "int_type", "float_type"):
+        told += ", a text (Snakemake reads what stands in braces behind --config as texts: use --configfile)"
+    return told
 
 
 def _keys(path: tuple) -> list[str]:

@@ -4,12 +4,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(6 * 3600)
 MODELS = {"captions", "reasoning", "layouts", "masks", "proxies", "embeddings", "baselines"}
 GPU_STEP = "results/photos/val/mini/gallery.safetensors"
@@ -65,6 +67,33 @@ def test_devices_are_asked_for_by_gres_as_well(slurm, make_workspace, undisturbe
     assert job["partition"] == "gpu" and job["devices"] in ("0", "1")
 
 
+# The rules' own way to start a step, here with two GPUs, as for a chat model that one does not hold.
+TWO = """
+rule layouts:
+    output: "started"
+    resources: gpu=1
+    shell:
+        "{python} -m ipcir_steps devices --count {{resources.gpu}} --"
+        " sh -c 'echo $CUDA_VISIBLE_DEVICES >> {{output}}'"
+"""
+
+
+@pytest.mark.parametrize(("name", "asked"), [("slurm", {"gpu": 2}), ("slurm-gres", {"gres": "gpu:2"})])
+def test_a_job_with_two_devices_starts_its_step_once(slurm, tmp_path, name, asked):
+    """Not once for each device (issues 316 and 459 of the plugin)."""
+    (tmp_path / "Snakefile").write_text(TWO.format(python=sys.executable))
+    profile = yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
+    profile["set-resources"] = {"layouts": {**profile["set-resources"]["layouts"], **asked}}
+    del profile["groups"], profile["group-components"]
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile/config.yaml").write_text(yaml.safe_dump(profile))
+    command = [sys.executable, "-m", "snakemake", "started", "--workflow-profile", "profile", *OPTIONS]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "started").read_text().splitlines() == ["0,1"]
+
+
 def setting(name) -> str:
     config = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True).stdout
     return next(line.split("=")[1].strip() for line in config.splitlines() if line.split("=")[0].strip() == name)
@@ -111,7 +140,7 @@ def on_gpu(pid: int, workspace) -> bool:
 
 
 def test_profiles_differ_only_in_how_devices_are_asked_for():
-    root = Path(__file__).parents[2] / "profiles"
+    root = ROOT / "profiles"
     plain, gres = (yaml.safe_load((root / f"{name}/config.yaml").read_text()) for name in ("slurm", "slurm-gres"))
     asked, other = plain.pop("set-resources"), gres.pop("set-resources")
     assert plain == gres and asked.keys() == other.keys()

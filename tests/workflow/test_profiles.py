@@ -45,6 +45,29 @@ def test_every_gpu_rule_and_no_other_is_sent_to_a_gpu(name, workflow_rules):
     assert wanted == set(profile(name)["set-resources"]) and "layouts" in wanted  # which inherits its GPU
 
 
+@pytest.mark.parametrize(("name", "asked"), [("slurm", {"gpu": 2}), ("slurm-gres", {"gres": "gpu:2"})])
+def test_slurm_is_asked_for_several_gpus_and_one_task(name, asked):
+    """With the pinned plugin, which asks for one task per GPU where `tasks` or `tasks_per_gpu` is set."""
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm.submit_string")
+    utils = pytest.importorskip("snakemake_executor_plugin_slurm.utils")
+    content = profile(name)
+    resources = {"gpu": 1, "mem_mb": 1000, "runtime": 30, **content["default-resources"]}
+    resources |= content["set-resources"]["layouts"] | asked
+    job = types.SimpleNamespace(name="layouts", threads=1, resources=Resources(resources))
+    fields = ("run_uuid", "slurm_logfile", "comment_str", "account", "partition", "workdir")
+    given = dict.fromkeys(fields, "x")
+    command = plugin.get_submit_command(job, given) + utils.set_gres_string(job)
+    assert ("--gpus=2" if "gpu" in asked else "--gres=gpu:2") in command and "ntasks" not in command
+    with_tasks = types.SimpleNamespace(**vars(job) | {"resources": Resources(resources | {"tasks": 1})})
+    assert "--ntasks-per-gpu=1" in plugin.get_submit_command(with_tasks, given)
+
+
+class Resources(dict):
+    """As a job has them: by key and by name."""
+
+    __getattr__ = dict.__getitem__
+
+
 MINI = types.SimpleNamespace(dataset="mini_cirr", backbone="mini")  # a job's wildcards
 
 
