@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import resource
+import socket
 import statistics
 import tempfile
 import threading
@@ -241,7 +242,8 @@ def sliders(args: argparse.Namespace) -> dict:
 
         answered(state, Asked.model_validate(asked(0)))
         out["slider_ms"] = milliseconds(lambda n: answered(state, Asked.model_validate(asked(n))), args.times)
-        port = 18765
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
         server = uvicorn.Server(
             uvicorn.Config(application(state, "127.0.0.1", port, None), port=port, log_level="error")
         )

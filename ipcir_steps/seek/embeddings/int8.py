@@ -87,6 +87,8 @@ def _session(path: Path):
     runtime = _libraries()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # Threads that wait do not keep other programs, or those that decode pictures, waiting.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library has no class of its own for a damaged file
