@@ -56,7 +56,7 @@ def index(args: argparse.Namespace) -> dict:
     from ipcir_steps.seek.embeddings.stream import prepared
 
     prepare()
-    models, rates = mini(), {"bare": [], "index": []}
+    models, rates, busy = mini(), {"bare": [], "index": []}, {"bare": [], "index": []}
     encoder, settings = models.encoder("image"), models.stack.config.embeddings
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "photos"
@@ -67,21 +67,26 @@ def index(args: argparse.Namespace) -> dict:
             (folder / f"{number}.jpg").write_bytes(content)
         paths = sorted(folder.iterdir())
         for turn in range(args.rounds):
-            started = time.perf_counter()
+            started, before = time.perf_counter(), time.process_time()
             batches = prepared(
                 paths, lambda path: encoder.transform(opened(path)), settings.batch_size, settings.workers
             )
             for batch in batches:
                 encoder.pixels(torch.stack(batch))
             rates["bare"].append(len(paths) / (time.perf_counter() - started))
-            started = time.perf_counter()
+            busy["bare"].append(time.process_time() - before)
+            started, before = time.perf_counter(), time.process_time()
             update(folder, Path(work) / f"index{turn}", models, settings, progress=False)
             rates["index"].append(len(paths) / (time.perf_counter() - started))
+            busy["index"].append(time.process_time() - before)
         medians = {name: statistics.median(values) for name, values in rates.items()}
         return {
             "photos": len(paths),
             **{f"{name}_photos_per_second": round(value, 1) for name, value in medians.items()},
             "share": round(medians["index"] / medians["bare"], 3),
+            "shares": [round(one / other, 3) for one, other in zip(rates["index"], rates["bare"], strict=True)],
+            # The processors' time, which other programs of a busy machine hardly change.
+            "share_cpu": round(statistics.median(busy["bare"]) / statistics.median(busy["index"]), 3),
             "one_more": one_more(models),
         }
 

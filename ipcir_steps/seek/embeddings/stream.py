@@ -1,5 +1,6 @@
 """Encode a long list block by block into a file, and continue there after a kill."""
 
+import collections
 import contextlib
 import itertools
 import json
@@ -15,6 +16,7 @@ import numpy as np
 from ipcir_steps.core.files import digest, open_part, unwritable
 from ipcir_steps.core.progress import Progress
 
+AHEAD = 2  # batches
 _HEADER = 64  # bytes: the sha256 of what the rows depend on, in hexadecimal
 
 
@@ -45,8 +47,8 @@ def stream(
     """float32 [len(items), D]: ``encode`` of ``prepare``\\ d items, batch by batch.
 
     Every finished batch is appended with its checksum to ``{output}.part``; a later call with the same items and
-    context takes it over. ``prepare`` runs in threads, one batch ahead of ``encode``. The caller removes the
-    part file (:func:`discard`) once the output is written. Memory: two batches plus the result.
+    context takes it over. ``prepare`` runs in threads, two batches ahead of ``encode``. The caller removes the
+    part file (:func:`discard`) once the output is written. Memory: three batches plus the result.
     """
     part = part_of(output)
     identity = digest([context, list(map(str, items)), batch_size]).encode()
@@ -105,12 +107,12 @@ def _recover(file: BinaryIO, identity: bytes, rows: _Rows) -> int:
 
 
 def prepared(items: Sequence, prepare: Callable, batch_size: int, workers: int) -> Iterator[list]:
-    """``items`` in batches, ``prepare``d in threads, one batch ahead of the one that is worked on."""
+    """``items`` in batches, ``prepare``d in threads, two batches ahead of the one that is worked on: with one, the
+    threads would have nothing to do while that one is stored."""
     with ThreadPoolExecutor(workers) as pool:
         starts = range(0, len(items), batch_size)
         futures = ([pool.submit(prepare, item) for item in items[start : start + batch_size]] for start in starts)
-        ahead = next(futures, None)
-        for following in itertools.chain(futures, [None]):
-            if ahead is not None:
-                yield [future.result() for future in ahead]
-            ahead = following
+        ahead = collections.deque(itertools.islice(futures, 1 + AHEAD))
+        while ahead:
+            yield [future.result() for future in ahead.popleft()]
+            ahead.extend(itertools.islice(futures, 1))
