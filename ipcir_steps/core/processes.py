@@ -50,7 +50,7 @@ class Owned:
 def keep(parent: int, command: list[str]) -> int:
     """Run ``command`` until it or ``parent`` ends, then end what is left of it; return its exit status."""
     _control(_PR_SET_CHILD_SUBREAPER, 1)
-    _control(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # The parent's end is seen by asking: the kernel's own signal comes already when the thread that started this ends.
     wanted = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: wanted.append(True))

@@ -1,13 +1,17 @@
 """A process that a step owns is gone when the step is, with everything that it started."""
 
+import concurrent.futures
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+
+from ipcir_steps.core import processes
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
@@ -66,6 +70,16 @@ def test_nothing_is_left_however_the_step_ends(tmp_path, how):
         step.send_signal(how)
     step.wait()
     until(lambda: not any(map(alive, pids)))
+
+
+def test_it_outlives_the_thread_that_started_it():
+    command = [sys.executable, "-c", "import time; time.sleep(300)"]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, tempfile.TemporaryFile() as log:
+        owned = pool.submit(processes.Owned, command, dict(os.environ), log).result()
+        until(lambda: processes.descendants(owned.pid))
+    time.sleep(1)
+    assert owned.ended() is None
+    owned.stop()
 
 
 def test_a_command_that_is_not_there_ends_at_once(tmp_path):

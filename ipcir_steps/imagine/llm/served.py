@@ -22,7 +22,7 @@ from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.processes import Owned
 from ipcir_steps.core.progress import EVERY
-from ipcir_steps.imagine.llm import llama_server
+from ipcir_steps.imagine.llm import llama_server, vllm_server
 from ipcir_steps.imagine.llm.server import Server
 
 log = logging.getLogger("models")
@@ -103,7 +103,7 @@ def vllm_command(settings: LLM, path: str, python: str) -> list[str]:
     from ipcir_steps.imagine.llm.continuous import engine_options
 
     structured = json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})
-    command = [python, "-m", "vllm.entrypoints.cli.main", "serve", path, "--served-model-name", NAME, *_where()]
+    command = [python, str(Path(vllm_server.__file__)), "serve", path, "--served-model-name", NAME, *_where()]
     command += ["--structured-outputs-config", structured, "--disable-uvicorn-access-log", "--seed", "0"]
     for name, value in engine_options(settings).items():
         flag = name.replace("_", "-")
