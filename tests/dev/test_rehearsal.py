@@ -55,7 +55,7 @@ def test_counted_operations_agree_with_what_ran(measured, claimed):
 
 def test_the_documentation_holds_the_table(measured):
     text = table.DOCUMENT.read_text()
-    assert table.within(text, table.table(measured)) == text
+    assert table.within(text, table.table(measured)) == text, "python -m dev.rehearsal.table --write"
 
 
 def test_the_table_marks_what_does_not_hold(measured, claimed, monkeypatch):
