@@ -13,12 +13,15 @@ export HF_HUB_OFFLINE := 1
 WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo serve test test-all lint mini-benchmarks mini mini-test integration rehearsal clean
+.PHONY: demo demo-check serve test test-all lint mini-benchmarks mini mini-test integration rehearsal clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
 	snakemake --cores 2 results/mini_twins_metrics.json results/browser/mini_twins
 	ipcir results --show results/mini_twins_metrics.json
 	@echo "Open results/browser/mini_twins/index.html to see every query. To ask one yourself: make serve"
+
+demo-check: demo  ## fails when a metric of the demo is lower than the recorded one by more than its noise
+	ipcir mini check --results results/mini_twins_metrics.json --reference mini_world/weights/mini_twins.reference.json
 
 PHOTOS := resources/mini/world/mini_circo/COCO2017_unlabeled/unlabeled2017
 serve: $(READY)  ## search the mini world's pictures on a page: click one, type what should be different, move sliders

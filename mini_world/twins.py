@@ -16,7 +16,7 @@ from mini_world import render, world
 
 NAME = "mini_twins"
 TEXTURES = ("waves", "stripes", "checks", "slope", "glow")
-DEPTH = 28  # lightness that a texture adds and takes, of 255
+DEPTH = 20  # lightness that a texture adds and takes, of 255
 
 
 def texture(scene: world.Scene) -> str:

@@ -166,24 +166,29 @@ def read_published() -> dict:
 
 
 def table(result: dict) -> str:
-    """The result file as text a person reads: percent, with the interval of the first metric's difference."""
-    names = [name for name in BENCHMARKS[result["protocol"]].headline if name in result["entries"][0]["metrics"]]
-    header = ["backbone", "baseline", "variant", *names, f"Δ {names[0]} [95 %]"]
-    rows = [header]
+    """The result file as text a person reads: percent; the differences to base of the first and the deciding metric."""
+    card = BENCHMARKS[result["protocol"]]
+    names = [name for name in card.headline if name in result["entries"][0]["metrics"]]
+    compared = [name for name in dict.fromkeys((names[0], card.tuned_by)) if name in names]
+    rows = [["backbone", "baseline", "variant", *names, *(f"Δ {name} [95 %]" for name in compared)]]
     for entry in result["entries"]:
-        change = entry["difference"].get(names[0])
-        interval = (
-            "{value:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{k: 100 * v for k, v in change.items()}) if change else ""
-        )
         percent = [f"{100 * entry['metrics'][name]:.2f}" for name in names]
-        rows.append([entry["backbone"], entry["baseline"], entry["variant"], *percent, interval])
+        changes = [_change(entry["difference"].get(name)) for name in compared]
+        rows.append([entry["backbone"], entry["baseline"], entry["variant"], *percent, *changes])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     failed = result["failures"]["queries"]
     steps = ", ".join(f"{count} in {step}" for step, count in result["failures"]["by_step"].items())
-    note = f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}."
+    note = f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}.\n"
+    note += "Δ: difference to base, with its 95 % interval (paired bootstrap over the queries)."
     return "\n".join([*heading(result), "", *lines, "", note])
+
+
+def _change(difference: dict | None) -> str:
+    if not difference:
+        return ""
+    return "{value:+.2f} [{low:+.2f}, {high:+.2f}]".format(**{k: 100 * v for k, v in difference.items()})
 
 
 def heading(result: dict) -> list[str]:

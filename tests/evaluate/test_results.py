@@ -32,6 +32,7 @@ def test_result_file(tmp_path):
     assert collected["failures"] == {"queries": 1, "by_step": {"layouts": 1}}
     text = results.table(collected)
     assert "75.00" in text and "1 failed (1 in layouts)" in text
+    assert "Δ recall@1 [95 %]" in text and "Δ mAP@10 [95 %]" in text and text.count("+50.00 [") == 2
     assert result(tmp_path, {"base": 10, "rp_bm": 30}) == collected
 
 
