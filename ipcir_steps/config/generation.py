@@ -105,7 +105,9 @@ class Proxies(Section):
         0.25, description="IoU with its planned box from which a detected instance counts as found"
     )
     acceptance_score: Fraction = Field(0.3, description="lowest score of a detection that counts")
-    settings: dict[str, JsonValue] = Field({}, description="settings of a custom generator, as its class declares them")
+    settings: dict[str, JsonValue] = Field(
+        {}, description="settings of a custom generator or of image_editing, as its class declares them"
+    )
 
 
 def generator_of(settings: Proxies) -> Generator:

@@ -200,6 +200,14 @@ def test_every_target_has_a_plan(workspace, target):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.parametrize("generator, planned", [("text_to_image", True), ("image_editing", False)])
+def test_layouts_and_masks_are_planned_where_the_generator_reads_them(workspace, drawn_config, generator, planned):
+    config = {**drawn_config, "stacks": {"mini": {"proxies": {"generator": generator}}}}
+    done = workspace.snakemake("--dry-run", "--quiet", "rules", config=config)
+    counts = {words[0]: words[1] for line in done.stdout.splitlines() if len(words := line.split()) == 2}
+    assert counts["proxies"].isdigit() and ("layouts" in counts) == planned and "masks" not in counts
+
+
 @pytest.mark.slow
 def test_photographs_end_to_end(workspace, photos, published):
     """64 real photographs, 20 composed queries."""
