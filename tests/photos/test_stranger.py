@@ -86,6 +86,27 @@ def test_words_stay_when_a_photo_is_chosen_after_them(tab, served):
     assert page.told == []
 
 
+def test_a_click_is_not_lost_when_the_list_is_drawn_anew_under_it(tab, served):
+    """A slow hand: the answer to other words comes while the button is down."""
+    page = tab(served.url)
+    page.fill("#text", "has a green background")
+    page.locator("#base li").first.wait_for()
+    before = page.locator("#base button.choose").first.get_attribute("aria-label")
+    box = page.locator("#base button.choose").first.bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    with page.expect_response(lambda response: response.ok and "/api/" in response.url):
+        page.evaluate(
+            "t => { const e = document.getElementById('text'); e.value = t; e.dispatchEvent(new Event('input')); }",
+            "is red",
+        )
+    page.wait_for_timeout(300)
+    assert page.locator("#base button.choose").first.get_attribute("aria-label") == before
+    page.mouse.up()
+    page.locator("#references li").wait_for()
+    assert page.locator("#references li").count() == 1 and page.told == []
+
+
 def test_sliders_and_lists_are_in_sight_together(tab, served):
     page = tab(served.url)
     page.locator("#browse button.choose").nth(4).click()
