@@ -36,6 +36,7 @@ def test_every_step_of_the_rehearsal_was_measured(measured):
     assert [note["step"] for note in measured["steps"]] == planned
 
 
+@pytest.mark.slow
 def test_every_rule_asks_for_its_peak_and_at_most_twice_that(measured, claimed):
     for note in measured["steps"]:
         peak = (note["resident"] + measured["engine"]) / 1e6
@@ -53,6 +54,7 @@ def test_counted_operations_agree_with_what_ran(measured, claimed):
     assert {"captions", "reasoning", "layouts", "proxies", "gallery_features", "source_captions_features"} <= compared
 
 
+@pytest.mark.slow
 def test_the_documentation_holds_the_table(measured):
     text = table.DOCUMENT.read_text()
     assert table.within(text, table.table(measured)) == text, "python -m dev.rehearsal.table --write"

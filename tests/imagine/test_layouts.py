@@ -187,6 +187,7 @@ def answers(draw):
     return text
 
 
+@pytest.mark.slow
 @settings(max_examples=10_000, deadline=2000, derandomize=True, database=None)
 @given(answers())
 def test_fuzzed_answers_parse_or_raise_the_one_error(answer):

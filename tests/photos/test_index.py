@@ -243,6 +243,7 @@ def _start(house, folder, directory, *more):
     return subprocess.Popen(command, cwd=house, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost(house, tmp_path, models):
     folder, directory, rng = house / "photos", tmp_path / "index", random.Random(0)
     known: dict[str, tuple] = {}
@@ -275,6 +276,7 @@ def _lines(directory: Path) -> dict[str, tuple]:
         return {}
 
 
+@pytest.mark.slow
 def test_watching_follows_the_folder(house, folder, tmp_path):
     process = _start(house, folder, tmp_path / "index", "--watch")
     try:

@@ -264,6 +264,7 @@ def test_hostile_names_and_answers_stay_text(tab, start, house, tmp_path, models
     clean(page, server.url)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_and_started_again_goes_on(tab, start, house, indexed, tmp_path):
     shutil.copytree(house / "index", tmp_path / "index")
     shutil.rmtree(tmp_path / "index/mini/cache", ignore_errors=True)

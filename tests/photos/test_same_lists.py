@@ -126,6 +126,7 @@ def same(finder, hits, wanted) -> None:
     np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in wanted], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_imagined_lists_are_the_workflows(finder, questions, imagined, lists):
     for question, imagination in zip(questions, imagined, strict=True):
         text, proxy = both(imagination)

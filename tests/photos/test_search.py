@@ -126,6 +126,7 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_fetches_it(nam
     assert "ipcir models --name B --source someone/clip --revision abc --role clip" in err
 
 
+@pytest.mark.slow
 def test_the_mini_stack_builds_its_models_once(tmp_path, house, monkeypatch):
     """Where there are none, in the user's cache; nothing has to be known of the workflow."""
     import subprocess

@@ -60,6 +60,7 @@ def test_toy_models_answer_until_the_laptops_are_fetched_and_say_that_it_means_n
     assert "No --stack" not in told  # they were asked for
 
 
+@pytest.mark.slow
 def test_the_laptops_models_answer_once_they_are_fetched(stranger, clip_directory):
     for name in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(name, reason=f"{name} is not installed (pip install 'ipcir[photos]')")

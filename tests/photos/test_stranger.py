@@ -28,7 +28,7 @@ def looked_at(page, which: str) -> list[str]:
     return page.locator(f"#{which} .name").all_text_contents()[:ROW]
 
 
-@pytest.mark.parametrize("entry", range(4))
+@pytest.mark.parametrize("entry", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))])
 def test_a_given_photo_is_found_by_the_page_alone(entry, tab, served, house, record_property):
     """What the page says, in its own order: choose a photo, say what should be different, imagine; with the pauses of a
     person. The photo that is looked for is opened at the end."""

@@ -1,5 +1,8 @@
 """One message before any job starts: everything that is missing for what was asked, and nothing that is not."""
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 from PIL import Image
 
@@ -20,7 +23,9 @@ def job(rule, family="vision", gpu=False, **wildcards):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
+    """An empty directory on a disk with room for every model."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**13))
     return tmp_path
 
 

@@ -92,6 +92,7 @@ def test_a_variant(trial):
     assert "no proxy, weighted sum" in (trial.workspace / "results/tables/table3.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_baseline_gets_its_settings(trial):
     trial.follow("A baseline")
     entries = [e for e in trial.result("mine_metrics.json")["entries"] if e["baseline"] == "away"]
@@ -120,11 +121,13 @@ def test_a_backbone(trial):
     assert {entry["backbone"] for entry in trial.result("mine_metrics.json")["entries"]} == {"mini", "other"}
 
 
+@pytest.mark.slow
 def test_a_figure(trial):
     trial.follow("A figure")
     assert (trial.workspace / "results/figures/gains.svg").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_step(trial):
     trial.follow("A step")
     kept = read_jsonl(trial.workspace / "results/mine/val/overlap.jsonl")

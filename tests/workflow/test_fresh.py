@@ -38,6 +38,7 @@ def snakemake(directory, *words):
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_headline_command_plans_the_published_stack_and_names_everything_that_is_missing(fresh):
     """Issue 18, cases 1 and 3: no toy models, no bare exception, one message, and nothing has started."""
     done = snakemake(fresh)
@@ -54,6 +55,7 @@ def test_the_headline_command_plans_the_published_stack_and_names_everything_tha
     assert "dataset cirr" not in said
 
 
+@pytest.mark.slow
 def test_what_it_would_run_is_the_published_stack(fresh):
     done = snakemake(fresh, "--dry-run")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -62,6 +64,7 @@ def test_what_it_would_run_is_the_published_stack(fresh):
     assert "things are missing for this run" in said
 
 
+@pytest.mark.slow
 def test_toy_models_need_a_word(fresh):
     done = snakemake(fresh, "--config", "datasets={cirr: {stack: mini}}")
     said = done.stdout + done.stderr

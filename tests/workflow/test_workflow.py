@@ -40,6 +40,7 @@ def loads(workspace) -> dict[str, list[list[str]]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_same_bytes_from_scratch_with_any_division(drawn, tmp_path, make_workspace, start_ipcir, photos, devices):
     """Issue 18, case 6: with 8 shards each model is loaded once per device and step.
@@ -105,6 +106,7 @@ def test_every_figure_is_made_and_verified(finished_workspace, drawn_config):
     assert done.returncode == 1 and "fusion.scale was dataset, is now query" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_baseline_of_ones_own_is_one_file_and_one_line(finished_workspace, drawn_config):
     workspace = finished_workspace
     (workspace / "toy.py").write_text(
@@ -134,6 +136,7 @@ def test_a_baseline_of_ones_own_is_one_file_and_one_line(finished_workspace, dra
     assert "baseline=toy" in plan and "baseline=image_only" not in plan
 
 
+@pytest.mark.slow
 def test_broken_files_are_skipped_counted_and_fall_back_to_text(workspace, photos):
     root = workspace / "photos"
     (root / "p1.png").write_bytes((root / "p1.png").read_bytes()[:60])  # the reference of query 2
@@ -160,6 +163,7 @@ def test_one_broken_image_stops_with_one_message_and_keeps_finished_work(finishe
     assert digests(workspace / "results") == before
 
 
+@pytest.mark.slow
 def test_no_step_reads_the_renderers_truth(workspace):
     """The mini world's scene files are deleted before the pipeline runs: everything is made from pictures and words."""
     world = workspace / "resources/mini/world"

@@ -21,6 +21,7 @@ def images(tmp_path, monkeypatch):
     return pool.rendered(3, tmp_path / "pool.npy", count=40)
 
 
+@pytest.mark.slow
 def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(tmp_path, killed_and_resumed, images):
     def recipe():
         return captioner.recipe(images, seed=3, steps=60, batch=8)

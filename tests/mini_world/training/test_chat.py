@@ -24,6 +24,7 @@ def small_pool(monkeypatch):
     monkeypatch.setattr(pool, "pairs", lambda seed: pairs)
 
 
+@pytest.mark.slow
 def test_a_short_training_lowers_the_loss_and_a_stopped_one_ends_the_same(
     tmp_path, killed_and_resumed, tokenizer, small_pool
 ):

@@ -122,6 +122,7 @@ def shipped(*names):
     return pytest.mark.skipif(bool(absent), reason=f"no weights are shipped of {', '.join(absent)}")
 
 
+@pytest.mark.slow
 @shipped("sd_unet", "judge")
 def test_layouts_are_drawn_as_asked(trained_models):
     figures = drawn.evaluate_text(trained_models, 2025, 30)
@@ -141,6 +142,7 @@ def test_the_autoencoder_keeps_pictures(trained_models):
     assert (again - pixels).abs().mean() < 0.07 and 0.5 < scaled.std() < 2
 
 
+@pytest.mark.slow
 @shipped("elite_global", "judge")
 def test_an_instance_looks_like_the_reference(trained_models, tmp_path):
     asked = drawn.from_references(2025, 12, tmp_path, named=False)
