@@ -106,6 +106,14 @@ def test_vllm_answers_and_writes_layouts(llm):
         parse_layout(text)
 
 
+@needs("vllm")
+def test_vllm_answers_more_prompts_than_it_reads_at_once(llm):
+    """Reading one of them in parts ends vLLM 0.32 on a CPU."""
+    settings = LLM(backend="vllm", max_new_tokens=2, context_length=512, engine={"max_num_batched_tokens": 512})
+    asked = [Group([[{"role": "user", "content": "a red circle " * 30 + str(n)}]], n) for n in range(16)]
+    assert len(open_llm(settings, llm, None).answer(asked)) == 16
+
+
 def test_a_server_that_ends_says_why(llm):
     settings = LLM(backend="llama_cpp", server=True, server_python=sys.executable, engine={"no_such_option": 1})
     with pytest.raises(ModelError, match="the llama_cpp server ended") as caught:
