@@ -78,7 +78,7 @@ def as_directory(gguf: Path, target: Path) -> Path:
 
 def ask(args: argparse.Namespace) -> dict:
     """Of one engine and step: seconds until the first answer is there, answers, tokens, seconds, of the processor too,
-    answers that are not valid."""
+    answers that are not valid, and that have no text."""
     from ipcir_steps.config.language import Layouts, Reasoning
     from ipcir_steps.core.errors import StepFailure
     from ipcir_steps.core.journal import batches
@@ -107,10 +107,10 @@ def ask(args: argparse.Namespace) -> dict:
     started, worked = time.perf_counter(), time.process_time()
     results = [record for batch in batches(items[: args.count], backend.width) for record in work(batch, 0)]
     seconds, processor = time.perf_counter() - started, time.process_time() - worked
-    wrong = sum(isinstance(record, StepFailure) for record in results)
-    if args.step == "reasoning":  # an answer without text was replaced by both captions
-        both = [f"{texts[0]}, {query.caption}" for query, texts in items]
-        wrong += sum(not isinstance(r, StepFailure) and r["captions"] == [b] for r, b in zip(results, both))  # noqa: B905
+    wrong, empty = sum(isinstance(record, StepFailure) for record in results), 0
+    if args.step == "reasoning":  # in place of an answer without text stand both captions
+        both = [[f"{texts[0]}, {query.caption}"] for query, texts in items[: args.count]]
+        empty = sum(isinstance(r, dict) and r["captions"] == b for r, b in zip(results, both, strict=True))
     write_json(
         args.work / f"{args.engine}.{args.step}.answers.json", [r if isinstance(r, dict) else str(r) for r in results]
     )
@@ -121,6 +121,7 @@ def ask(args: argparse.Namespace) -> dict:
         "seconds": seconds,
         "processor": processor,
         "wrong": wrong,
+        "empty": empty,
     }
 
 
@@ -151,8 +152,8 @@ def table(measured: dict[str, dict]) -> str:
     first = measured.get("one by one", next(iter(measured.values())))
     total = lambda steps, key: sum(step[key] for step in steps.values())  # noqa: E731
     lines = [
-        "| engine | reasoning/s | layouts/s | tokens/s | all, s | times | processor, s | not valid | load, s |",
-        "|---|" + "---|" * 8,
+        "| engine | reasoning/s | layouts/s | tokens/s | all, s | times | processor, s | not valid | no text | load, s |",
+        "|---|" + "---|" * 9,
     ]
     for engine, steps in measured.items():
         seconds = total(steps, "seconds")
@@ -160,7 +161,11 @@ def table(measured: dict[str, dict]) -> str:
         cells += [f"{total(steps, 'tokens') / seconds:.0f}", f"{seconds:.0f}"]
         cells += [f"{total(first, 'seconds') / seconds:.1f}"]
         cells += ["" if ENGINES[engine].get("server") else f"{total(steps, 'processor'):.0f}"]  # another process's
-        cells += [f"{total(steps, 'wrong')}", f"{max(step['load'] for step in steps.values()):.0f}"]
+        cells += [
+            f"{total(steps, 'wrong')}",
+            f"{total(steps, 'empty')}",
+            f"{max(step['load'] for step in steps.values()):.0f}",
+        ]
         lines.append(f"| {engine} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
