@@ -85,7 +85,7 @@ def ask(args: argparse.Namespace) -> dict:
     from ipcir_steps.imagine.layouts import plan
     from ipcir_steps.imagine.llm import open_llm
     from ipcir_steps.imagine.llm.prompts import load_prompt
-    from ipcir_steps.imagine.reasoning import target_captions
+    from ipcir_steps.imagine.reasoning import clean, target_captions
 
     values = {**ANSWERS[args.step], **ENGINES[args.engine], **json.loads(args.settings)}
     captions = read_captions(args.work / "captions.jsonl")
@@ -103,14 +103,19 @@ def ask(args: argparse.Namespace) -> dict:
         backend = open_llm(settings, args.model, None)
         work = lambda batch, seed: plan(batch, prompt, backend, settings, seed)  # noqa: E731
     work(items[:1], 1)
+    texts, answer = [], backend.answer
+
+    def noted(groups):
+        found = answer(groups)
+        texts.extend(text for group in found if isinstance(group, list) for text in group)
+        return found
+
+    backend.answer = noted
     loading, before = time.perf_counter() - started, backend.tokens
     started, worked = time.perf_counter(), time.process_time()
     results = [record for batch in batches(items[: args.count], backend.width) for record in work(batch, 0)]
     seconds, processor = time.perf_counter() - started, time.process_time() - worked
-    wrong, empty = sum(isinstance(record, StepFailure) for record in results), 0
-    if args.step == "reasoning":  # in place of an answer without text stand both captions
-        both = [[f"{texts[0]}, {query.caption}"] for query, texts in items[: args.count]]
-        empty = sum(isinstance(r, dict) and r["captions"] == b for r, b in zip(results, both, strict=True))
+    wrong = sum(isinstance(record, StepFailure) for record in results)
     write_json(
         args.work / f"{args.engine}.{args.step}.answers.json", [r if isinstance(r, dict) else str(r) for r in results]
     )
@@ -121,7 +126,7 @@ def ask(args: argparse.Namespace) -> dict:
         "seconds": seconds,
         "processor": processor,
         "wrong": wrong,
-        "empty": empty,
+        "empty": sum(not clean(text) for text in texts),
     }
 
 
@@ -152,7 +157,7 @@ def table(measured: dict[str, dict]) -> str:
     first = measured.get("one by one", next(iter(measured.values())))
     total = lambda steps, key: sum(step[key] for step in steps.values())  # noqa: E731
     lines = [
-        "| engine | reasoning/s | layouts/s | tokens/s | all, s | times | processor, s | not valid | no text | load, s |",
+        "| engine | reasoning/s | layouts/s | tokens/s | all, s | times | processor, s | failed | no text | load, s |",
         "|---|" + "---|" * 9,
     ]
     for engine, steps in measured.items():
