@@ -44,6 +44,7 @@ def test_every_rule_asks_for_its_peak_and_at_most_twice_that(measured, claimed):
         assert peak <= asks <= 2 * peak, f"{note['step']}: asks for {asks} MB, held {peak:.0f} MB"
 
 
+@pytest.mark.slow
 def test_counted_operations_agree_with_what_ran(measured, claimed):
     compared = set()
     for note in measured["steps"]:

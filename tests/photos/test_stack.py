@@ -48,6 +48,7 @@ def clip_as(stranger: Path, clip_directory: Path) -> None:
     write_json(manifest, vars(made))
 
 
+@pytest.mark.slow
 def test_toy_models_answer_until_the_laptops_are_fetched_and_say_that_it_means_nothing(stranger):
     _, told = ipcir(stranger, "index", "photos")
     assert "toy models are used" in told and "their lists mean nothing" in told

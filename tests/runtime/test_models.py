@@ -199,6 +199,7 @@ def test_connections_that_break_off_are_continued(small, tmp_path, ranges):
     assert list(check(load_manifest(tmp_path / "m.json"))) == [] and small.breaks == 0
 
 
+@pytest.mark.slow
 def test_a_connection_that_never_brings_anything_ends(small, tmp_path):
     small.breaks, small.ranges = 10**6, False
     message = refused(small, tmp_path)

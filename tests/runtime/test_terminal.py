@@ -68,6 +68,7 @@ def test_a_failed_step_says_its_message_first_and_whole_and_once(run):
     assert "rror" not in before and "999" not in shown and "exit 2" not in shown
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_without_a_word_shows_its_command(run):
     code, shown = run("silent.txt")
     assert code != 0 and "failed without a message: touch silent.log; exit 3" in shown
@@ -78,12 +79,14 @@ def test_other_failures_are_told(run, tmp_path):
     assert code != 0 and "absent.json" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--dry-run", "--printshellcmds", "--verbose"])
 def test_those_who_ask_for_rules_see_them(run, option):
     code, shown = run(option)
     assert code == 0 and "rule fine:" in shown and "output: one.txt" in shown
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_running_steps_stand_below(run, tmp_path):
     import pty
 

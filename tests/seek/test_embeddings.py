@@ -210,6 +210,7 @@ class TestStream:
         assert peak() < 1.3  # all of it from the part file
 
 
+@pytest.mark.slow
 def test_killed_process_continues_with_the_same_bytes(world, clip_directory, tmp_path):
     """kill -9 after the first batch, then again: the file equals that of an undisturbed run."""
     code = """

@@ -86,6 +86,7 @@ def trial(finished_workspace) -> Trial:
     return Trial(dataclasses.replace(finished_workspace, source=finished_workspace.directory))
 
 
+@pytest.mark.slow
 def test_a_variant(trial):
     trial.follow("A variant")
     assert "no_proxy_sum" in [entry["variant"] for entry in trial.result("mine_metrics.json")["entries"]]

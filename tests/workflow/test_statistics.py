@@ -47,6 +47,7 @@ def snakemake(workspace, *words, statistics=paths.STATISTICS):
     )
 
 
+@pytest.mark.slow
 def test_they_are_made_from_the_annotations_where_these_are(workspace):
     write_json(workspace / paths.INSTANCES, COCO)
     planned = snakemake(workspace, "-n", PROXIES)
@@ -56,12 +57,14 @@ def test_they_are_made_from_the_annotations_where_these_are(workspace):
     assert read_json(workspace / paths.STATISTICS)["cat"]["length_mean"] == 0.2
 
 
+@pytest.mark.slow
 def test_a_file_put_in_place_by_hand_is_taken(workspace):
     write_json(workspace / paths.STATISTICS, {})
     planned = snakemake(workspace, "-n", PROXIES)
     assert planned.returncode == 0 and "rule statistics:" not in planned.stdout + planned.stderr
 
 
+@pytest.mark.slow
 def test_they_can_be_left_out(workspace):
     assert snakemake(workspace, "-n", PROXIES, statistics=None).returncode == 0
 

@@ -183,6 +183,7 @@ def test_a_typo_stops_before_any_job(workspace):
     assert not (workspace / "results").exists()
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_refused(finished_workspace, drawn_config):
     workspace = finished_workspace
     manifest = workspace / "resources/manifests/mini/llm.json"
