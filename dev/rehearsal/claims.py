@@ -12,7 +12,7 @@ from dev.rehearsal import large, settings
 from dev.rehearsal.checkpoints import SOURCES, clip_config, parts
 from dev.rehearsal.expected import Met, asked, memory, operations, typical
 from dev.rehearsal.steps import Step, steps
-from ipcir_steps.runtime.plan.architectures import FILES
+from ipcir_steps.runtime.plan.architectures import files_of
 from ipcir_steps.runtime.plan.operations import Counts
 from ipcir_steps.runtime.plan.weights import NAMES
 
@@ -68,7 +68,7 @@ def sketch(role: str, name: str, weights: dict) -> None:
     if not known:
         empty(place / "model.ckpt", b"", weights["stored"])
         return
-    for part, file in FILES.get(role, {"model": "config.json"}).items():
+    for part, file in files_of(role).items():
         (place / file).parent.mkdir(exist_ok=True)
         content = {"model_cfg": known[part]} if role == "clip" else known[part]
         (place / file).write_text(json.dumps(content))

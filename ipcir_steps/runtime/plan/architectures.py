@@ -55,11 +55,20 @@ def find(role: str, source: str, directory: str | Path | None = None) -> Archite
     return published().get(source.lower())
 
 
+def files_of(role: str) -> dict[str, str]:
+    return FILES.get(role, {"model": "config.json"})
+
+
+def absent(role: str, directory: Path) -> list[str]:
+    """The config files of a role that a directory lacks."""
+    return [name for name in files_of(role).values() if not (directory / name).is_file()]
+
+
 def read_parts(role: str, directory: Path) -> dict[str, dict]:
     """The configs that lie in a model's directory; empty unless all of them do."""
-    files = FILES.get(role, {"model": "config.json"})
-    if not all((directory / name).is_file() for name in files.values()):
+    if absent(role, directory):
         return {}
+    files = files_of(role)
     parts = {part: json.loads((directory / name).read_text(encoding="utf-8")) for part, name in files.items()}
     return {"model": parts["model"]["model_cfg"]} if role == "clip" else parts
 

@@ -1,6 +1,7 @@
-"""Operations of the proxy generators, with the real processors of a layout on the meta device.
+"""Operations of the proxy generators that have a U-Net, with the real processors of a layout on the meta device.
 
-``counts`` is an ``operations.Counts``: it has the configuration, what is typical, and the models.
+Stable Diffusion 1 and 2, SDXL and InstructPix2Pix. The pipelines of transformers (FLUX, Qwen-Image-Edit) are not
+counted. ``counts`` is an ``operations.Counts``: it has the configuration, what is typical, and the models.
 """
 
 from ipcir_steps.runtime.plan.work import Unknown, Work, counted, meta
@@ -26,7 +27,8 @@ def drawing(counts) -> list[Work]:
 
 
 def plain(counts, rows: int) -> list[Work]:
-    """A pipeline of Stable Diffusion 1.x's parts."""
+    """A pipeline of a text encoder, a U-Net and a decoder. What runs once per query beside these is small and left out:
+    SDXL's second text encoder, the encoder of a reference that is edited."""
     settings, unet = counts.config.proxies, counts.model("generator", "unet")
     batch = min(settings.count, settings.proxies_per_batch)
     step = unet_step(counts, unet, rows * batch) / batch
@@ -40,7 +42,16 @@ def unet_step(counts, unet, rows: int) -> int:
     import torch
 
     latents, text = meta(rows, unet.config.in_channels, *latent_size(counts)), meta(rows, 77, width_of(unet))
-    return counted(lambda: unet(latents, torch.tensor(1), text))[1]
+    return counted(lambda: unet(latents, torch.tensor(1), text, added_cond_kwargs=conditions(unet, rows)))[1]
+
+
+def conditions(unet, rows: int) -> dict | None:
+    """What SDXL's U-Net takes beside the states of the text: one vector of it, and six numbers about the picture."""
+    config = unet.config
+    if config.addition_embed_type != "text_time":
+        return None
+    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+    return {"text_embeds": meta(rows, pooled), "time_ids": meta(rows, 6)}
 
 
 def latent_size(counts) -> tuple[int, int]:

@@ -6,9 +6,10 @@ what a token costs that is decoded alone.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from ipcir_steps.config import Resolved
-from ipcir_steps.runtime.plan.architectures import Architecture, build, find
+from ipcir_steps.runtime.plan.architectures import Architecture, absent, build, find
 from ipcir_steps.runtime.plan.captioning import captioning
 from ipcir_steps.runtime.plan.diffusion import drawing
 from ipcir_steps.runtime.plan.memory import ROWS
@@ -25,9 +26,11 @@ class Counts:
 
     def architecture(self, role: str, source: str) -> Architecture:
         known = find(role, source)
-        if known is None:
-            raise Unknown(f"the architecture of {source} is not known before it is fetched")
-        return known
+        if known is not None:
+            return known
+        if Path(source).is_dir():
+            raise Unknown(f"not counted: {source} has no {', '.join(absent(role, Path(source)))}")
+        raise Unknown(f"not counted: the architecture of {source} is not known")
 
     def model(self, role: str, part: str = "model", source: str | None = None):
         source = source or self.config.models[role].source

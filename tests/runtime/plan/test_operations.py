@@ -1,19 +1,22 @@
 """What the plan counts on the meta device is what torch runs, within 5 %, and what the literature says at full size."""
 
 import random
+import shutil
 
 import pytest
 import torch
+from transformers import CLIPTokenizer
 
 from ipcir_steps.config import load_config
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.runtime.plan.counting import Counter
 from ipcir_steps.runtime.plan.operations import Counts, detecting, segmenting
-from ipcir_steps.runtime.plan.work import Typical, counted, decoding
+from ipcir_steps.runtime.plan.work import Typical, Unknown, counted, decoding
 from mini_world import models as mini
 from mini_world.render import draw
 from mini_world.world import random_scene
 from tests.hub import captioners
+from tests.hub.pipelines import DRAWING, EDITING
 
 BOX = (0.25, 0.25, 0.75, 0.75)
 
@@ -112,6 +115,55 @@ def test_proxies(built, config, counts):
     with Counter() as counter:
         generator.draw(task)
     assert total(counts.proxies()) == pytest.approx(counter.total / 2, rel=0.05)
+
+
+def sdxl(sd, directory):
+    """With texts as long as those of SDXL."""
+    DRAWING["sdxl"](CLIPTokenizer.from_pretrained(sd / "tokenizer", model_max_length=77), directory)
+
+
+PIPELINES = {
+    "text_to_image": shutil.copytree,
+    "text_to_image: SDXL": sdxl,
+    "image_editing": EDITING["instruct_pix2pix"],
+}
+
+
+def drawn_by(directory, generator, **proxies):
+    """(counts, their configuration) of a generator that draws two images."""
+    own = {
+        "extends": "mini", "models": {"generator": {"source": str(directory)}},
+        "proxies": {"generator": generator, "count": 2, "steps": 3, "width": 64, "height": 48, **proxies},
+    }  # fmt: skip
+    config = load_config({"stacks": {"own": own}}).with_stack("own")
+    return Counts(config), config.proxies
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_generators_without_a_layout(built, tmp_path, name, guidance):
+    """The scheduler is one that runs the U-Net once per step."""
+    from diffusers import EulerDiscreteScheduler
+    from PIL import Image
+
+    from ipcir_steps.imagine.proxies.generator import Task, load_generator
+
+    PIPELINES[name](built / "sd", tmp_path / "model")
+    counts, settings = drawn_by(tmp_path / "model", name.partition(":")[0], guidance=guidance)
+    generator = load_generator(settings, {"generator": load_manifest(tmp_path / "model")})
+    generator.pipeline.scheduler = EulerDiscreteScheduler.from_config(generator.pipeline.scheduler.config)
+    Image.new("RGB", (80, 64), "red").save(tmp_path / "reference.png")
+    with Counter() as counter:
+        generator.draw(Task("q", "make it red", "a field", (), (1, 2), tmp_path / "reference.png"))
+    assert total(counts.proxies()) == pytest.approx(counter.total / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["kontext", "qwen_edit"])
+def test_a_generator_with_a_transformer_is_not_counted_as_a_u_net(built, tmp_path, name):
+    EDITING[name](built / "sd", tmp_path / "model")
+    counts, _ = drawn_by(tmp_path / "model", "image_editing")
+    with pytest.raises(Unknown, match=r"not counted: .*/model has no unet/config.json"):
+        counts.proxies()
 
 
 @pytest.mark.parametrize("role", ["detector", "segmenter"])
