@@ -113,3 +113,8 @@ def test_modules_are_short_and_plain(name):
     text = MODULES[name].read_text(encoding="utf-8")
     assert text.count("\n") <= LONGEST
     assert not [block.name for block in cc_visit(text) if block.complexity > MOST_TANGLED]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_are_short_too(path):
+    assert path.read_text(encoding="utf-8").count("\n") <= LONGEST

@@ -54,8 +54,8 @@ CASES = {
     ],
     "10 departures from the released code that nothing says": [
         "config/test_stack.py::test_the_released_values_are_in_published",
-        "imagine/test_layouts.py::test_the_released_reading",
-        "imagine/test_layouts.py::test_the_released_reading_rates_sizes_as_the_released_enrichment",
+        "imagine/layouts/test_parse.py::test_the_released_reading",
+        "imagine/layouts/test_parse.py::test_the_released_reading_rates_sizes_as_the_released_enrichment",
         "imagine/test_masks.py::test_the_best_of_three_masks_is_the_one_that_sam_rates_highest",
         "imagine/proxies/test_migc_generator.py::test_an_instance_without_a_mask_may_be_drawn_as_text",
     ],

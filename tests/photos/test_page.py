@@ -1,41 +1,12 @@
 """The page of ``ipcir serve`` in a real browser, as a person uses it."""
 
 import csv
-import json
 import shutil
 import signal
 
-import PIL.Image
 import pytest
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-
-
-def clean(page, url: str) -> None:
-    """Nothing was told or warned of, and nothing outside was asked."""
-    assert page.told == []
-    assert all(asked.startswith((url, "data:", "blob:")) for asked in page.asked)
-
-
-def names(page, which: str = "base") -> list[str]:
-    return page.locator(f"#{which} .name").all_text_contents()
-
-
-def imagined(page) -> None:
-    ended = page.locator("#sliders, #problem").filter(visible=True).first
-    ended.wait_for(timeout=90_000)
-    assert page.locator("#problem").is_hidden(), page.locator("#problem").inner_text()
-    page.locator("#ipcir li").first.wait_for()
-
-
-def slide(page, name: str, value: float) -> None:
-    """Pull a slider, and wait for the list that follows."""
-    with page.expect_response("**/api/search"):
-        page.locator(f"#{name}").evaluate(
-            "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true })); }",
-            value,
-        )
-    page.wait_for_timeout(100)
+from tests.photos.browsing import clean, imagined, names, slide
 
 
 def test_the_whole_path_by_mouse(tab, served, house, tmp_path):
@@ -149,119 +120,6 @@ def test_the_whole_path_by_keyboard(tab, served):
     page.wait_for_timeout(300)
     assert page.locator("output[for=w_query]").inner_text() == "4.00" and names(page, "ipcir") != before
     clean(page, served.url)
-
-
-def test_a_phone(tab, served):
-    page = tab(served.url, **PHONE)
-    page.locator("#browse button.choose").nth(4).tap()
-    page.fill("#text", "has a green background")
-    page.locator("#imagine").tap()
-    imagined(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    small = page.evaluate(
-        "[...document.querySelectorAll('header button, #sliders button, #sliders input[type=range]')]"
-        ".filter(e => e.offsetParent && !e.closest('#references')).filter(e => e.getBoundingClientRect().height < 26)"
-        ".map(e => e.id)"
-    )
-    assert small == []
-    clean(page, served.url)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_and_names(scheme, tab, served):
-    """Text stands out by 4.5 : 1, and every control has a name for a screen reader."""
-    page = tab(served.url, color_scheme=scheme)
-    page.locator("#browse button.choose").nth(4).click()
-    page.fill("#text", "has a green background")
-    page.click("#imagine")
-    imagined(page)
-    nameless = page.evaluate(
-        "[...document.querySelectorAll('button, input, select, img')].filter(e => !(e.getAttribute('aria-label')"
-        " || e.textContent.trim() || e.labels?.length || e.hasAttribute('alt'))).map(e => e.outerHTML)"
-    )
-    assert nameless == []
-    worst = page.evaluate("""() => {
-      const light = text => { const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map(v => v / 255)
-        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-      const under = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
-        if (!/^rgba.*, 0\\)$|transparent/.test(c)) return c; } return "rgb(255, 255, 255)"; };
-      let worst = [99, ""];
-      for (const e of document.querySelectorAll("body *")) {
-        if (!e.offsetParent || e.disabled || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
-        const [a, b] = [light(getComputedStyle(e).color), light(under(e))].sort((x, y) => y - x);
-        const ratio = (a + 0.05) / (b + 0.05);
-        if (ratio < worst[0]) worst = [ratio, e.outerHTML.slice(0, 100)];
-      }
-      return worst; }""")
-    assert worst[0] >= 4.5, worst
-    clean(page, served.url)
-
-
-def test_uploads_by_choosing_dropping_and_pasting(tab, served, house):
-    page = tab(served.url)
-    path = sorted((house / "photos").iterdir())[5]
-    page.set_input_files("#file", path)
-    page.locator("#references li").wait_for()
-    page.locator("#base li").first.wait_for()
-    assert names(page)[0] == path.name
-    for kind in ("drop", "paste"):
-        page.click("#clear")
-        page.evaluate(
-            """async ([kind, name]) => {
-              const photo = (await (await fetch("/api/photos?name=" + name)).json()).photos[0];
-              const data = new DataTransfer();
-              const content = await (await fetch(`/photo/${photo.line}`)).blob();
-              data.items.add(new File([content], "x.jpg", { type: "image/jpeg" }));
-              document.body.dispatchEvent(kind === "drop" ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
-                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
-            }""",
-            [kind, path.name],
-        )
-        page.locator("#references li").wait_for()
-        page.locator("#base li").first.wait_for()
-        assert names(page)[0] == path.name
-    page.set_input_files("#file", {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"})
-    page.locator("#problem").wait_for()
-    assert "not a picture" in page.locator("#problem").inner_text()
-    page.told.clear()  # the browser notes the refusal
-    clean(page, served.url)
-
-
-def test_hostile_names_and_answers_stay_text(tab, start, house, tmp_path, models):
-    from ipcir_steps.photos.index import update
-
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    evil = ["<img src=x onerror=alert(1)>.png", '"><script>alert(2)<.png', "a\u202egpj.png", "' onload='alert(3).png"]
-    for number, name in enumerate(evil):
-        PIL.Image.new("RGB", (40, 40), (60 * number, 80, 90)).save(folder / name)
-    update(folder, tmp_path / "index/mini", models, progress=False)
-    server = start(folder, tmp_path / "index")
-    page = tab(server.url)
-    told = "<img src=x onerror=alert(4)>"
-    instance = {"label": told, "category": told, "description": told, "box": [0.1, 0.1, 0.5, 0.5], "size": 3,
-                "from_query": True, "modality": "image"}  # fmt: skip
-    events = [
-        {"stage": "begun", "key": "0" * 24},
-        {"stage": "captions", "captions": [told]},
-        {"stage": "reasoning", "captions": [told]},
-        {"stage": "layout", "layout": {"scene": told, "instances": [instance]}},
-        {"stage": "failed", "error": told},
-    ]
-    lines = "".join(json.dumps(event) + "\n" for event in events)
-    page.route("**/api/imagine", lambda route: route.fulfill(body=lines, content_type="application/x-ndjson"))
-    assert sorted(names(page, "browse")) == sorted(evil)
-    page.locator("#browse button.choose").first.click()
-    page.fill("#text", told)
-    page.click("#imagine")
-    page.locator("#problem").wait_for()
-    assert page.locator("#problem").inner_text() == told
-    assert told in page.locator("#captions").inner_text()
-    assert page.input_value("#instances input[type=text] >> nth=0") == told
-    assert page.locator("img[src=x]").count() == 0 and page.locator("script").count() == 3
-    page.wait_for_timeout(300)
-    clean(page, server.url)
 
 
 @pytest.mark.slow

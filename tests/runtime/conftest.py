@@ -4,6 +4,7 @@ import pytest
 
 from tests.hub.published import published as build
 from tests.hub.server import serve
+from tests.runtime.fetching import FILES
 
 
 @pytest.fixture(scope="session")
@@ -14,4 +15,11 @@ def repositories(tmp_path_factory):
 @pytest.fixture
 def hub(repositories):
     with serve({name: dict(files) for name, files in repositories.items()}) as running:
+        yield running
+
+
+@pytest.fixture
+def small():
+    """A hub with one model of two files, and a card."""
+    with serve({"me/model": dict(FILES)}) as running:
         yield running
