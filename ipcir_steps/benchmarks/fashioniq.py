@@ -19,26 +19,30 @@ def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
 
     An image that belongs to several categories appears once, with all of them.
     """
-    queries, members = read_captions(settings, split)
+    queries = read_captions(settings, split)
     root, galleries = Path(settings.root), {}
-    for category in members:
+    for category in _categories(root, split):
         for name in read_annotations(root, f"image_splits/split.{category}.{split}.json", SOURCE):
             galleries.setdefault(name, []).append(category)
     return queries, images_of(galleries, root)
 
 
-def read_captions(settings: Source, split: str) -> tuple[list[Query], dict[str, list[Query]]]:
-    """The queries, and those of each category that is there."""
-    root = Path(settings.root)
+def read_captions(settings: Source, split: str) -> list[Query]:
+    """The queries of the categories present, category by category."""
+    root, queries = Path(settings.root), []
+    for category in _categories(root, split):
+        captions = f"captions/cap.{category}.{split}.json"
+        records = read_annotations(root, captions, SOURCE)
+        queries += [_query(record, category, root / captions, number) for number, record in enumerate(records)]
+    return queries
+
+
+def _categories(root: Path, split: str) -> list[str]:
+    """Those whose captions are there. Raises InputError where none are."""
     present = [c for c in CATEGORIES if (root / f"captions/cap.{c}.{split}.json").is_file()]
     if not present:
         read_annotations(root, f"captions/cap.dress.{split}.json", SOURCE)
-    found = {}
-    for category in present:
-        captions = f"captions/cap.{category}.{split}.json"
-        records = read_annotations(root, captions, SOURCE)
-        found[category] = [_query(record, category, root / captions, number) for number, record in enumerate(records)]
-    return [query for queries in found.values() for query in queries], found
+    return present
 
 
 def images_of(galleries: dict[str, list[str]], root: Path) -> list[Image]:

@@ -19,21 +19,20 @@ def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
 
     Raises InputError for captions without targets: the gallery of a hidden split is not known.
     """
-    queries, members = fashioniq.read_captions(settings, split)
+    queries = fashioniq.read_captions(settings, split)
     galleries: dict[str, list[str]] = {}
-    for category, some in members.items():
-        for query in some:
-            if not query.targets:
-                raise InputError(
-                    "is missing",
-                    file=Path(settings.root) / f"captions/cap.{category}.{split}.json",
-                    record=query.query_id,
-                    field="target",
-                    remedy="This protocol needs a split with targets, such as val.",
-                )
-            for name in (query.reference, *query.targets):
-                if category not in galleries.setdefault(name, []):
-                    galleries[name].append(category)
+    for query in queries:
+        if not query.targets:
+            raise InputError(
+                "is missing",
+                file=Path(settings.root) / f"captions/cap.{query.category}.{split}.json",
+                record=query.query_id,
+                field="target",
+                remedy="This protocol needs a split with targets, such as val.",
+            )
+        for name in (query.reference, *query.targets):
+            if query.category not in galleries.setdefault(name, []):
+                galleries[name].append(query.category)
     return queries, fashioniq.images_of(galleries, Path(settings.root))
 
 
