@@ -38,7 +38,7 @@ def wanted(root: Path, tasks) -> dict[int, dict[str, list[float]]]:
     for task in tasks:
         path = root / genecis.annotations(task)
         for number, record in enumerate(genecis.records_of(root, task)):
-            for image in (record["reference"], record["target"], *record["gallery"]):
+            for image in genecis.images_of(record, path, number):
                 name = genecis.name_of(image, task, path, number)
                 found.setdefault(image["image_id"], {})[name] = genecis.box_of(image, path, number)
     return found

@@ -54,20 +54,23 @@ def records_of(root: Path, task: str) -> list[dict]:
 
 def _query(record: dict, task: str, path: Path, number: int) -> tuple[Query, list[str]]:
     """A query and the names of its gallery. One that lists the target among the others, too, has it once."""
-    reference, target = (name_of(need(record, key, dict, path, number), task, path, number) for key in _SIDES)
-    others = [name_of(image, task, path, number) for image in need(record, "gallery", list, path, number)]
+    reference, *gallery = (name_of(image, task, path, number) for image in images_of(record, path, number))
     query = Query(
         query_id=f"{task}-{number}",
         reference=reference,
         captions=(need(record, "condition", str, path, number),),
-        targets=(target,),
+        targets=(gallery[0],),
         category=task,
         pool=f"{task}-{number}",
     )
-    return query, list(dict.fromkeys((target, *others)))
+    return query, list(dict.fromkeys(gallery))
 
 
-_SIDES = ("reference", "target")
+def images_of(record: dict, path: Path, number: int) -> list[dict]:
+    """The images that an annotation names: reference, target, the others of the gallery. Raises InputError where one
+    of the three is not there."""
+    sides = [need(record, key, dict, path, number) for key in ("reference", "target")]
+    return [*sides, *need(record, "gallery", list, path, number)]
 
 
 def name_of(image: dict, task: str, path: Path, number: int) -> str:

@@ -59,6 +59,13 @@ def test_a_missing_image_is_named(tmp_path):
         run("--root", str(root))
 
 
+def test_damaged_annotations_are_told(tmp_path):
+    root = layouts.genecis(tmp_path)
+    layouts.write(root / "genecis/focus_attribute.json", [{"target": {}, "gallery": []}])
+    with pytest.raises(InputError, match=r"focus_attribute.json: record 0: field 'reference': is missing"):
+        run("--root", str(root))
+
+
 def test_before_a_run_the_command_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     layouts.genecis(tmp_path / "data/GeneCIS")
