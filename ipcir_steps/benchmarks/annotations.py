@@ -7,7 +7,12 @@ from ipcir_steps.core.files import read_json
 
 
 def read_annotations(root: Path, relative: str, source: str):
-    """JSON at ``root / relative``. A missing file raises one message: what, where to get it, where to put it."""
+    """JSON at ``root / relative``; see ``annotation_file``."""
+    return read_json(annotation_file(root, relative, source))
+
+
+def annotation_file(root: Path, relative: str, source: str) -> Path:
+    """``root / relative``. A missing file raises one message: what, where to get it, where to put it."""
     path = root / relative
     if not path.is_file():
         raise InputError(
@@ -15,7 +20,7 @@ def read_annotations(root: Path, relative: str, source: str):
             file=path,
             remedy=f"Get it from {source} and put it there, or correct the dataset's root in config.yaml.",
         )
-    return read_json(path)
+    return path
 
 
 def need(record: dict, field: str, kind: type | tuple, path: Path, number) -> object:

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ipcir_steps.benchmarks.annotations import annotation_file
 from ipcir_steps.benchmarks.base import Benchmark
 from ipcir_steps.config.data import Source
 from ipcir_steps.core.errors import InputError
@@ -48,10 +49,7 @@ def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
 
 def _lines(root: Path, name: str) -> Iterator[tuple[str, str, str]]:
     """(path below the root, text, instance). The official files name paths from the directory that icir/ lies in."""
-    path = root / name
-    if not path.is_file():
-        remedy = f"Get it from {SOURCE} and put it there, or correct the dataset's root in config.yaml."
-        raise InputError("the annotation file is missing", file=path, remedy=remedy)
+    path = annotation_file(root, name, SOURCE)
     with open(used(path), newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.reader(file), 1):
             if len(row) < 3 or not all(field.strip() for field in (row[0], row[2])):
