@@ -32,17 +32,17 @@ class Journal:
         self.path, self.kept = paths(output)
         self.records: dict[str, dict] = {}
         self.content: dict[str, str | None] = {}
-        self._first = first = {"context": digest(context or {})}
+        self._first = {"context": digest(context or {})}
         self._file = open_part(self.path)
-        size = self._take_over(self._file, first)
+        size = self._take_over(self._file)
         self._file.truncate(size)
         self._file.seek(size)
         if size:
             return
-        self._write(first)
+        self._write(self._first)
         if self.kept.exists():
             with open(self.kept, "rb") as kept:
-                self._take_over(kept, first)
+                self._take_over(kept)
             self.records = {key: record for key, record in self.records.items() if "failure" not in record}
             for key, record in self.records.items():
                 self._write([self.content[key], record])
@@ -67,13 +67,11 @@ class Journal:
         found = [*self.output.parent.glob(f".*{suffix}.journal"), *self.output.parent.glob(f"*{suffix}.part")]
         return sorted(path for path in found if path not in own)
 
-    def _take_over(self, file: BinaryIO, first: dict) -> int:
+    def _take_over(self, file: BinaryIO) -> int:
         """Read the intact records; return how many bytes they take, 0 when they are of another context."""
         size = 0
-        for line, end in read_lines(file):
-            if not size and line != first:
-                return 0
-            if size and isinstance(line, list):
+        for line, end in _lines(file, self._first):
+            if isinstance(line, list):
                 content, record = line
                 self.records[record[self.key]], self.content[record[self.key]] = record, content
             size = end
@@ -118,14 +116,18 @@ def paths(output: str | Path) -> tuple[Path, Path]:
 
 
 def _records(path: Path, first: dict) -> Iterator[tuple[str | None, dict]]:
-    """(content, record) of a journal of this context; none of another, or of one that was finished, and renamed,
+    """(content, record) of a journal that begins with ``first``; none of one that was finished, and renamed,
     meanwhile."""
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-        for number, (line, _) in enumerate(read_lines(file)):
-            if number == 0 and line != first:
-                return
-            if isinstance(line, list):
-                yield line[0], line[1]
+        yield from ((line[0], line[1]) for line, _ in _lines(file, first) if isinstance(line, list))
+
+
+def _lines(file: BinaryIO, first: dict) -> Iterator[tuple[dict | list, int]]:
+    """``read_lines`` of a journal that begins with ``first``; nothing of one of another context."""
+    for number, (line, end) in enumerate(read_lines(file)):
+        if number == 0 and line != first:
+            return
+        yield line, end
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[dict | list, int]]:
