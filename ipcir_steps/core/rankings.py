@@ -11,9 +11,9 @@ from ipcir_steps.core.files import atomic
 class Places(Sequence):
     """The first images of a list, and those that were looked for below them: None at every place between."""
 
-    def __init__(self, ranked: Iterable[tuple[int, str]]):
-        """ranked: (place from 1, image) in rising order."""
-        self._at = {place - 1: image for place, image in ranked}
+    def __init__(self, places: Iterable[tuple[int, str]]):
+        """places: (place from 1, image) in rising order."""
+        self._at = {place - 1: image for place, image in places}
         self._length = max(self._at, default=-1) + 1
 
     def __len__(self) -> int:
@@ -85,6 +85,7 @@ def read_rankings(path: str | Path) -> dict[str, Sequence[str | None]]:
         raise InputError(f"is not a rankings file ({error})", file=path, remedy=remedy) from error
     rankings: dict[str, list[tuple[int, str]]] = {}
     table = table.sort_by([("query_id", "ascending"), ("rank", "ascending")])
-    for query_id, *place in zip(*(table[name].to_pylist() for name in ("query_id", "rank", "image")), strict=True):
-        rankings.setdefault(query_id, []).append(tuple(place))
+    columns = (table[name].to_pylist() for name in ("query_id", "rank", "image"))
+    for query_id, rank, image in zip(*columns, strict=True):
+        rankings.setdefault(query_id, []).append((rank, image))
     return {query_id: names_by_place(places) for query_id, places in rankings.items()}
