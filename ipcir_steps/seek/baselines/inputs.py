@@ -68,12 +68,11 @@ class Inputs:
         settings = Embeddings(architecture=self.architecture, dtype="float32")
         encoder = load_encoder(self.need("model"), settings, ("text",))
         features = self.files.get("references")
-        made_by = load_features(features).model.get("digest") if features else None
-        if made_by not in (None, encoder.identity["digest"]):
+        made_by = load_features(features).model if features else {}
+        if made_by.get("digest") not in (None, encoder.identity["digest"]):
             remedy = "Give the model that made the features."
             raise InputError("was made by another model", file=features, field="model", remedy=remedy)
-        if features:
-            same_encoder(load_features(features).model, features)
+        same_encoder(made_by, features)
         return encoder
 
     def model_of(self) -> dict:
