@@ -177,9 +177,8 @@ def _categories(
     """The gallery rows of each part of the gallery that a query searches."""
     found: dict[str, list[int]] = {query.gallery: [] for query in queries if query.gallery is not None}
     for image in images:
-        for category in image.categories:
-            if category in found:
-                found[category].append(row_of[image.name])
+        for category in found.keys() & image.categories:  # once, however often an image lists it
+            found[category].append(row_of[image.name])
     for category, rows in found.items():
         if not rows:
             raise InputError(f"has no image of category {category!r}", file=file, field="categories")

@@ -64,6 +64,13 @@ def test_categories_and_references_are_gallery_rows(files):
     assert found.exclude.tolist() == [-1, -1, -1] and list(found.by_category()) == [([0, 1, 2], None)]
 
 
+def test_an_image_that_lists_a_category_twice_is_found_once(files):
+    write_records(
+        files["gallery_images"], [Image(name, name, categories=("shirt", "dress", "dress")) for name in NAMES]
+    )
+    assert load_retrieval(**files).categories == {"dress": [0, 1, 2, 3, 4, 5], "shirt": [0, 1, 2, 3, 4, 5]}
+
+
 def test_a_category_without_images_is_named(files):
     write_records(files["queries"], [Query(q, "i0", ("c",), category="toptee") for q in IDS])
     with pytest.raises(InputError, match=r"gallery\.jsonl: field 'categories': has no image of category 'toptee'"):
