@@ -60,18 +60,21 @@ class Stack:
         return [*llm.servers(self.config.reasoning), *llm.servers(self.config.layouts)]
 
     def _path(self, name: str, model) -> Path:
+        if (found := self._there(name, model)) is not None:
+            return found
+        if model.source.startswith(_MINI):
+            build_mini(self.root / _MINI, self.config.seed)
+            return self.root / model.source
+        fetch = self._fetch(name, model)
+        raise ModelError(f"the stack '{self.name}' lacks a model, {model.source}. Fetch it: {fetch}")
+
+    def _there(self, name: str, model) -> Path | None:
+        """The manifest (or directory) of a model; None where it is to be fetched or built."""
         manifest = self.root / paths.MANIFESTS / self.name / f"{name}.json"
         if manifest.is_file():
             return manifest
         source = self.root / model.source
-        if model.source.startswith(_MINI):
-            if not source.is_dir():
-                build_mini(self.root / _MINI, self.config.seed)
-            return source
-        if source.exists():
-            return source
-        fetch = self._fetch(name, model)
-        raise ModelError(f"the stack '{self.name}' lacks a model, {model.source}. Fetch it: {fetch}")
+        return source if source.exists() else None
 
     def _fetch(self, name: str, model) -> str:
         """The command that fetches a model, from whatever directory it is run."""
@@ -88,11 +91,10 @@ class Stack:
     @property
     def fetch_clip(self) -> str | None:
         """The command that fetches the CLIP model; None where it is there, or is built here."""
-        model = self.config.clip[self.backbone]
-        manifest = self.root / paths.MANIFESTS / self.name / f"clip/{self.backbone}.json"
-        if model.source.startswith(_MINI) or manifest.is_file() or (self.root / model.source).exists():
+        name, model = f"clip/{self.backbone}", self.config.clip[self.backbone]
+        if model.source.startswith(_MINI) or self._there(name, model):
             return None
-        return self._fetch(f"clip/{self.backbone}", model)
+        return self._fetch(name, model)
 
 
 def asked_for(args: argparse.Namespace) -> Stack:
