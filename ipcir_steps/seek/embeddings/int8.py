@@ -6,6 +6,7 @@ otherwise than torch's keeps float32 throughout.
 """
 
 import contextlib
+import importlib
 import logging
 import os
 import shutil
@@ -71,26 +72,27 @@ class _Tower(torch.nn.Module):
         return self.encode(values)
 
 
-def _libraries():
+def _need(*libraries: str) -> None:
+    """Import them. Raises ModelError with what to install."""
     try:
-        import onnx  # noqa: F401 (the export needs it)
-        import onnxruntime
-        import onnxscript  # noqa: F401
+        for name in libraries:
+            importlib.import_module(name)
     except ImportError as error:
         raise ModelError(
             f"embeddings.encoder: int8 needs {error.name}. Install it: pip install 'ipcir[vision]'."
         ) from None
-    return onnxruntime
 
 
 def _session(path: Path):
-    runtime = _libraries()
-    options = runtime.SessionOptions()
+    _need("onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Threads that wait do not keep other programs, or those that decode pictures, waiting.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library has no class of its own for a damaged file
         raise ModelError(f"{path} cannot be read ({error}). Delete it: it is made anew.") from error
 
@@ -101,7 +103,7 @@ def _exported(name: str, pretrained: str | None, digest: str, tower: str) -> Pat
     path = directory / "model.onnx"
     if path.is_file():
         return path
-    _libraries()
+    _need("onnx", "onnxruntime", "onnxscript")  # half a second, for the export alone
     log.info("writing the %s tower of %s in int8, once", tower, name)
     directory.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".part-"))
