@@ -8,7 +8,6 @@ Needs playwright and Chromium for the query browser. Pictures are made smaller u
 keep the id of their record.
 """
 
-import json
 import shutil
 import sys
 import textwrap
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from ipcir_steps.core.files import read_jsonl
 from ipcir_steps.core.record_id import KEY
 from ipcir_steps.evaluate.reporting.figures import FIGURES
 
@@ -61,7 +61,7 @@ def twins(directory: Path, count: int = 6) -> None:
     from ipcir_steps.evaluate.reporting.figures import style
 
     scenes = {
-        name: lines(directory / f"resources/mini/twins/scenes/mini_twins.{name}.jsonl")
+        name: read_jsonl(directory / f"resources/mini/twins/scenes/mini_twins.{name}.jsonl")
         for name in ("images", "queries")
     }
     told = {record["image"]: record["caption"] for record in scenes["images"]}
@@ -87,10 +87,6 @@ def twins(directory: Path, count: int = 6) -> None:
         axis.set_title(title)
     figure.savefig(IMAGES / "mini_twins.png", dpi=110, metadata={"Software": None})
     shrink(IMAGES / "mini_twins.png", IMAGES / "mini_twins.png")
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":
