@@ -66,15 +66,15 @@ function card(photo, number, scored) {
 
 // A photo that is redrawn between press and release would lose its click: lists wait until the button is let go.
 let pressed = false;
-const waiting = new Map();
+const postponed = new Map(); // list: how it is to be drawn
 addEventListener("pointerdown", event => { pressed = Boolean(event.target.closest?.(".photos")); });
 for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => {
   pressed = false;
-  setTimeout(() => { waiting.forEach((draw, list) => { waiting.delete(list); draw(); }); });
+  setTimeout(() => { postponed.forEach((draw, list) => { postponed.delete(list); draw(); }); });
 });
 
 function fill(list, photos, scored) {
-  if (pressed) waiting.set(list, () => fill(list, photos, scored));
+  if (pressed) postponed.set(list, () => fill(list, photos, scored));
   else list.replaceChildren(...photos.map((photo, number) => card(photo, number, scored)));
 }
 
