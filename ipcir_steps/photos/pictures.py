@@ -10,6 +10,7 @@ import PIL.Image
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.images import UNREADABLE, decode, open_rgb
 from ipcir_steps.photos import raw
+from ipcir_steps.photos.bounds import check_size
 from ipcir_steps.photos.files import RAW
 
 MEGAPIXELS = 200  # of a picture that is opened; a few bytes can claim to be millions of pixels
@@ -55,11 +56,7 @@ def kind_of(file) -> str | None:
     with contextlib.suppress(*UNREADABLE), PIL.Image.open(file) as image:
         if image.format not in FORMATS:  # such as PostScript, which another program would be started for
             raise InputError(f"is a {image.format} file, whatever its name says")
-        if image.width * image.height > PIL.Image.MAX_IMAGE_PIXELS:
-            raise InputError(
-                f"has {image.width} x {image.height} pixels, more than {PIL.Image.MAX_IMAGE_PIXELS / 1e6:g} megapixels",
-                remedy="Raise --megapixels.",
-            )
+        check_size(image.width, image.height)
         return image.format
     return None
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import PIL.Image
 
 from ipcir_steps.core.errors import InputError
+from ipcir_steps.photos.bounds import check_size
 
 _TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's flip: EXIF's orientation
-_ORIENTATION, _CHANGED = 0x0112, 306
+_ORIENTATION, _CHANGED = 274, 306  # EXIF's tags: Orientation, DateTime
 
 
 def picture(path: Path) -> bytes:
@@ -25,7 +26,7 @@ def picture(path: Path) -> bytes:
             try:
                 stored = raw.extract_thumb()
             except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
-                _check(raw.sizes, path)
+                check_size(raw.sizes.raw_width, raw.sizes.raw_height, path)
                 developed = raw.postprocess(use_camera_wb=True, half_size=True)  # upright
                 return _png(developed, 1, raw.other.timestamp)
             if stored.format == rawpy.ThumbFormat.JPEG:
@@ -33,15 +34,6 @@ def picture(path: Path) -> bytes:
             return _png(stored.data, _TURNED.get(raw.sizes.flip, 1), raw.other.timestamp)
     except (rawpy.LibRawError, rawpy.NotSupportedError, OSError, ValueError) as error:
         raise InputError(f"the raw file cannot be read ({error})", file=path) from error
-
-
-def _check(sizes, path: Path) -> None:
-    pixels, most = sizes.raw_width * sizes.raw_height, PIL.Image.MAX_IMAGE_PIXELS
-    if most and pixels > most:
-        raise InputError(
-            f"has {sizes.raw_width} x {sizes.raw_height} pixels, more than {most / 1e6:g} megapixels", file=path,
-            remedy="Raise --megapixels.",
-        )  # fmt: skip
 
 
 def _png(values, orientation: int, taken: datetime.datetime | None) -> bytes:
