@@ -51,9 +51,8 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
     """
     loaded = {_name(path): read_json(path) for path in metrics}
     strata = _strata(queries)
-    published = read_published()
     first = next(iter(loaded.values()))
-    published = published if first["protocol"] == dataset else {}
+    published = read_published() if first["protocol"] == dataset else {}
     entries, bases = [], []
     for (backbone, baseline, variant), scored in loaded.items():
         base = loaded.get((backbone, baseline, BASE))
@@ -139,11 +138,10 @@ def _differences(base: dict, scored: dict, strata: dict[str, str], settings: Res
     """members: ids of the queries that count; None: all."""
     categories = sorted(set(strata.values()))
     groups = np.array([categories.index(strata[query_id]) for query_id in scored["queries"]])
+    counted = np.array([members is None or query_id in members for query_id in scored["queries"]])
     differences = {}
     for metric, values in scored["per_query"].items():
-        known = np.array([value is not None for value in values])
-        if members is not None:
-            known &= np.array([query_id in members for query_id in scored["queries"]])
+        known = counted & np.array([value is not None for value in values])
         if known.any():
             pair = [np.array(side["per_query"][metric], float)[known] for side in (base, scored)]
             value, low, high = paired_interval(
