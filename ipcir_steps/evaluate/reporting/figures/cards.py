@@ -40,7 +40,7 @@ def figure(name: str, of: Kind, caption: str) -> Callable[[Callable], Callable]:
 
     def register(draw: Callable) -> Callable:
         if name in FIGURES:
-            raise ValueError(f"there are already two figures {name!r}")
+            raise ValueError(f"there are two figures {name!r}")
         FIGURES[name] = Figure(name, of, draw, " ".join(caption.split()))
         return draw
 

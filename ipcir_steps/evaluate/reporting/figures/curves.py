@@ -53,7 +53,7 @@ def curve(sweeps: Sequence[dict], part: str, x: str, label: str):
                 axis.fill_between(xs, *band, color=colour, alpha=0.15, linewidth=0)
         chosen = members[0]["chosen"]["lambda"] if x == "lambda" else members[0][part][-1]["proxies"]
         axis.axvline(chosen, color=style.BLACK, linestyle=":", linewidth=0.9)
-        axis.set_title(f"{style.told(members[0])} (n = {members[0]['queries']})")
+        axis.set_title(f"{style.dataset_of(members[0])} (n = {members[0]['queries']})")
         axis.set_xlabel(label)
         axis.set_ylim(bottom=0)
         axis.grid(linewidth=0.3)
@@ -119,7 +119,7 @@ def components(sweeps: Sequence[dict]):
         marks = ["  ".join("●" if weight else "○" for weight in row["weights"]) for row in rows]
         axis.set_yticks(range(len(rows)), [f"{n}   {mark}" for n, mark in enumerate(marks, 1)])
         axis.invert_yaxis()
-        axis.set_title(f"{style.told(members[0])} (n = {members[0]['queries']})")
+        axis.set_title(f"{style.dataset_of(members[0])} (n = {members[0]['queries']})")
         axis.set_xlabel(f"{members[0]['key']}, percent")
     if most > 1:
         style.legend(figure, *axes[0].get_legend_handles_labels(), columns=2 * len(axes))
@@ -168,7 +168,7 @@ def heatmap(sweeps: Sequence[dict]):
         axis.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
         axis.set_yticks(range(len(lines)), [f"{value:g}" for value in lines])
         of = f"{style.name_of(sweep['baseline'])}, {sweep['backbone']} (n = {sweep['queries']})"
-        axis.set_title(f"{style.told(sweep)}: {of}")
+        axis.set_title(f"{style.dataset_of(sweep)}: {of}")
         axis.set_xlabel("λ")
     axes[0].set_ylabel("weight of the proxy")
     style.note(figure, "Square: configured. Dot: best.")

@@ -88,7 +88,7 @@ def controls(results: Sequence[dict]):
         axis.set_yticks(range(len(groups)), [f"{style.name_of(b)}\n{backbone}" for backbone, b in groups])
         axis.set_ylim(len(groups) - 0.5, -0.5)
         axis.grid(axis="x", linewidth=0.3)
-        axis.set_title(f"{style.told(result)} (n = {result['queries']})")
+        axis.set_title(f"{style.dataset_of(result)} (n = {result['queries']})")
         axis.set_xlabel(f"{metric}: difference to base, points")
     style.legend(figure, list(handles.values()), [VARIANTS[variant].label for variant in handles])
     return figure

@@ -83,11 +83,13 @@ def name_of(baseline: str) -> str:
     return BASELINES[baseline].label if baseline in BASELINES else baseline
 
 
-def told(content: dict) -> str:
+def dataset_of(content: dict) -> str:
     """The dataset of a result file or a sweep, with its protocol where its numbers could be taken for another's.
 
-    >>> told({"dataset": "mine", "protocol": "fashioniq_pairs"}), told({"dataset": "mine", "protocol": "fashioniq"})
-    ('mine, fashioniq_pairs', 'mine')
+    >>> dataset_of({"dataset": "mine", "protocol": "fashioniq_pairs"})
+    'mine, fashioniq_pairs'
+    >>> dataset_of({"dataset": "mine", "protocol": "fashioniq"})
+    'mine'
     """
     name, protocol = content["dataset"], content["protocol"]
     return f"{name}, {protocol}" if BENCHMARKS[protocol].caution and protocol not in name else name
