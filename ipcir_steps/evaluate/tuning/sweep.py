@@ -93,7 +93,7 @@ def sweep(
 
 
 def _lists(inputs, components, settings, k, scale, whole, limits) -> list[dict[str, Sequence[str | None]]]:
-    from ipcir_steps.seek.ranking.streaming import Balance, scan
+    from ipcir_steps.seek.ranking.streaming import MEMORY_MB, Balance, scan
 
     parts, mixes = _mixes(components, settings, scale)
     wanted: dict[tuple, dict[float, int]] = {}  # a mix and its lambdas are one balance
@@ -102,7 +102,7 @@ def _lists(inputs, components, settings, k, scale, whole, limits) -> list[dict[s
         lams.setdefault(setting.lam, len(lams))
     rankings: list[dict[str, Sequence[str | None]]] = [{} for _ in settings]
     count = sum(map(len, wanted.values()))
-    for rows, subset, length in searches(inputs, k, whole, count, limits.get("memory_mb", 2048)):
+    for rows, subset, length in searches(inputs, k, whole, count, limits.get("memory_mb", MEMORY_MB)):
         balances = [
             Balance({name: factor[rows] for name, factor in mixes[key].items()}, tuple(lams))
             for key, lams in wanted.items()

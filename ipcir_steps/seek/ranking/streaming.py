@@ -12,6 +12,7 @@ from ipcir_steps.seek.ranking.blocks import LANES, blocks, check
 from ipcir_steps.seek.ranking.topk import TopK
 
 TILE = 1024  # rows and columns of one product: it stays in the processor's cache for all that is made of it
+BLOCK, MEMORY_MB = 8192, 2048  # gallery rows and MiB where the caller sets no limits
 OVERHEAD = 640 << 20  # bytes that python, torch and its buffers take before the first block
 
 
@@ -153,7 +154,7 @@ def block_rows(dims, rows, lists, k, limits) -> int:
 
     rows: of all query-side tensors; lists: how many lists are kept.
     """
-    block, memory_mb = limits.get("block", 8192), limits.get("memory_mb", 2048)
+    block, memory_mb = limits.get("block", BLOCK), limits.get("memory_mb", MEMORY_MB)
     fixed = OVERHEAD + 12 * dims * rows + 64 * lists * k
     each = 4 * (3 * dims + 6 * TILE)
     fit = ((memory_mb << 20) - fixed) // each
