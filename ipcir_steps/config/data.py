@@ -11,8 +11,7 @@ from ipcir_steps.core.errors import InputError
 BENCHMARKS = ("cirr", "circo", "fashioniq", "fashioniq_pairs", "genecis", "icir", "folder")
 MINI = "resources/mini"  # where the mini world and its models are made
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # what NAME=FILE on a command line takes
 
 
 class Source(Section):

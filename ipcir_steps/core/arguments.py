@@ -16,7 +16,8 @@ class InFile(PathArgument):
 
 
 class RoleFile(InFile):
-    """``ROLE=FILE``: the manifest, directory or file of the model that plays a role, which is in ``role``."""
+    """``ROLE=FILE``: a file and what it is to the command, which is in ``role``: the role of a model (its manifest,
+    directory or file), or the name of a subset (its query ids)."""
 
     role: str
 

@@ -1,4 +1,4 @@
-"""Answers kept on disk, one small file each, so that a rerun asks nothing twice."""
+"""Where the user's files are kept; answers kept on disk, one small file each, so that a rerun asks nothing twice."""
 
 import json
 import os
