@@ -18,13 +18,19 @@ LARGER = 0.7  # how much of its size is added to a box, at the left and at the r
 log = logging.getLogger("crops")
 
 
-def cut(image, box: list[float]):
-    """The square picture of an object. image: PIL, RGB; box: left, top, width, height in pixels."""
+def cut(image, box: list[float], file: Path | None = None):
+    """The square picture of an object, PIL, RGB. image: PIL, RGB; box: left, top, width, height in pixels.
+
+    Raises InputError, with the image's ``file``, for a box that lies outside the picture.
+    """
     import PIL.Image
 
     left, top, width, height = box
     left, top = max(0, left - LARGER * width), max(0, top - LARGER * height)
     right, bottom = min(image.width, left + (1 + LARGER) * width), min(image.height, top + (1 + LARGER) * height)
+    if round(right) <= round(left) or round(bottom) <= round(top):  # as PIL rounds them
+        problem = f"has {image.width} x {image.height} pixels, none of which is in the box {box}"
+        raise InputError(problem, file=file, remedy="Put the image of Visual Genome 1.2 there.")
     part = image.crop((left, top, right, bottom))
     side = max(part.size)
     square = PIL.Image.new("RGB", (side, side))
@@ -67,6 +73,6 @@ def main(args: argparse.Namespace) -> None:
         for name, box in absent.items():
             (root / name).parent.mkdir(exist_ok=True)
             with atomic(root / name) as temporary:
-                cut(image, box).save(temporary, format="PNG")
+                cut(image, box, place).save(temporary, format="PNG")
             made += 1
     log.info("%d crops made in %s", made, root / "crops")

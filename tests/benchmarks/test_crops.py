@@ -39,6 +39,12 @@ def test_a_box_at_the_border_is_cut_there():
     assert made.shape == (40, 40, 3) and (made[5:35, :, 2] == 200).all() and not made[:5].any()
 
 
+@pytest.mark.parametrize("box", [[44, 0, 5, 5], [100, 0, 5, 5], [0, 34, 5, 5], [3, 3, 0.1, 9]])
+def test_a_box_without_a_pixel_is_refused(box):
+    with pytest.raises(InputError, match=r"x.jpg: has 40 x 30 pixels, none of which is in the box \["):
+        crops.cut(grid(), box, "x.jpg")
+
+
 def test_every_image_of_the_annotations_is_made_once(tmp_path):
     root = layouts.genecis(tmp_path)
     run("--root", str(root))
