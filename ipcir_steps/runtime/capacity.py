@@ -123,11 +123,11 @@ def missing(asked: Demand, *, needs_gpu: bool) -> Iterator[Need]:
 def _of_disk(download: int, asked: Demand) -> Iterator[Need]:
     free = shutil.disk_usage(".").free
     models = f"{size(download)} of {len(asked.download)} models are to be downloaded"
+    names = ", ".join(asked.download)
     if download > free:
-        remedy = "Free some, or link resources/models to a larger disk."
+        remedy = f"Free some, or link resources/models to a larger disk: {names}."
         yield Need(f"disk: {models}, {size(free)} are free", remedy)
     elif download:
-        names = ", ".join(asked.download)
         yield Need(models, f"Needs a network, once: {names}.", stops=False)
     if free >= download and download + asked.results > free:
         told = f"results may take {size(asked.results)}, {size(free - download)} are free beside the models"
