@@ -41,7 +41,7 @@ mini-test: $(READY)  ## the test world with the shipped models: fails when a met
 	snakemake --cores 2 results/mini_test_metrics.json --configfile configs/mini_evaluation.yaml
 	ipcir mini check --results results/mini_test_metrics.json
 
-test: $(READY)  ## every part of the workflow, in about eight minutes on two cores
+test: $(READY)  ## every part of the workflow, in about five minutes on two cores
 	pytest -q $(PARALLEL)
 
 test-all: $(READY)  ## these, and what takes long: photographs, integration, a real language model where it is installed
