@@ -11,8 +11,8 @@ rule ranking:
         gallery=paths.GALLERY_FEATURES,
         queries=paths.QUERIES,
         gallery_images=paths.GALLERY,
-        fusion=expand(paths.FUSED, proxy=PROXIES, allow_missing=True),
-        lambda_file=tuned_lambda,
+        fusion=fused_proxies,
+        lambda_file=chosen_lambda,
     output:
         expand([paths.RANKINGS, paths.SUBSET], variant=VARIANTS, allow_missing=True),
     log:
@@ -41,3 +41,50 @@ rule ranking:
     shell:
         "IPCIR_RULE=ranking IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"
         " --settings {params.settings:q} --output-dir {params.directory} 2> {log}"
+
+
+rule balance:
+    """Give each query its own lambda, and each of its proxies its weight, by a rule without labels."""
+    input:
+        text=paths.TEXT,
+        gallery=paths.GALLERY_FEATURES,
+        references=paths.REFERENCE_FEATURES,
+        proxies=paths.PROXY_FEATURES,
+        target_captions=paths.TARGET_CAPTION_FEATURES,
+        source_captions=paths.SOURCE_CAPTION_FEATURES,
+        queries=paths.QUERIES,
+        gallery_images=paths.GALLERY,
+    output:
+        lambdas=paths.BALANCE,
+        fused=expand(paths.BALANCED, proxy=PROXIES, allow_missing=True),
+    log:
+        "logs/{dataset}/{split}/{backbone}/{baseline}/balance.log",
+    benchmark:
+        "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/balance.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+        runtime=240,
+    params:
+        options=lambda wildcards, input: options(
+            input,
+            rule=dataset_of(wildcards).rule,
+            exclude_reference=dataset_of(wildcards).exclude_reference,
+            mark=mark(wildcards),
+        ),
+        seed=CONFIG.seed,
+        settings=section_json(CONFIG, "fusion"),
+        taken=from_config(
+            "seed",
+            "fusion",
+            "datasets.{dataset}.lambda.rule",
+            "datasets.{dataset}.exclude_reference",
+        ),
+        directory=lambda wildcards, output: Path(output.fused[0]).parent,
+    shell:
+        "IPCIR_RULE=balance IPCIR_CONFIG={params.taken:q} ipcir balance {params.options} --seed {params.seed}"
+        " --settings {params.settings:q} --output {output.lambdas} --output-dir {params.directory} 2> {log}"

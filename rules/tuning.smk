@@ -51,7 +51,7 @@ rule sensitivity:
         source_captions=paths.SOURCE_CAPTION_FEATURES,
         queries=paths.QUERIES,
         gallery_images=paths.GALLERY,
-        lambda_file=tuned_lambda,
+        lambda_file=chosen_lambda,
     output:
         paths.SENSITIVITY,
     log:

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "runtime": CORE | {"config", "benchmarks", "variants", "steps", "evaluate", "provenance", "imagine", "seek"},
 }
 # Shared by the steps of a group: these are not steps.
-SHARED = {"imagine.llm", "seek.ranking", "seek.embeddings"}
+SHARED = {"imagine.llm", "seek.ranking", "seek.embeddings", "seek.fusion"}
 LONGEST, LONGEST_RULES, MOST_TANGLED = 300, 150, 20
 
 

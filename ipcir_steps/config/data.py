@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from ipcir_steps.config.base import Fraction, Section
 from ipcir_steps.core.errors import InputError
 
 # Each is a module of ipcir_steps.benchmarks with a card.
 BENCHMARKS = ("cirr", "circo", "fashioniq", "fashioniq_pairs", "genecis", "icir", "folder")
+# Each is a card in ipcir_steps.seek.balance.rules.
+RULES = ("matched", "clarity", "spread", "agreed", "overlap", "cohesion", "captions")
 MINI = "resources/mini"  # where the mini world and its models are made
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # what NAME=FILE on a command line takes
@@ -40,10 +42,10 @@ class Dataset(Source):
     stack: Name = Field("published", description="models and settings: mini, published, modern, laptop, or your own")
     toy_models: bool = Field(False, description="run toy models on images outside their world; every output is marked")
     exclude_reference: bool = Field(description="remove the reference from its own ranking (published: CIRR only)")
-    lam: Fraction | dict[Name, Fraction] = Field(
+    lam: Fraction | dict[Name, Fraction | Literal[RULES]] = Field(
         alias="lambda",
         description="lambda of eq. 2: 1 is the text alone, 0 the product with the proxy; a number, or one per backbone "
-        "and a default",
+        f"and a default; or {{rule: NAME}}, by which each query gets its own: {', '.join(RULES)}",
     )
     subsets: dict[Identifier, str] = Field(
         {},
@@ -54,13 +56,34 @@ class Dataset(Source):
         None, description="dataset on whose labelled split each variant's lambda is chosen, in place of lambda"
     )
 
+    @field_validator("lam", mode="before")
+    @classmethod
+    def _rule_or_numbers(cls, value: object) -> object:
+        for name, entry in value.items() if isinstance(value, dict) else ():
+            if name == "rule" and entry not in RULES:
+                raise ValueError(f"lambda.rule: unknown rule {entry!r} (known: {', '.join(RULES)})")
+            if name != "rule" and isinstance(entry, str):
+                raise ValueError(f"lambda.{name}: {entry!r} is not within [0, 1]")
+        return value
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "Dataset":
+        if self.rule and self.tuned_on:
+            raise ValueError("lambda.rule and tuned_on both choose lambda: leave one of them out")
+        return self
+
+    @property
+    def rule(self) -> str | None:
+        """The rule that gives each query its own lambda; numbers beside it then only serve where one is asked for."""
+        return self.lam.get("rule") if isinstance(self.lam, dict) else None
+
     @property
     def source(self) -> Source:
         """The part of the settings that reading depends on."""
         return Source(**{name: getattr(self, name) for name in Source.model_fields})
 
     def lambda_of(self, backbone: str) -> float:
-        """Lambda for one backbone. Raises InputError when only those of other backbones are given."""
+        """Lambda for one backbone as a number. Raises InputError when only those of others, or a rule, are given."""
         if not isinstance(self.lam, dict):
             return self.lam
         if backbone not in self.lam and "default" not in self.lam:

@@ -3,8 +3,10 @@
 from ipcir_steps.benchmarks import BENCHMARKS
 
 
-def tuned_lambda(wildcards):
-    """The choice of lambda on the dataset that this one is tuned on; nothing where lambda is set."""
+def chosen_lambda(wildcards):
+    """The choice of lambda on the dataset that this one is tuned on, or by its rule; nothing where lambda is set."""
+    if dataset_of(wildcards).rule:
+        return paths.BALANCE.format(**wildcards)
     name = dataset_of(wildcards).tuned_on
     if name is None:
         return []
@@ -12,11 +14,19 @@ def tuned_lambda(wildcards):
     return paths.LAMBDA.format(**{**wildcards, "dataset": name, "split": split})
 
 
+def fused_proxies(wildcards):
+    """The fused proxies: by the weights of eq. 1 alone, or also by what the dataset's rule trusts."""
+    pattern = paths.BALANCED if dataset_of(wildcards).rule else paths.FUSED
+    return expand(pattern, proxy=PROXIES, **wildcards)
+
+
 def lambda_keys(wildcards):
     """What ranking takes from the settings of the dataset."""
     dataset = dataset_of(wildcards)
     lam = "lambda"
-    if isinstance(dataset.lam, dict):
+    if dataset.rule:
+        lam += ".rule"
+    elif isinstance(dataset.lam, dict):
         own = wildcards.backbone in dataset.lam
         lam += f".{wildcards.backbone if own else 'default'}"
     names = ["tuned_on", "exclude_reference", *([] if dataset.tuned_on else [lam])]
@@ -32,5 +42,6 @@ def whole(wildcards):
 def lambda_options(wildcards):
     """Lambda, where it is not chosen on another dataset, and whether the reference is left out of its own list."""
     dataset = dataset_of(wildcards)
-    lam = None if dataset.tuned_on else dataset.lambda_of(wildcards.backbone)
+    chosen = dataset.tuned_on or dataset.rule
+    lam = None if chosen else dataset.lambda_of(wildcards.backbone)
     return {"lambda_": lam, "exclude_reference": dataset.exclude_reference}

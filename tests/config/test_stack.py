@@ -54,6 +54,14 @@ def test_a_lambda_that_is_not_given_is_named():
         loaded.datasets["photos"].lambda_of("ViT-B-32")
 
 
+def test_a_rule_stands_beside_the_numbers_of_the_built_in_dataset():
+    assert load_config({}).datasets["circo"].rule is None
+    circo = load_config({"datasets": {"circo": {"lambda": {"rule": "captions"}}}}).datasets["circo"]
+    assert circo.rule == "captions" and circo.lambda_of("ViT-L-14") == 0.65
+    with pytest.raises(InputError, match="has no value for backbone"):
+        load_config({"datasets": {"cirr": {"lambda": {"rule": "captions"}}}}).datasets["cirr"].lambda_of("ViT-L-14")
+
+
 def test_a_stack_is_changed_key_by_key_and_may_extend_another():
     loaded = load_config(
         {

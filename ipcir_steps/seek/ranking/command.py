@@ -11,6 +11,7 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json
 from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.rankings import write_rankings
+from ipcir_steps.core.records import Query
 from ipcir_steps.seek.ranking import inputs
 from ipcir_steps.variants import BASE, VARIANTS
 
@@ -35,12 +36,14 @@ def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Ranking)
     lams = lambdas_of(args.variants, args)
     found = inputs.from_args(args, proxies=fused_files(args.variants, args.fusion))
-    lists = rank_gallery(found, {variant: (lam,) for variant, lam in lams.items()}, settings, args.whole)
+    rule, own = own_lambdas(args.lambda_file, found.queries, args.variants)
+    lists = rank_gallery(found, {variant: (lam,) for variant, lam in {**lams, **own}.items()}, settings, args.whole)
     for variant, (rows,) in lists.items():
         about = {"variant": variant, "lambda": lams[variant], "combine": VARIANTS[variant].combine}
+        about |= {"rule": rule} if variant in own else {}
         about |= {"excluded_reference": args.exclude_reference} | ({"whole": True} if args.whole else {})
         write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, marked(about, args.mark))
-    for variant, rows in rank_subsets(found, lams).items():
+    for variant, rows in rank_subsets(found, {**lams, **own}).items():
         write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, marked({"variant": variant}, args.mark))
 
 
@@ -53,7 +56,10 @@ def add_lambda(parser: argparse.ArgumentParser) -> None:
     """Lambda as one number, or as ``ipcir tune --per-variant`` chose it; ``lambdas_of`` reads it."""
     parser.add_argument("--lambda", dest="lam", type=float, default=0.3, metavar="X", help="weight of S_t in [0, 1]")
     parser.add_argument(
-        "--lambda-file", type=InFile, metavar="FILE", help="each variant's own lambda, from ipcir tune --per-variant"
+        "--lambda-file",
+        type=InFile,
+        metavar="FILE",
+        help="each variant's own lambda, from ipcir tune --per-variant, or each query's, from ipcir balance",
     )
 
 
@@ -75,13 +81,39 @@ def lambdas_of(variants: Iterable[str], args: argparse.Namespace) -> dict[str, f
 
 
 def read_lambdas(path: Path) -> dict[str, float]:
-    """{variant: lambda} of a file that ``ipcir tune --per-variant`` wrote. Raises InputError when it is another one."""
+    """{variant: lambda} of a file that ``ipcir tune --per-variant`` wrote, or ``ipcir balance`` (the mean over the
+    queries). Raises InputError when it is another one."""
     content = read_json(path)
     try:
         return {variant: float(choice["lambda"]) for variant, choice in content["chosen"].items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         remedy = "Make the file with ipcir tune --per-variant."
         raise InputError("is not {variant: lambda}", file=path, field="chosen", remedy=remedy) from None
+
+
+def own_lambdas(path: Path | None, queries: Sequence[Query], variants: Iterable[str]) -> tuple[str | None, dict]:
+    """The rule, and {variant: each query's own lambda, float32 [Q]}, of a file that ``ipcir balance`` wrote; nothing of
+    another file. Raises InputError naming a query that has none, or one that is not within [0, 1]."""
+    import torch
+
+    content = read_json(path) if path else {}
+    found = {}
+    for variant, of_queries in content.get("queries", {}).items() if content.get("rule") else ():
+        if variant not in variants:
+            continue
+        values = [of_queries.get(query.query_id) for query in queries]
+        for query, value in zip(queries, values, strict=True):
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                remedy = "Make the file with ipcir balance, from the same queries."
+                raise InputError(
+                    f"lambda is {value}, not within [0, 1]",
+                    file=path,
+                    record=query.query_id,
+                    field=variant,
+                    remedy=remedy,
+                )
+        found[variant] = torch.tensor(values, dtype=torch.float32)
+    return content.get("rule"), found
 
 
 def fused_files(variants: Iterable[str], paths: Sequence[Path]) -> dict[str, Path]:

@@ -1,13 +1,18 @@
 """The ranked lists of every variant, over the whole gallery and within CIRR's image sets."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Union
 
 from ipcir_steps.core.rankings import Entry
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, places_below, searches, target_rows
 from ipcir_steps.variants import BASE, VARIANTS
 
+if TYPE_CHECKING:
+    import torch
+
 Entries = list[Entry]  # (image, score), best first
+Lambda = Union[float, "torch.Tensor"]  # of all queries, or float32 [Q]: each query's own
 
 
 class Lists:
@@ -37,20 +42,22 @@ class Lists:
 
 
 def rank_gallery(
-    inputs: RetrievalInputs, lams: Mapping[str, Sequence[float]], settings, whole: bool = False
+    inputs: RetrievalInputs, lams: Mapping[str, Sequence[Lambda]], settings, whole: bool = False
 ) -> dict[str, list[list]]:
     """{variant: [(query id, [(image, score)])] per lambda}, best first, of all variants from one pass over the gallery.
 
-    lams: {variant: values of lambda}; base always ranks by S_t. settings: ``config.retrieval.Ranking``. whole: the
-    targets below the first k follow with their places, as (image, score, place).
+    lams: {variant: values of lambda, each a number or a tensor [Q]}; base always ranks by S_t. settings:
+    ``config.retrieval.Ranking``. whole: the targets below the first k follow with their places, as (image, score,
+    place).
     """
     from ipcir_steps.seek.ranking.streaming import Balance, scan
 
     variants = [VARIANTS[name] for name in lams if name != BASE]
-    balances = [Balance(), *(Balance(v.proxy, tuple(lams[v.name]), v.combine) for v in variants)]
     lists = Lists(lams, inputs.without)
-    count = sum(len(balance.lambdas) for balance in balances)
+    count = 1 + sum(len(lams[variant.name]) for variant in variants)
     for rows, subset, k in searches(inputs, settings.k, whole, count, settings.memory_mb):
+        of_rows = {v: tuple(_of_rows(lam, rows) for lam in lams[v.name]) for v in variants}
+        balances = [Balance(), *(Balance(v.proxy, own, v.combine) for v, own in of_rows.items())]
         found = scan(
             inputs.text[rows], inputs.gallery, balances, {name: part[rows] for name, part in inputs.proxies.items()},
             k, inputs.excluded(rows), subset, block=settings.block, memory_mb=settings.memory_mb,
@@ -62,6 +69,10 @@ def rank_gallery(
             ranked = dict(zip((variant.name for variant in variants), others, strict=True))
             lists.add(inputs.queries[row], text[0], ranked)
     return lists.of(inputs.queries)
+
+
+def _of_rows(lam: Lambda, rows):
+    return lam if isinstance(lam, float | int) else lam[rows]
 
 
 def _named(indices, scores, names: Sequence[str], k: int, targets=None) -> Iterator[list[Entries]]:
@@ -78,11 +89,11 @@ def _named(indices, scores, names: Sequence[str], k: int, targets=None) -> Itera
         yield lists
 
 
-def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, float]) -> dict[str, list[tuple[str, Entries]]]:
+def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, Lambda]) -> dict[str, list[tuple[str, Entries]]]:
     """CIRR's subset lists {variant: [(query id, [(image, score)])]}: the other members of each query's image set.
 
-    lams: {variant: lambda}. Members that the gallery lacks are left out, ties keep the annotated order. Queries without
-    an image set have no list.
+    lams: {variant: lambda, a number or a tensor [Q]}. Members that the gallery lacks are left out, ties keep the
+    annotated order. Queries without an image set have no list.
     """
     import torch
 
@@ -99,7 +110,8 @@ def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, float]) -> dict[str
         ranked = {}
         for variant, lam in lams.items():
             if variant != BASE:
-                scores = _balanced(text, similar[VARIANTS[variant].proxy], lam, VARIANTS[variant].combine)
+                own = float(_of_rows(lam, row))
+                scores = _balanced(text, similar[VARIANTS[variant].proxy], own, VARIANTS[variant].combine)
                 ranked[variant] = [_sorted(names, scores)]
         lists.add(query, _sorted(names, text), ranked)
     return {variant: rows for variant, (rows,) in lists.of(inputs.queries).items()}

@@ -22,12 +22,12 @@ class Balance:
 
     proxy: the name of a part, whose similarity is S_p; or what each of several parts counts, as a number or a tensor
     [Q, 1] (similarities are linear, so a sweep over the weights of eq. 1 needs one product per part);
-    None: S_t alone. combine: "product" is eq. 2, lambda S_t + (1 - lambda) S_t S_p; "sum" is
-    lambda S_t + (1 - lambda) S_p.
+    None: S_t alone. lambdas: one number for all queries, or a float32 tensor [Q] with each query's own.
+    combine: "product" is eq. 2, lambda S_t + (1 - lambda) S_t S_p; "sum" is lambda S_t + (1 - lambda) S_p.
     """
 
     proxy: str | Mapping[str, object] | None = None
-    lambdas: tuple[float, ...] = (1.0,)
+    lambdas: tuple["float | torch.Tensor", ...] = (1.0,)
     combine: Literal["product", "sum"] = "product"
 
 
@@ -96,7 +96,8 @@ def _balance(text, parts, balances, best, place, barred):
             proxy = parts[balance.proxy] if isinstance(balance.proxy, str) else _mix(balance.proxy, parts, low)
             proxy = text * proxy if balance.combine == "product" else proxy
         for value in balance.lambdas:
-            scores = buffer.copy_(text) if proxy is None else torch.lerp(proxy, text, value, out=buffer)
+            own = value[low : low + len(text), None].to(text) if isinstance(value, torch.Tensor) else value
+            scores = buffer.copy_(text) if proxy is None else torch.lerp(proxy, text, own, out=buffer)
             scores[:, count:] = -torch.inf
             if barred is not None:
                 scores[barred] = -torch.inf

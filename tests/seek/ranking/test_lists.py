@@ -50,6 +50,20 @@ def _whole(search, variant, lam):
     return scores
 
 
+def test_each_query_has_its_own_lambda_in_the_gallery_and_in_its_image_set(search):
+    lams = torch.tensor([0.0, 0.4, 0.9])
+    own = rank_gallery(search, {"rp_bm": (lams, 0.4), "rp": (lams,)}, Ranking(k=20))
+    sets = rank_subsets(search, {"base": 1.0, "rp_bm": lams, "rp": lams})
+    for row, lam in enumerate(lams.tolist()):
+        one = rank_gallery(search, {"rp_bm": (lam,), "rp": (lam,)}, Ranking(k=20))
+        for variant in one:
+            names = [[name for name, _ in found[variant][0][row][1]] for found in (own, one)]
+            assert names[0] == names[1]
+    assert own["rp_bm"][1] == rank_gallery(search, {"rp_bm": (0.4,)}, Ranking(k=20))["rp_bm"][0]
+    alone = rank_subsets(search, {"base": 1.0, "rp_bm": 0.0, "rp": 0.0})
+    assert sets["rp_bm"][0] == alone["rp_bm"][0]
+
+
 def test_full_lists_are_the_formula_and_fall_back(search):
     found = rank_gallery(search, {name: (lam, 0.9) for name, lam in LAMS.items() if name != "base"}, Ranking(k=20))
     for variant, of_lams in found.items():

@@ -1,0 +1,119 @@
+"""Rules that balance each query by itself, on good and bad proxies; see docs/ranking.md.
+
+    snakemake --cores 2 results/mini_test_metrics.json --configfile configs/mini_evaluation.yaml
+    python -m dev.benchmarks.balance --output balance.json
+
+Labels choose one lambda on the other world (mini_val), which gets the same mixture of wrong proxies.
+"""
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dev.benchmarks.worlds import WORLDS, load, mixed
+from ipcir_steps.benchmarks import BENCHMARKS
+from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
+from ipcir_steps.core.files import write_json
+from ipcir_steps.core.statistics import paired_interval
+from ipcir_steps.evaluate.tuning.choose import agreed, matched_spread
+from ipcir_steps.seek.balance.apply import balance
+from ipcir_steps.seek.balance.rules import RULES
+from ipcir_steps.seek.fusion.recipes import fuse
+from ipcir_steps.seek.ranking.lists import rank_gallery
+
+CONSTANTS = {"0.0": 0.0, "0.3": 0.3, "0.65": 0.65, "0.8": 0.8}
+CIRCO, LAMBDAS = BENCHMARKS["circo"], Tuning().lambdas
+BASELINES = ("ldre", "cirevl", "searle", "lincir", "pic2word")
+
+
+def precisions(found, fused, variant: str, lams: Sequence) -> np.ndarray:
+    """AP@10 [L, Q] of a variant at each lambda, a number or a tensor [Q]. fused: its proxies [Q, D]."""
+    proxy = {"rp_bm": "rp"}.get(variant, variant)
+    inputs = dataclasses.replace(found, proxies={proxy: fused}, without={proxy: frozenset()})
+    values = []
+    for rows in rank_gallery(inputs, {variant: tuple(lams)}, Ranking(k=10))[variant]:
+        scored = CIRCO.per_query({query: [name for name, _ in filled] for query, filled in rows}, found.queries)
+        values.append([scored[query.query_id][CIRCO.tuned_by] for query in found.queries])
+    return np.array(values)
+
+
+def rows_of(fused, found) -> torch.Tensor:
+    assert not fused.missing
+    return torch.from_numpy(fused.values[[fused.names.index(query.query_id) for query in found.queries]].copy())
+
+
+def measure(val, test, variant: str, more: bool) -> dict[str, dict]:
+    """{choice: {"lambda": mean, "values": AP@10 of each query}}. val, test: (inputs, features)."""
+    proxy = {"rp_bm": "rp"}.get(variant, variant)
+    curves = {}
+    for name, (found, features) in {"val": val, "test": test}.items():
+        fused = rows_of(fuse(proxy, features), found)
+        curves[name] = precisions(found, fused, variant, LAMBDAS)
+    found, features = test
+    free = {"matched_spread": matched_spread(found.text, fused, found.gallery)}
+    free["agreed (one)"] = agreed(found.text, fused, found.gallery, exclude=found.exclude)
+    ones = CONSTANTS | free
+    at = {"text alone": len(LAMBDAS) - 1} | {
+        name: best(curves[world].mean(1)) for name, world in (("labelled", "val"), ("ceiling", "test"))
+    }
+    told = {name: {"lambda": LAMBDAS[place], "values": curves["test"][place]} for name, place in at.items()}
+    told["oracle"] = {"lambda": None, "values": curves["test"].max(0)}
+    for name, values in zip(ones, precisions(found, fused, variant, list(ones.values())), strict=True):
+        told[name] = {"lambda": ones[name], "values": values}
+    for name, rule in RULES.items():
+        done = balance(rule, found, features, [variant], Fusion(), 0)
+        lam = done.lams[variant]
+        lams = [lam, *CONSTANTS.values()] if more and rule.trust else [lam]
+        rows = done.fused[proxy]
+        own = torch.from_numpy(rows.values[[rows.names.index(query.query_id) for query in found.queries]].copy())
+        own[[query.query_id in set(rows.missing) for query in found.queries]] = 1
+        for label, values in zip(["", *CONSTANTS], precisions(found, own, variant, lams), strict=False):
+            told[f"rule {name} {label}".strip()] = {
+                "lambda": float(lam.mean()) if not label else CONSTANTS[label], "values": values,
+                "trust": float(done.trust[proxy].mean()) if proxy in done.trust else None,
+            }  # fmt: skip
+    return told
+
+
+def best(values: Sequence[float]) -> int:
+    """Of equal ones the greatest lambda, as ``ipcir tune`` chooses."""
+    return max(range(len(values)), key=lambda number: (values[number], number))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--directory", type=Path, default=Path(), help="where the workflow ran")
+    parser.add_argument("--baselines", nargs="+", default=BASELINES)
+    parser.add_argument("--variants", nargs="+", default=["rp_bm"])
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
+    parser.add_argument("--constants", action="store_true", help="each rule's trust at the constants, too")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args()
+    table = []
+    for variant in args.variants:
+        for world in args.worlds:
+            for baseline in args.baselines:
+                began = time.monotonic()
+                sides = []
+                for dataset in ("mini_val", "mini_test"):
+                    found, features = load(args.directory, dataset, baseline)
+                    sides.append((found, mixed(features, WORLDS[world])))
+                told = measure(*sides, variant, args.constants)
+                bar = max((told[name] for name in CONSTANTS), key=lambda one: one["values"].mean())["values"]
+                for choice, one in told.items():
+                    strata = np.zeros(len(bar))
+                    change = paired_interval(bar, one["values"], strata, seed=0)
+                    row = {"variant": variant, "world": world, "baseline": baseline, "choice": choice}
+                    row |= {"value": 100 * float(one["values"].mean()), "change": [100 * part for part in change]}
+                    table.append(row | {"lambda": one["lambda"], "trust": one.get("trust")})
+                print(f"{variant} {world} {baseline}: {time.monotonic() - began:.1f} s", flush=True)
+                write_json(args.output, table)
+
+
+if __name__ == "__main__":
+    main()

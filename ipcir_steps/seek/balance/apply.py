@@ -1,0 +1,66 @@
+"""One rule on one set of features: fused proxies of what is trusted, and each query's own lambda for every variant."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from ipcir_steps.config.retrieval import Fusion
+from ipcir_steps.core.features import Features, align
+from ipcir_steps.seek.balance.rules import Rule, lambda_of
+from ipcir_steps.seek.balance.sides import Sides, sides_of
+from ipcir_steps.seek.fusion.recipes import FUSIONS, Parts, fuse
+from ipcir_steps.seek.ranking.inputs import RetrievalInputs
+from ipcir_steps.variants import BASE, VARIANTS
+
+
+@dataclasses.dataclass(frozen=True)
+class Balanced:
+    """What a rule made. Row n of a tensor belongs to query n of the inputs.
+
+    fused: {proxy: features of every query}. lams: {variant: float32 [Q]}. trust: {proxy: mean trust of each query's
+    proxies, float32 [Q]}, of those made from proxies. sides: {proxy: what both sides show}.
+    """
+
+    fused: Mapping[str, Features]
+    lams: Mapping[str, torch.Tensor]
+    trust: Mapping[str, torch.Tensor]
+    sides: Mapping[str, Sides]
+
+
+def balance(
+    rule: Rule, inputs: RetrievalInputs, features: Mapping[str, Features], variants: Iterable[str], fusion: Fusion,
+    run_seed: int, **limits,
+) -> Balanced:  # fmt: skip
+    """features: "references", "proxies", "target" and "source", as stored, one row per query. variants: whose lambda is
+    chosen; fusion: settings of eq. 1; limits: as in ``scan``."""
+    chosen = [VARIANTS[name] for name in variants if name != BASE]
+    ids = [query.query_id for query in inputs.queries]
+    fused, trusts, sides, lams = {}, {}, {}, {}
+    for name in dict.fromkeys(variant.proxy for variant in chosen):
+        told: dict[str, float] = {}
+        trust = None if rule.trust is None else _telling(rule, inputs, limits, told)
+        fused[name] = fuse(name, features, fusion.weights, fusion.scale, run_seed, trust)
+        rows = torch.from_numpy(fused[name].values[align(fused[name], ids)].copy())
+        # Similarities need a direction: those of a query without a proxy mean nothing.
+        rows[[query_id in set(fused[name].missing) for query_id in ids]] = 1
+        sides[name] = sides_of(inputs, rows, **limits)
+        if "proxies" in FUSIONS[name].needs:
+            trusts[name] = torch.tensor([told.get(query_id, 1.0) for query_id in ids])
+    for variant in chosen:
+        own = lambda_of(sides[variant.proxy], rule.weights(sides[variant.proxy]), variant.combine)
+        if FUSIONS[variant.proxy].needs == ("proxies",):  # nothing else speaks where the proxies are not trusted
+            own = 1 - trusts[variant.proxy] * (1 - own)
+        lams[variant.name] = own.clamp(0, 1)
+    return Balanced(fused, lams, trusts, sides)
+
+
+def _telling(rule: Rule, inputs: RetrievalInputs, limits: Mapping, told: dict[str, float]):
+    """The rule's trust as ``fuse`` asks for it; ``told`` gets the mean of each query."""
+
+    def trust(parts: Parts) -> torch.Tensor:
+        found = rule.trust(parts, inputs, **limits)
+        told.update(zip(parts.query_ids, found.mean(1).tolist(), strict=True))
+        return found
+
+    return trust
