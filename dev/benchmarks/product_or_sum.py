@@ -7,7 +7,6 @@ On made-up scores, where one property is varied at a time, and on the mini test 
 text similarity is moved. Whole matrices are held: this is an experiment, not a step.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import torch
 
 from dev.benchmarks.worlds import load
 from ipcir_steps.benchmarks import BENCHMARKS
-from ipcir_steps.evaluate.reporting.figures import style
 from ipcir_steps.seek.fusion.recipes import fuse
 
 LAMBDAS = tuple(step / 20 for step in range(21))
@@ -81,7 +79,9 @@ def mini(directory: Path, baseline: str) -> tuple[torch.Tensor, torch.Tensor, Ca
 
     def precision(similar: torch.Tensor) -> float:
         best = similar.topk(10).indices.tolist()
-        lists = {query.query_id: [found.names[at] for at in row] for query, row in zip(found.queries, best, strict=True)}
+        lists = {
+            query.query_id: [found.names[at] for at in row] for query, row in zip(found.queries, best, strict=True)
+        }
         return 100 * CIRCO.total(lists, found.queries)[CIRCO.tuned_by]
 
     return text, proxy, precision, torch.tensor([found.row_of[query.targets[0]] for query in found.queries])
@@ -117,7 +117,10 @@ def measure(directory: Path, baselines: Sequence[str], shifts: Sequence[float]) 
              *best(text + shift * sd, proxy, precision, "product"))
             for shift in shifts
         ]  # fmt: skip
-        z = [((side - side.mean(1, keepdim=True)) / side.std(1, keepdim=True)).gather(1, right[:, None]).mean() for side in (text, proxy)]
+        z = [
+            ((side - side.mean(1, keepdim=True)) / side.std(1, keepdim=True)).gather(1, right[:, None]).mean()
+            for side in (text, proxy)
+        ]
         of["target"] = [float(value) for value in z]
         told[baseline] = of
         print(baseline, of, flush=True)

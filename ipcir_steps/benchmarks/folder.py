@@ -1,4 +1,4 @@
-"""Any directory of images, with a CSV of queries: ``reference,caption[,targets][,id]``."""
+"""Any directory of images, with a CSV of queries: ``reference,caption[,targets][,id][,request]``."""
 
 import csv
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
-    """Queries from the CSV (targets separated by ``|``; id defaults to the row number), gallery from the files.
+    """Queries from the CSV (targets separated by ``|``; id defaults to the row number; rows of one request are wordings
+    of it), gallery from the files.
 
     Images are named by their path below the root. Files of other kinds are ignored.
     """
@@ -50,7 +51,7 @@ def _queries(path: Path, root: Path, files: set[str]):
         for column in ("reference", "caption"):
             if column not in (rows.fieldnames or ()):
                 raise InputError(
-                    f"has no column '{column}'", file=path, remedy="Columns: reference,caption,targets,id."
+                    f"has no column '{column}'", file=path, remedy="Columns: reference,caption,targets,id,request."
                 )
         for number, row in enumerate(rows, 1):
             reference = (row["reference"] or "").strip()
@@ -71,6 +72,7 @@ def _queries(path: Path, root: Path, files: set[str]):
                 reference=reference,
                 captions=((row["caption"] or "").strip(),),
                 targets=tuple(targets) or None,
+                request=(row.get("request") or "").strip() or None,
             )
 
 

@@ -25,7 +25,8 @@ class Source(Section):
     root: str = Field(description="directory of the dataset; every image lies below it")
     queries: str | None = Field(
         None,
-        description="folder only: CSV with columns reference, caption[, targets, id]; by default queries.csv in it",
+        description="folder only: CSV with columns reference, caption[, targets, id, request]; by default queries.csv "
+        "in it",
     )
     missing_images: Literal["error", "skip"] = Field(
         "error", description="error: stop; skip: leave out, count as failures, write a coverage report"

@@ -15,6 +15,7 @@ class Query:
     group: CIRR image-set members without the reference, in the annotated order.
     category: what the benchmark averages over: FashionIQ garment type, GeneCIS task. aspects: CIRCO semantic aspects.
     pool: the gallery that it searches, where that is not its category's.
+    request: what it asks for, by any name: queries of one request say the same in other words.
     """
 
     query_id: str
@@ -25,6 +26,7 @@ class Query:
     category: str | None = None
     aspects: tuple[str, ...] = ()
     pool: str | None = None
+    request: str | None = None
 
     def __post_init__(self):
         for field in ("captions", "targets", "group", "aspects"):

@@ -14,6 +14,7 @@ from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.scores import Rankings
+from ipcir_steps.evaluate.paraphrases import spread_over
 from ipcir_steps.evaluate.subsets import chosen, read_ids
 
 
@@ -39,7 +40,7 @@ def score(
     """The content of a metrics file: protocol, query count, metrics, failures and the values of each query.
 
     per_query: {metric: values in the order of "queries"}, the input of paired bootstraps. subsets: queries that are
-    also scored by themselves, by name.
+    also scored by themselves, by name. paraphrases: the spread over the wordings of a request, where there are any.
     """
     card = BENCHMARKS[benchmark]
     extra = {"subset": subset} if card.image_sets else {}
@@ -60,6 +61,7 @@ def score(
         "queries": [query.query_id for query in queries],
         "per_query": {key: [values[query.query_id].get(key) for query in queries] for key in keys},
         **({"subsets": parts} if parts else {}),
+        **spread_over(queries, values),
     }
 
 

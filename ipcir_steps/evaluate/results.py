@@ -82,6 +82,7 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
                     for metric, number in published.get((dataset, backbone, baseline, variant), {}).items()
                     if metric in scored["metrics"]
                 },
+                **({"paraphrases": scored["paraphrases"]} if "paraphrases" in scored else {}),
             }
         )
     lost = read_jsonl(failures)

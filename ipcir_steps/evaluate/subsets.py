@@ -59,7 +59,7 @@ def view(result: Mapping, name: str) -> dict:
         "queries": subset["queries"],
         "failures": subset["failures"],
         "entries": [
-            {**entry, **measured, "published": {}}
+            {key: value for key, value in {**entry, **measured, "published": {}}.items() if key != "paraphrases"}
             for entry, measured in zip(result["entries"], subset["entries"], strict=True)
         ],
     }

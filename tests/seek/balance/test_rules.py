@@ -41,7 +41,9 @@ def test_sides_are_those_of_whole_matrices(world):
         text, image = (unit[rows] @ side[row] for side in (found.text, proxy))
         assert float(sides.text_mean[row]) == pytest.approx(float(text.mean()), rel=1e-4)
         assert float(sides.proxy_sd[row]) == pytest.approx(float(image.std(correction=0)), rel=1e-4)
-        assert float(sides.correlation[row]) == pytest.approx(float(torch.corrcoef(torch.stack([text, image]))[0, 1]), abs=1e-4)
+        assert float(sides.correlation[row]) == pytest.approx(
+            float(torch.corrcoef(torch.stack([text, image]))[0, 1]), abs=1e-4
+        )
         for place, side in enumerate((text, image)):
             listed = [at for at in rows[side.argsort(descending=True)].tolist() if at != exclude[row]][:40]
             assert sides.lists[row, place, : len(listed)].tolist() == listed
@@ -82,7 +84,10 @@ def test_queries_without_trusted_proxies_are_ranked_by_the_text_or_without_them(
     none = mixed.trust["rp"] == 0
     assert none.any()
     # eq. 1 without its proxy is the control that has none, up to a factor.
-    rows = [torch.nn.functional.normalize(torch.from_numpy(np.array(mixed.fused[name].values)), dim=1) for name in ("rp", "no_proxy")]
+    rows = [
+        torch.nn.functional.normalize(torch.from_numpy(np.array(mixed.fused[name].values)), dim=1)
+        for name in ("rp", "no_proxy")
+    ]
     assert torch.allclose((rows[0] * rows[1]).sum(1)[none], torch.tensor(1.0), atol=0.02)
     gone = [query.query_id for query, without in zip(world().inputs.queries, none.tolist(), strict=True) if without]
     assert set(gone) <= set(mixed.fused["pi"].missing)

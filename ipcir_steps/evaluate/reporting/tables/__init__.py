@@ -18,6 +18,7 @@ TITLES = {
 ABLATION = 3
 SIDES = ("image_only", "text_only")
 GAP = "composition gap"
+SPREAD = "spread over wordings"
 SHOWN = {1: (BASE, METHOD), 2: (BASE, METHOD), ABLATION: tuple(VARIANTS)}
 
 
@@ -64,7 +65,8 @@ class Part:
 def parts(results: Sequence[dict], number: int) -> list[Part]:
     """What table ``number`` shows of the result files; the subsets of each are parts of their own.
 
-    Where the run has the baselines ``image_only`` and ``text_only``, the composition gap is the last column.
+    Where the run has the baselines ``image_only`` and ``text_only``, the composition gap is a column; where requests
+    have several wordings, so is the spread over them.
     """
     found = []
     for result in views(results):
@@ -73,11 +75,16 @@ def parts(results: Sequence[dict], number: int) -> list[Part]:
         names, key = columns(result, number), BENCHMARKS[result["protocol"]].tuned_by
         alone = one_side(result, key)
         rows = [
-            Row(e["backbone"], e["baseline"], e["variant"], (*(cell(e, name) for name in names), *gap(e, key, alone)))
+            Row(
+                e["backbone"],
+                e["baseline"],
+                e["variant"],
+                (*(cell(e, name) for name in names), *gap(e, key, alone), *spread(e, key)),
+            )
             for e in result["entries"]
             if e["variant"] in SHOWN[number]
         ]
-        names = (*names, GAP) if alone else names
+        names = (*names, *((GAP,) if alone else ()), *(one.metric for one in spread(result["entries"][0], key)))
         lost = result["failures"]["queries"]
         about = result["dataset"], result["protocol"], result["queries"], lost
         found.append(Part(*about, names, tuple(rows), cautions_of(result)))
@@ -105,6 +112,12 @@ def one_side(result: dict, key: str) -> dict[str, float]:
 def gap(entry: dict, key: str, alone: dict[str, float]) -> tuple[Cell, ...]:
     """How far an entry is above what one side alone reaches, points: what it owes to the two together."""
     return (Cell(GAP, 100 * (entry["metrics"][key] - alone[entry["backbone"]])),) if alone else ()
+
+
+def spread(entry: dict, key: str) -> tuple[Cell, ...]:
+    """How far the best and the worst wording of a request are apart, points; of a subset's entry nothing."""
+    told = entry.get("paraphrases")
+    return (Cell(SPREAD, 100 * told["metrics"][key]["spread"]),) if told else ()
 
 
 def cell(entry: dict, metric: str) -> Cell:

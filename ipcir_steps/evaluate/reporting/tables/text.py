@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from ipcir_steps.evaluate.reporting.figures.style import name_of
-from ipcir_steps.evaluate.reporting.tables import GAP, Cell, Part, Row
+from ipcir_steps.evaluate.reporting.tables import GAP, SPREAD, Cell, Part, Row
 from ipcir_steps.variants import BASE, VARIANTS
 
 NOTE = (
@@ -15,6 +15,10 @@ NOTE = (
 GAP_NOTE = (
     "Composition gap: points above the better of image only and text only of the same backbone, in the metric that "
     "decides."
+)
+SPREAD_NOTE = (
+    "Spread over wordings: points between the best and the worst wording of a request, mean over the requests, in the "
+    "metric that decides."
 )
 SHORT = {"recall_subset@": "R_s@", "recall@": "R@"}
 FIELDS = (
@@ -37,12 +41,13 @@ def short(metric: str) -> str:
 
 
 def best(part: Part) -> dict[tuple[str, str], float]:
-    """{(backbone, metric): highest value, rounded as it is shown}."""
+    """{(backbone, metric): highest value, rounded as it is shown; of the spread over wordings the least}."""
     highest: dict[tuple[str, str], float] = {}
     for row in part.rows:
         for cell in row.cells:
             key = row.backbone, cell.metric
-            highest[key] = max(highest.get(key, float("-inf")), round(cell.value, 2))
+            better, value = min if cell.metric == SPREAD else max, round(cell.value, 2)
+            highest[key] = better(highest.get(key, value), value)
     return highest
 
 
@@ -65,7 +70,8 @@ def published(cell: Cell) -> str:
 
 
 def note_of(parts: Sequence[Part]) -> str:
-    return f"{NOTE} {GAP_NOTE}" if any(GAP in part.columns for part in parts) else NOTE
+    notes = {GAP: GAP_NOTE, SPREAD: SPREAD_NOTE}
+    return " ".join([NOTE, *(note for name, note in notes.items() if any(name in part.columns for part in parts))])
 
 
 def markdown(title: str, parts: Sequence[Part]) -> str:
