@@ -112,6 +112,7 @@ class Model(Section):
 
 
 class Backbone(Model):
-    """A CLIP model in open_clip's layout, or a weights file plus the name of its architecture."""
+    """A CLIP model in open_clip's layout or in transformers' (CLIP, SigLIP), or a weights file plus the name of its
+    architecture."""
 
     architecture: str | None = Field(None, description="open_clip architecture, where source is a weights file")

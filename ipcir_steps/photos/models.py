@@ -64,7 +64,9 @@ class Models:
 
         settings = self.stack.config.embeddings
         mine = load_manifest(self.stack.clip()).digest, settings.ratio, settings.encoder
-        return (identity.get("digest"), identity.get("ratio"), identity.get("encoder", "torch")) != mine
+        # A model that is prepared for by its own processor has no ratio.
+        theirs = identity.get("digest"), identity.get("ratio", settings.ratio), identity.get("encoder", "torch")
+        return theirs != mine
 
     def unload(self, idle: float) -> list[str]:
         """Let go of the models that nobody asked for in the last ``idle`` seconds; their roles."""

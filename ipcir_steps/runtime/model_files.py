@@ -120,9 +120,11 @@ def part_of_pipeline(repository: Repository, folder: str, library: str, kind: st
 
 
 def clip(repository: Repository, half: bool) -> list[str]:
-    """open_clip's layout; the tokenizer of text towers that bring their own (SigLIP)."""
+    """open_clip's layout, with the tokenizer of text towers that bring their own (SigLIP); else transformers'."""
     if "open_clip_config.json" not in repository.names:
-        raise repository.lacks("open_clip_config.json, so it is no open_clip model")
+        if "config.json" in repository.names:
+            return detector(repository, half)
+        raise repository.lacks("open_clip_config.json and no config.json, so it is no CLIP")
     weights = repository.present(*OPEN_CLIP)[:1]
     if not weights:
         raise repository.lacks(OPEN_CLIP[0])

@@ -245,8 +245,12 @@ def test_clip_with_a_tokenizer_of_its_own():
     assert names("clip", files) == [
         "open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json"
     ]  # fmt: skip
-    with pytest.raises(ModelError, match="no open_clip_config.json, so it is no open_clip model"):
+    with pytest.raises(ModelError, match="no open_clip_config.json and no config.json, so it is no CLIP"):
         names("clip", ["model.safetensors"])
+    # The layout of transformers, where there is no other.
+    more = ("config.json", "preprocessor_config.json", "pytorch_model.bin", "model.safetensors", "tokenizer.json")
+    assert names("clip", more) == ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"]
+    assert "open_clip_config.json" in names("clip", {**files, "config.json": {}})
 
 
 def test_a_pipeline_in_shards_with_a_variant_for_some_parts():

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
-from ipcir_steps.core.manifests import load_manifest
+from ipcir_steps.core.manifests import Manifest, load_manifest
+from ipcir_steps.seek.embeddings.dual import kind_of, load_dual
 from ipcir_steps.seek.embeddings.towers import TOWERS, config_of, load
 from ipcir_steps.seek.embeddings.transform import target_pad_transform
 
@@ -43,7 +44,10 @@ class Encoder:
     @property
     def token_embedding(self) -> torch.nn.Embedding:
         """The text tower's word embeddings, wherever the architecture keeps them."""
-        return getattr(self.model, "text", self.model).token_embedding
+        tower = getattr(self.model, "text", self.model)
+        if not hasattr(tower, "token_embedding"):
+            raise ModelError(f"pseudo-words need a model in open_clip's layout, {self.identity['model']} is another.")
+        return tower.token_embedding
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -69,9 +73,9 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: C
     """Load an open_clip model without network access.
 
     path: a manifest, or a directory in open_clip's own layout (``open_clip_config.json`` beside
-    ``open_clip_model.safetensors`` or ``open_clip_pytorch_model.bin``, as on the hub), or one weights file, whose
-    architecture ``settings`` names. towers: "image" and "text", those that will be asked. Raises ModelError telling
-    what is wrong and what to do.
+    ``open_clip_model.safetensors`` or ``open_clip_pytorch_model.bin``, as on the hub) or in transformers' (CLIP,
+    SigLIP), or one weights file, whose architecture ``settings`` names. towers: "image" and "text", those that will be
+    asked. Raises ModelError telling what is wrong and what to do.
     """
     import open_clip
 
@@ -79,6 +83,8 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: C
     manifest = load_manifest(path)
     where = Path(manifest.path)
     if where.is_dir():
+        if kind_of(where) is not None and not (where / "open_clip_config.json").is_file():
+            return _of_transformers(manifest, where, settings)
         if not (where / "open_clip_config.json").is_file():
             raise ModelError(
                 f"{where} holds no open_clip_config.json. Give an open_clip snapshot from the hub, or a weights "
@@ -124,3 +130,26 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: C
     dims = config_of(name)["embed_dim"]
     model = model.float() if dtype is torch.float32 else model
     return Encoder(model.eval().requires_grad_(False).to(device), tokenize, transform, identity, dims)
+
+
+def _of_transformers(manifest: Manifest, where: Path, settings: Embeddings) -> Encoder:
+    """A model in transformers' layout: whole, and with its own preprocessing, so without ``settings.ratio``."""
+    if settings.encoder == "int8":
+        raise ModelError(
+            f"{where}: encoder int8 takes models in open_clip's layout alone. Set embeddings.encoder: torch."
+        )
+    device, dtype = placement(settings.device, settings.dtype)
+    model, prepare = load_dual(where, dtype)
+    identity = {
+        "model": manifest.name,
+        "architecture": type(model.model).__name__,
+        "source": manifest.source,
+        "revision": manifest.revision,
+        "digest": manifest.digest,
+        "encoder": settings.encoder,
+        "preprocessing": "processor",
+        "dtype": str(dtype).removeprefix("torch."),
+    }
+    model = model.eval().requires_grad_(False).to(device)
+    dims = model.encode_text(prepare.texts(["a"]).to(device)).shape[1]
+    return Encoder(model, prepare.texts, prepare.image, identity, dims)

@@ -1,0 +1,71 @@
+"""CLIP and SigLIP models in transformers' layout: two towers, each prepared for by the model's own processor."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.pretrained import load_pretrained, load_processor
+
+KINDS = {"clip": "CLIPModel", "siglip": "SiglipModel"}  # by the type of the model; SigLIP 2 of a fixed size is siglip
+
+
+def kind_of(directory: Path) -> str | None:
+    """The type of a model in transformers' layout; None where the directory holds none."""
+    if not (directory / "config.json").is_file():
+        return None
+    return json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type", "")
+
+
+class Dual(torch.nn.Module):
+    """What ``Encoder`` asks of a model: encode_image(pixels [n, 3, H, W]) and encode_text(tokens int64 [n, length]),
+    both float [n, D], un-normalised."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        return _pooled(self.model.get_image_features(pixel_values=pixels))
+
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        # Without a mask: CLIP's text tower looks back alone, SigLIP was trained on padding to the full length.
+        return _pooled(self.model.get_text_features(input_ids=tokens))
+
+
+def _pooled(found) -> torch.Tensor:
+    return found if isinstance(found, torch.Tensor) else found.pooler_output
+
+
+def load_dual(directory: Path, dtype: torch.dtype) -> tuple[Dual, "Prepare"]:
+    """The model and its processor, from disk, without code of the model's own.
+
+    Raises ModelError for another type of model, and for weights or a processor that are not there.
+    """
+    import transformers
+
+    kind = kind_of(directory)
+    if kind not in KINDS:
+        told = " (it takes images of any size; SigLIP 2 of a fixed size can be read)" if kind == "siglip2" else ""
+        raise ModelError(f"{directory} holds a model of type {kind!r}{told}. Known are {', '.join(KINDS)}.")
+    model = load_pretrained(getattr(transformers, KINDS[kind]), directory, "dual encoder", dtype=dtype)
+    processor = load_processor(transformers.AutoProcessor, directory, "dual encoder")
+    return Dual(model), Prepare(processor, model.config.text_config.max_position_embeddings)
+
+
+class Prepare:
+    """Images and texts as the model's own processor prepares them."""
+
+    def __init__(self, processor, length: int):
+        self.processor, self.length = processor, length
+
+    def image(self, image) -> torch.Tensor:
+        """PIL image of any mode → float32 [3, H, W]."""
+        return self.processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+
+    def texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """int64 [n, length]: padded, or cut, to the length of the text tower."""
+        options = {"padding": "max_length", "max_length": self.length, "truncation": True, "return_tensors": "pt"}
+        return self.processor(text=list(texts), **options)["input_ids"]

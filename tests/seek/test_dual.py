@@ -1,0 +1,108 @@
+"""Backbones in transformers' layout: tiny models of the real classes, with their own processors."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Picture
+
+from ipcir_steps.config.vision import Embeddings
+from ipcir_steps.core.errors import ModelError
+from ipcir_steps.seek.embeddings.clip import load_encoder
+
+WORDS = ["a", "red", "dog", "cat", "on", "the", "is"]
+TEXTS = ["a red dog", "the cat is on the dog", "a " * 40]
+
+
+def tokenizer(kind: str):
+    """A tokenizer of words with the special tokens of CLIP, or of SigLIP."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<unk>", "<start>", "<end>"]
+    vocabulary = {word: number for number, word in enumerate([*special, *WORDS])}
+    tokens = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
+    form = "<start> $A <end>" if kind == "clip" else "$A <end>"
+    tokens.post_processor = processors.TemplateProcessing(single=form, special_tokens=[("<start>", 1), ("<end>", 2)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokens, unk_token="<unk>", pad_token="<end>", eos_token="<end>")
+
+
+@pytest.fixture(scope="session", params=["clip", "siglip"])
+def directory(request, tmp_path_factory) -> Path:
+    """A model as the hub holds it: config.json, model.safetensors, and what its processor needs."""
+    import transformers as hf
+
+    torch.manual_seed(0)
+    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = vision | {
+        "vocab_size": 10,
+        "max_position_embeddings": 12,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 2,
+    }
+    vision |= {"image_size": 32, "patch_size": 16}
+    path = tmp_path_factory.mktemp(request.param)
+    if request.param == "clip":
+        model = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
+        images = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+        hf.CLIPProcessor(images, tokenizer("clip")).save_pretrained(path)
+    else:
+        model = hf.SiglipModel(hf.SiglipConfig(text_config=text, vision_config=vision))
+        images = hf.SiglipImageProcessor(size={"height": 32, "width": 32})
+        hf.SiglipProcessor(images, tokenizer("siglip")).save_pretrained(path)
+    model.save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def pictures() -> list:
+    draw = np.random.default_rng(0)
+    shapes = [(40, 30, 3), (30, 70, 3), (32, 32)]
+    return [Picture.fromarray(draw.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes]
+
+
+def test_features_are_those_of_the_model_and_its_processor(directory, pictures):
+    import transformers as hf
+
+    encoder = load_encoder(directory)
+    model, processor = hf.AutoModel.from_pretrained(directory).eval(), hf.AutoProcessor.from_pretrained(directory)
+    pixels = torch.stack([encoder.transform(picture) for picture in pictures])
+    asked = processor(
+        text=TEXTS, images=[picture.convert("RGB") for picture in pictures], return_tensors="pt",
+        padding="max_length", truncation=True, max_length=12,
+    )  # fmt: skip
+    with torch.no_grad():
+        found = model(input_ids=asked["input_ids"], pixel_values=asked["pixel_values"])
+    for ours, theirs in ((encoder.texts(TEXTS), found.text_embeds), (encoder.pixels(pixels), found.image_embeds)):
+        assert ours.dtype == torch.float32 and ours.shape[1] == encoder.dims
+        assert torch.allclose(torch.nn.functional.normalize(ours, dim=1), theirs, atol=1e-5)
+    assert encoder.identity["preprocessing"] == "processor" and "ratio" not in encoder.identity
+    # A text does not depend on its neighbours in the batch.
+    assert torch.allclose(encoder.texts(TEXTS)[:1], encoder.texts(TEXTS[:1]), atol=1e-6)
+
+
+def test_what_it_cannot_do_is_said(directory, tmp_path):
+    with pytest.raises(ModelError, match="pseudo-words need a model in open_clip's layout"):
+        _ = load_encoder(directory).token_embedding
+    with pytest.raises(ModelError, match="int8"):
+        load_encoder(directory, Embeddings(encoder="int8"))
+    for kind, message in (("bert", "type 'bert'"), ("siglip2", "of a fixed size can be read")):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+        with pytest.raises(ModelError, match=message):
+            load_encoder(tmp_path)
+
+
+def test_missing_weights_are_refused(directory, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    for file in directory.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["text_model.encoder.layers.0.mlp.fc1.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="weights of a dual encoder are not in it"):
+        load_encoder(tmp_path)
