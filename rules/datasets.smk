@@ -28,9 +28,7 @@ rule dataset:
         runtime=30,
     params:
         settings=dataset_settings,
-        taken=from_config(
-            *(f"datasets.{{dataset}}.{key}" for key in Source.model_fields)
-        ),
+        taken=from_config(source_keys),
         directory=lambda wildcards, output: Path(output.queries).parent,
     shell:
         "IPCIR_RULE=dataset IPCIR_CONFIG={params.taken:q} ipcir datasets --settings {params.settings:q}"

@@ -7,6 +7,7 @@ On made-up scores, where one property is varied at a time, and on the mini test 
 text similarity is moved. Whole matrices are held: this is an experiment, not a step.
 """
 
+import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,12 +16,14 @@ import torch
 
 from dev.benchmarks.worlds import load
 from ipcir_steps.benchmarks import BENCHMARKS
+from ipcir_steps.evaluate.reporting.figures import style
 from ipcir_steps.seek.fusion.recipes import fuse
 
 LAMBDAS = tuple(step / 20 for step in range(21))
 CIRCO = BENCHMARKS["circo"]
 QUERIES, IMAGES, SEEDS = 2000, 2000, 2
 CHUNK = 250  # queries whose scores are held at once
+DISPERSIONS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)  # sd over mean of S_t
 
 
 def scores(draw, queries, images, *, text=2.5, proxy=2.5, text_dispersion=0.2, proxy_dispersion=0.2, correlation=0.0,
@@ -48,14 +51,13 @@ def scores(draw, queries, images, *, text=2.5, proxy=2.5, text_dispersion=0.2, p
     return t, p * (scale * torch.randn(queries, 1, generator=draw)).exp()
 
 
-def hits(t: torch.Tensor, p: torch.Tensor, k: int = 10) -> dict[str, float]:
-    """Recall@k in percent of each combination at its best lambda (one for all queries)."""
-    found = {}
-    for name, other in {"product": t * p, "sum": p}.items():
-        # Scores that are equal count against the target.
-        below = [(torch.lerp(other, t, lam) >= torch.lerp(other[:, :1], t[:, :1], lam)).sum(1) <= k for lam in LAMBDAS]
-        found[name] = below
-    return found
+def hits(t: torch.Tensor, p: torch.Tensor, k: int = 10) -> dict[str, list[torch.Tensor]]:
+    """Of each combination and lambda, whether the target is among the first k: bool [Q]."""
+    # The target counts itself; scores that are equal count against it.
+    return {
+        name: [(torch.lerp(other, t, lam) >= torch.lerp(other[:, :1], t[:, :1], lam)).sum(1) <= k for lam in LAMBDAS]
+        for name, other in {"product": t * p, "sum": p}.items()
+    }
 
 
 def gain(**world) -> float:
@@ -94,34 +96,106 @@ def best(text, proxy, precision, combine: str, lams: Sequence[float] = LAMBDAS[:
 
 
 def dispersions(text: torch.Tensor, proxy: torch.Tensor) -> dict[str, float]:
-    """What ``ipcir balance`` tells of both sides, and how much the scale of S_p differs between queries."""
+    """Medians over the queries: standard deviation over mean of both sides, their correlation; how much the ratio of
+    both standard deviations differs between queries; the share of the proxy's first ten images that the text puts below
+    the mean of the gallery."""
     t, p = (side.std(1) / side.mean(1) for side in (text, proxy))
     centred = [side - side.mean(1, keepdim=True) for side in (text, proxy)]
     alike = torch.nn.functional.cosine_similarity(*centred)
-    head = proxy.topk(10).indices
-    hopeless = (centred[0].gather(1, head) < 0).float().mean()
+    hopeless = (centred[0].gather(1, proxy.topk(10).indices) < 0).float().mean()
     return {"text": float(t.median()), "proxy": float(p.median()), "correlation": float(alike.median()),
             "scale": float((proxy.std(1) / text.std(1)).log().std()), "hopeless": float(hopeless)}  # fmt: skip
 
 
-def measure(directory: Path, baselines: Sequence[str], shifts: Sequence[float]) -> dict[str, dict]:
+def heights(right: torch.Tensor, *sides: torch.Tensor) -> list[float]:
+    """How far the targets stand above the mean of each side, standard deviations, mean over the queries."""
+    standard = ((side - side.mean(1, keepdim=True)) / side.std(1, keepdim=True) for side in sides)
+    return [float(side.gather(1, right[:, None]).mean()) for side in standard]
+
+
+def measure(directory: Path, baselines: Sequence[str]) -> dict[str, dict]:
     """Of each baseline: both combinations, what decides between them, and the product with a moved zero of S_t."""
     told = {}
     for baseline in baselines:
         text, proxy, precision, right = mini(directory, baseline)
-        of = {"sides": dispersions(text, proxy)}
-        of |= {combine: best(text, proxy, precision, combine) for combine in ("product", "sum")}
-        sd = text.std(1, keepdim=True)
-        of["moved"] = [
-            (float(((text + shift * sd).std(1) / (text + shift * sd).mean(1)).median()),
-             *best(text + shift * sd, proxy, precision, "product"))
-            for shift in shifts
-        ]  # fmt: skip
-        z = [
-            ((side - side.mean(1, keepdim=True)) / side.std(1, keepdim=True)).gather(1, right[:, None]).mean()
-            for side in (text, proxy)
-        ]
-        of["target"] = [float(value) for value in z]
+        of = {combine: best(text, proxy, precision, combine) for combine in ("product", "sum")}
+        of |= {"sides": dispersions(text, proxy), "heights": heights(right, text, proxy), "moved": []}
+        mean, sd = text.mean(1, keepdim=True), text.std(1, keepdim=True)
+        for spread in DISPERSIONS:
+            moved = text - mean + sd / spread  # the same list of S_t, whose standard deviation over mean is ``spread``
+            of["moved"].append((spread, *best(moved, proxy, precision, "product")))
         told[baseline] = of
         print(baseline, of, flush=True)
     return told
+
+
+def made_up() -> dict[str, list[tuple]]:
+    """{what varies: [(value, gain)]}; the sides see the target equally well but where it says otherwise."""
+    told = {}
+    for sides in ({"text": 2.5, "proxy": 2.5}, {"text": 1.5, "proxy": 3.0}, {"text": 3.0, "proxy": 1.5}):
+        name = ", ".join(f"{side} {height}" for side, height in sides.items())
+        told[name] = [(spread, gain(**sides, text_dispersion=spread)) for spread in DISPERSIONS]
+    told["scale"] = [(value, gain(scale=value)) for value in (0, 0.1, 0.2, 0.3, 0.5, 0.75, 1)]
+    told["hopeless"] = [(value, gain(hopeless=value)) for value in (0, 0.01, 0.05, 0.1, 0.2, 0.3)]
+    told["correlation"] = [(value, gain(correlation=value)) for value in (0, 0.2, 0.4, 0.6, 0.8)]
+    for name, points in told.items():
+        print(name, ", ".join(f"{value}: {found:+.1f}" for value, found in points), flush=True)
+    return told
+
+
+def draw(told: dict[str, list[tuple]], measured: dict[str, dict]):
+    """Four panels: dispersion of the text, between queries, hopeless images; and the moved zero on the mini world."""
+    plt = style.start()
+    figure, axes = style.panels(plt, 4, 3.1, 2.7, columns=2)
+    lines = [name for name in told if name.startswith("text ")]
+    names = {
+        "scale": "sd over the queries of log(scale of S_p)",
+        "hopeless": "share of images like the proxy, unlike the text",
+    }
+    for number, name in enumerate(lines):
+        axes[0].plot(*zip(*told[name], strict=True), color=style.SERIES[number], marker=style.MARKERS[number],
+                     linestyle=style.LINES[number], label=name)  # fmt: skip
+    axes[0].axvline(0.2, color=style.GREY, linewidth=0.8)
+    axes[0].annotate("dispersion\nof the proxy side", (0.2, 1), (3, -2), xycoords=("data", "axes fraction"),
+                     textcoords="offset points", va="top", fontsize=7, color="#555555")  # fmt: skip
+    axes[0].set(xscale="log", xlabel="dispersion of the text: sd / mean of S_t", ylabel="R@10: product - sum, points")
+    axes[0].legend(title="target above mean, sd", title_fontsize=7, fontsize=7, loc="lower left")
+    for axis, (name, label) in zip(axes[1:3], names.items(), strict=True):
+        axis.plot(*zip(*told[name], strict=True), color=style.BLUE, marker="o")
+        axis.set(xlabel=label, ylabel="R@10: product - sum, points")
+    for axis in axes[:3]:
+        axis.axhline(0, color=style.BLACK, linewidth=0.8)
+    for number, (baseline, of) in enumerate(measured.items()):
+        spread, values, _ = zip(*of["moved"], strict=True)
+        look = {"color": style.SERIES[number], "marker": style.MARKERS[number], "linestyle": style.LINES[number % 4]}
+        axes[3].plot(spread, np.subtract(values, of["sum"][0]), label=style.name_of(baseline), **look)
+        axes[3].plot(
+            of["sides"]["text"], of["product"][0] - of["sum"][0], marker="*", markersize=11, color=style.SERIES[number]
+        )
+    axes[3].axhline(0, color=style.BLACK, linewidth=0.8)
+    axes[3].set(xscale="log", xlabel="dispersion of the text, its zero moved", ylabel="mAP@10: product - sum, points")
+    axes[3].legend(fontsize=7, loc="lower left")
+    titles = (
+        "made up: dispersion",
+        "made up: scale differs between queries",
+        "made up: hopeless images",
+        "mini test world",
+    )
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--directory", type=Path, default=Path(), help="where the workflow ran")
+    parser.add_argument("--baselines", nargs="+", default=["ldre", "cirevl", "searle", "lincir", "pic2word"])
+    parser.add_argument("--figure", type=Path, help="PNG to write")
+    args = parser.parse_args()
+    figure = draw(made_up(), measure(args.directory, args.baselines))
+    if args.figure:
+        figure.savefig(args.figure, dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,8 @@ def read(settings: Source, split: str) -> tuple[list[Query], list[Image]]:
     root = Path(settings.root)
     annotations = f"annotations/{split}.json"
     records = read_annotations(root, annotations, SOURCE)
-    queries = [_query(record, root / annotations, number) for number, record in enumerate(records)]
+    concept = settings.shared_concept
+    queries = [_query(record, root / annotations, number, concept) for number, record in enumerate(records)]
     return queries, _gallery(root, queries)
 
 
@@ -44,8 +45,11 @@ def _image(number: int, file_name: str) -> Image:
     return Image(str(number), f"{IMAGES}/{file_name}")
 
 
-def _query(record: dict, path: Path, number: int) -> Query:
+def _query(record: dict, path: Path, number: int, concept: bool) -> Query:
     identity = str(need(record, "id", int, path, number))
+    caption = need(record, "relative_caption", str, path, identity)
+    if concept:
+        caption = f"{need(record, 'shared_concept', str, path, identity)}, {caption}"
     targets = None
     if "target_img_id" in record:
         first = str(need(record, "target_img_id", int, path, identity))
@@ -54,7 +58,7 @@ def _query(record: dict, path: Path, number: int) -> Query:
     return Query(
         query_id=identity,
         reference=str(need(record, "reference_img_id", int, path, identity)),
-        captions=(need(record, "relative_caption", str, path, identity),),
+        captions=(caption,),
         targets=targets,
         aspects=tuple(record.get("semantic_aspects", ())),
     )

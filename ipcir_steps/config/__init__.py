@@ -124,7 +124,8 @@ class Config(Section):
 
     def identity(self, dataset: str) -> dict:
         """What the results of a dataset were made with: name, digest and toy of its stack, the settings that differ
-        from the built-in stack of that name, and the mark that every output carries ("" where none is needed)."""
+        from the built-in stack of that name, the mark that every output carries ("" where none is needed), and what is
+        read that published results did not read."""
         name = self.datasets[dataset].stack
         stack = self.stacks[name]
         told: dict = {"name": name, "digest": stack.digest, "toy": stack.has_toys}
@@ -133,6 +134,9 @@ class Config(Section):
             told["changed"] = changes(*(plain(s, full=True) for s in (original, stack)))
         foreign = self.is_foreign(dataset)
         told["mark"] = f"TOY MODELS (stack {name}) on {dataset}: these numbers mean nothing" if foreign else ""
+        if self.datasets[dataset].shared_concept:
+            told["reads"] = "the queries hold CIRCO's human-written shared_concept, which the published ones do not"
+            told["mark"] = "; ".join(filter(None, (told["mark"], told["reads"])))
         return told
 
 

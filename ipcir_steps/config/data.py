@@ -31,6 +31,18 @@ class Source(Section):
     missing_images: Literal["error", "skip"] = Field(
         "error", description="error: stop; skip: leave out, count as failures, write a coverage report"
     )
+    shared_concept: bool = Field(
+        False,
+        exclude_if=lambda value: not value,  # what was read without it stays as it is
+        description="circo only: the annotators' shared_concept stands before the relative caption; every output says "
+        "so",
+    )
+
+    @model_validator(mode="after")
+    def _concepts_are_circo(self) -> "Source":
+        if self.shared_concept and self.benchmark != "circo":
+            raise ValueError(f"shared_concept: only circo has it, this is {self.benchmark}")
+        return self
 
 
 class Dataset(Source):

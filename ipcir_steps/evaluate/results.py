@@ -30,6 +30,9 @@ class Identity(Section):
     toy: bool = Field(False, description="its models are toys")
     changed: tuple[str, ...] = Field((), description="settings that differ from the built-in stack of that name")
     mark: str = Field("", description="what every output must say of itself")
+    reads: str = Field(
+        "", exclude_if=lambda value: not value, description="what is read that published results did not read"
+    )
 
 
 class Results(Section):
@@ -46,13 +49,15 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
     metrics: files ``{backbone}/{baseline}/{variant}.metrics.json``, the last three parts of the path name the
     entry. Every entry carries its metrics (fractions), the difference to the ``base`` of the same backbone and
     baseline with a 95 % paired bootstrap interval, and the published value where there is one (fractions).
-    Published values are of a dataset's own protocol: one that has its name and scores otherwise has none beside it.
+    Published values are of a dataset's own protocol and queries: one that has its name and scores otherwise, or reads
+    more, has none beside it.
     Raises InputError for a variant without its base, or files that score different queries.
     """
     loaded = {_name(path): read_json(path) for path in metrics}
     strata = _strata(queries)
     first = next(iter(loaded.values()))
-    published = read_published() if first["protocol"] == dataset else {}
+    more = settings.stack is not None and settings.stack.reads
+    published = read_published() if first["protocol"] == dataset and not more else {}
     entries, bases = [], []
     for (backbone, baseline, variant), scored in loaded.items():
         base = loaded.get((backbone, baseline, BASE))

@@ -1,7 +1,6 @@
 """Input functions of the datasets."""
 
 from ipcir_steps.benchmarks.folder import queries_file
-from ipcir_steps.config.data import Source
 
 
 def dataset_source(wildcards):
@@ -13,6 +12,14 @@ def dataset_source(wildcards):
         return []
     queries = queries_file(dataset)
     return [queries] if queries.is_file() else []  # else the preflight names it
+
+
+def source_keys(wildcards):
+    """The settings that reading depends on, those that are there."""
+    return [
+        f"datasets.{{dataset}}.{key}"
+        for key in dataset_of(wildcards).source.model_dump()
+    ]
 
 
 def dataset_settings(wildcards):

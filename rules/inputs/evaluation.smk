@@ -51,7 +51,7 @@ def of_hidden_split(pattern):
     """Input function: ``pattern`` for the dataset's split without labels."""
 
     def paths(wildcards):
-        if mark(wildcards):
+        if CONFIG.is_foreign(wildcards.dataset):
             raise WorkflowError(
                 f"datasets.{wildcards.dataset}: what toy models make of real images is not submitted"
             )

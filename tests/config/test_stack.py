@@ -126,6 +126,16 @@ def test_toy_models_on_real_images_need_a_word_and_are_marked(stacks):
     assert load_config(values).identity("mini_cirr")["mark"] == ""
 
 
+def test_the_shared_concept_is_circos_and_changes_nothing_where_it_is_off():
+    plain, read = (
+        load_config({"datasets": {"circo": {"shared_concept": on}}}).datasets["circo"] for on in (False, True)
+    )
+    assert "shared_concept" not in plain.model_dump() and "shared_concept" not in plain.source.model_dump()
+    assert read.source.model_dump()["shared_concept"] is True
+    with pytest.raises(InputError, match="only circo has it, this is cirr"):
+        load_config({"datasets": {"cirr": {"shared_concept": True}}})
+
+
 def test_a_stack_prints_as_a_configuration(capsys):
     from ipcir_steps.cli import main
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from ipcir_steps.config import load_config
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, write_json, write_jsonl
 from ipcir_steps.core.marks import marks_of
@@ -39,8 +40,8 @@ def run(directory, *more, output):
     metrics.main(parser.parse_args([str(word) for word in (*words, "--output", output, *more)]))
 
 
-def collect(directory, files, name="circo"):
-    settings = results.Results(resamples=200)
+def collect(directory, files, name="circo", **more):
+    settings = results.Results.model_validate_json(json.dumps({"resamples": 200, **more}))
     return results.collect(name, files, directory / "queries.jsonl", directory / "failures.jsonl", settings)
 
 
@@ -90,6 +91,17 @@ def test_published_values_are_of_the_benchmark_that_a_dataset_is_named_after(sco
     for path in files:
         write_json(path, read_json(path) | {"protocol": "folder"})
     assert not any(entry["published"] for entry in collect(directory, files)["entries"])
+
+
+def test_published_values_did_not_read_the_shared_concept_and_every_table_says_so(scored):
+    directory, files = scored
+    config = load_config({"datasets": {"circo": {"shared_concept": True}}})
+    result = collect(directory, files, stack=config.identity("circo"))
+    assert not any(entry["published"] for entry in result["entries"])
+    assert "CIRCO's human-written shared_concept" in results.table(result).partition("circo (percent")[0]
+    assert "shared_concept" in text.markdown("T", tables.parts([result], 1))
+    plain = collect(directory, files, stack=load_config({}).identity("circo"))
+    assert any(entry["published"] for entry in plain["entries"]) and "reads" not in plain["stack"]
 
 
 @pytest.mark.parametrize(
