@@ -6,6 +6,7 @@ use rule reasoning as layouts with:
     input:
         queries=paths.QUERIES,
         captions=paths.SOURCE_CAPTIONS,
+        references=shown_references("layouts"),
         model=llm_manifest("layouts"),
     output:
         of_device("layouts"),
@@ -19,5 +20,6 @@ use rule reasoning as layouts with:
         gpu=1,
     params:
         rule="layouts",
+        options=llm_options("layouts"),
         settings=stack_settings("layouts"),
-        taken=from_config("seed", "stack.layouts"),
+        taken=from_config(llm_keys("layouts")),

@@ -1,11 +1,15 @@
 """Target captions (language model)."""
 
 
+include: "inputs/reasoning.smk"
+
+
 use rule captions as reasoning with:
     """Write K target captions per query, one edit per source caption."""
     input:
         queries=paths.QUERIES,
         captions=paths.SOURCE_CAPTIONS,
+        references=shown_references("reasoning"),
         model=llm_manifest("reasoning"),
     output:
         of_device("reasoning"),
@@ -23,6 +27,6 @@ use rule captions as reasoning with:
         gpu=1,
     params:
         rule="reasoning",
-        options=lambda wildcards, input: options(input, cache=paths.CACHE),
+        options=llm_options("reasoning"),
         settings=stack_settings("reasoning"),
-        taken=from_config("seed", "stack.reasoning"),
+        taken=from_config(llm_keys("reasoning")),

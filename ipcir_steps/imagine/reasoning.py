@@ -12,6 +12,7 @@ from ipcir_steps.core.records import Query, as_dict, read_captions, read_queries
 from ipcir_steps.core.shards import run_shards
 from ipcir_steps.imagine import llm
 from ipcir_steps.imagine.llm import Backend, Group
+from ipcir_steps.imagine.llm.pictures import Shown, picture_of
 from ipcir_steps.imagine.llm.prompts import Prompt, load_prompt
 
 LONGEST = 300  # characters; CLIP reads 77 tokens
@@ -34,27 +35,39 @@ def clean(answer: str) -> str:
 
 
 def target_captions(
-    items: Sequence[tuple[Query, Sequence[str] | None]], prompt: Prompt, backend: Backend, run_seed: int
+    items: Sequence[tuple[Query, Sequence[str] | None]],
+    prompt: Prompt,
+    backend: Backend,
+    run_seed: int,
+    shown: Shown | None = None,
 ) -> list[dict | StepFailure]:
     """{"captions": one per source caption, "prompt": digest} per (query, source captions), or the failure.
 
+    shown: the reference pictures, for a prompt that shows them. It then need not quote the source captions: there are
+    as many answers, each under its own seed, because eq. 1 and LDRE hold one kind of captions against the other.
     An answer without text is replaced by "{source caption}, {relative caption}".
     """
-    groups = []
-    for query, captions in items:
-        conversations = [
-            prompt.render(caption=_plain(c), relative_caption=_plain(query.caption)) for c in captions or ()
-        ]
-        groups.append(Group(conversations, seed(run_seed, "reasoning", query.query_id)))
-    asked = iter(backend.answer([group for group in groups if group.conversations]))
+    groups = [_group(query, captions, prompt, run_seed, shown) for query, captions in items]
+    asked = iter(backend.answer([group for group in groups if isinstance(group, Group)]))
     results = []
-    for query, captions in items:
-        answers = next(asked) if captions else StepFailure("no source captions")
+    for (query, captions), group in zip(items, groups, strict=True):
+        answers = next(asked) if isinstance(group, Group) else group
         if not isinstance(answers, StepFailure):
             texts = [clean(a) or f"{c}, {query.caption}" for a, c in zip(answers, captions, strict=True)]
             answers = {"captions": texts, "prompt": prompt.digest}
         results.append(answers)
     return results
+
+
+def _group(query: Query, captions: Sequence[str] | None, prompt: Prompt, run_seed: int, shown: Shown | None):
+    """What is asked for a query, or the failure."""
+    if not captions:
+        return StepFailure("no source captions")
+    picture = picture_of(shown, query)
+    if isinstance(picture, StepFailure):
+        return picture
+    conversations = [prompt.render(caption=_plain(c), relative_caption=_plain(query.caption)) for c in captions]
+    return Group(conversations, seed(run_seed, "reasoning", query.query_id), picture=picture)
 
 
 def _plain(text: str) -> str:
@@ -77,17 +90,18 @@ def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Reasoning)
     prompt = load_prompt(settings.prompt)
     captions = read_captions(args.captions)
-    backend = llm.open_llm(settings, args.model, args.cache)
+    shown = Shown.of_files(prompt, args.references, args.root)
+    backend = llm.open_llm(settings, args.model, args.cache, prompt.sees)
     items = [(q, captions.get(q.query_id, [])[: settings.captions]) for q in read_queries(args.queries)]
     run_shards(
         items,
-        lambda batch: target_captions(batch, prompt, backend, args.seed),
+        lambda batch: target_captions(batch, prompt, backend, args.seed, shown),
         args.shard,
         args.output,
         key="query_id",
         key_of=lambda item: item[0].query_id,
         context={"prompt": prompt.digest, "model": backend.digest, "seed": args.seed, "n": settings.captions},
-        content_of=lambda item: [as_dict(item[0]), item[1]],
+        content_of=lambda item: [as_dict(item[0]), item[1], *shown.content(item[0])],
         title="reasoning",
         batch_size=backend.width,
         together=backend.together,

@@ -111,7 +111,16 @@ class Imagination:
         found = caption_image(self.question.image, self.reference.root, caption, settings, self.seed)
         return found if isinstance(found, StepFailure) else found["captions"]
 
-    def _llm(self, settings):
+    def _asked(self, settings):
+        """(prompt, model, pictures that the prompt shows) of reasoning or layouts."""
+        from ipcir_steps.imagine.llm.pictures import Shown
+        from ipcir_steps.imagine.llm.prompts import load_prompt
+
+        prompt = load_prompt(settings.prompt)
+        shown = Shown(prompt.longest, {self.reference.name: self.question.image}, self.reference.root)
+        return prompt, self._llm(settings, prompt.sees), shown
+
+    def _llm(self, settings, sees: bool):
         from ipcir_steps.imagine.llm import open_llm
 
         models = self.finder.models
@@ -121,31 +130,30 @@ class Imagination:
 
         def opened():
             model = models.stack.model("llm") if local else None
-            backend = open_llm(settings, model, self.finder.directory / "cache/answers")
+            backend = open_llm(settings, model, self.finder.directory / "cache/answers", sees)
             for other in (self.config.reasoning, self.config.layouts):
                 known = models.loaded(type(other).__name__)
-                if shares and known and other.model_dump(include=kinds) == settings.model_dump(include=kinds):
+                same = other.model_dump(include=kinds) == settings.model_dump(include=kinds)
+                if shares and known and same and _engine(known) is _engine(backend):
                     backend.share(known)  # one copy of the weights serves both steps
             return backend
 
         return models.get(type(settings).__name__, opened)
 
     def _reasoning(self):
-        from ipcir_steps.imagine.llm.prompts import load_prompt
         from ipcir_steps.imagine.reasoning import target_captions
 
         settings = self.config.reasoning
-        items = [(self.query, self.source[: settings.captions])]
-        found = target_captions(items, load_prompt(settings.prompt), self._llm(settings), self.seed)[0]
+        prompt, model, shown = self._asked(settings)
+        found = target_captions([(self.query, self.source[: settings.captions])], prompt, model, self.seed, shown)[0]
         return found if isinstance(found, StepFailure) else found["captions"]
 
     def _plan(self):
         from ipcir_steps.imagine.layouts import plan
-        from ipcir_steps.imagine.llm.prompts import load_prompt
 
         settings = self.config.layouts
-        items = [(self.query, self.source)]
-        return plan(items, load_prompt(settings.prompt), self._llm(settings), settings, self.seed)[0]
+        prompt, model, shown = self._asked(settings)
+        return plan([(self.query, self.source)], prompt, model, settings, self.seed, shown)[0]
 
     def _encode_captions(self) -> None:
         """Features [K, D] of both kinds of captions, in one batch of different texts, as the workflow encodes them."""
@@ -218,6 +226,11 @@ class Imagination:
     def _generator_models(self) -> dict:
         roles = generator_roles(self.config.proxies, self.config.models)
         return {role: self._manifest(role) for role in roles}
+
+
+def _engine(backend) -> type:
+    """The kind of model that answers: with and without a vision tower they are read differently."""
+    return type(getattr(backend, "engine", backend))
 
 
 def told(event: dict) -> None:

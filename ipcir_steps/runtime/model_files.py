@@ -77,10 +77,11 @@ def captioner(repository: Repository, half: bool) -> list[str]:
 
 
 def llm(repository: Repository, half: bool) -> list[str]:
+    """Of a model that takes images, its image processor too."""
     files = repository.present(*CONFIG)
     if files and "quantization_config" not in repository.read("config.json"):
         files += repository.present(*QUANTISATION)
-    return files + repository.tokenizer() + transformers_weights(repository)
+    return files + repository.processor() + repository.tokenizer() + transformers_weights(repository)
 
 
 def detector(repository: Repository, half: bool) -> list[str]:

@@ -107,3 +107,11 @@ def test_the_change_is_named(default, tmp_path):
     assert told["ranking"]["datasets.mini_circo.lambda"] == 0.9
     assert "datasets.mini_circo.lambda" not in told["dataset"]
     assert default["dataset"] == now["dataset"], "another lambda must not make a run read the images again"
+
+
+def test_a_prompt_that_shows_pictures_reads_them_and_no_other_does(default, tmp_path):
+    now = load(tmp_path, {"stacks": {"mini": {"reasoning": {"prompt": "seeing_reasoning"}}}})
+    assert " --references results/mini_circo/val/references.jsonl " in now["reasoning"]["options"]
+    assert "--root resources/mini/world/mini_circo" in now["reasoning"]["options"]
+    assert "datasets.mini_circo.root" in now["reasoning"]["taken"]
+    assert now["layouts"] == default["layouts"] and "--references" not in default["reasoning"]["options"]

@@ -14,20 +14,23 @@ from typing import Protocol
 
 from ipcir_steps.config.language import LLM
 from ipcir_steps.config.settings import add_settings
-from ipcir_steps.core.arguments import InFile, Scratch
+from ipcir_steps.core.arguments import ImageList, InFile, Root, Scratch
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.core.shards import add_shards
+from ipcir_steps.imagine.llm.pictures import Picture
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Conversations (lists of {role, content}) answered under one seed; schema: JSON schema the answers must obey."""
+    """Conversations (lists of {role, content}) answered under one seed; schema: JSON schema the answers must obey;
+    picture: shown in the last message of each."""
 
     conversations: Sequence[list[dict[str, str]]]
     seed: int
     schema: dict | None = None
+    picture: Picture | None = None
 
 
 class Backend(Protocol):
@@ -44,13 +47,19 @@ class Backend(Protocol):
     def answer(self, groups: Sequence[Group]) -> list[list[str] | StepFailure]: ...
 
 
-def open_llm(settings: LLM, model: str | Path | None, cache: str | Path | None) -> Backend:
+def open_llm(settings: LLM, model: str | Path | None, cache: str | Path | None, sees: bool = False) -> Backend:
     """The configured backend. model: manifest, directory or file, None for a server that somebody else runs; cache:
-    directory, None for no cache.
+    directory, None for no cache; sees: pictures will be shown.
 
-    Raises InputError when a setting of the backend is missing, ModelError when the model cannot be loaded.
+    Raises InputError when a setting of the backend is missing or it takes no pictures, ModelError when the model cannot
+    be loaded.
     """
     store = Cache(cache)
+    if sees and settings.backend == "llama_cpp":
+        raise InputError(
+            "llama_cpp is shown no pictures here, but the prompt shows one", field="backend",
+            remedy="Set transformers or vllm, or openai with a server that takes images (llama-server --mmproj).",
+        )  # fmt: skip
     if settings.remote:
         from ipcir_steps.imagine.llm.server import Server
 
@@ -75,9 +84,13 @@ def open_llm(settings: LLM, model: str | Path | None, cache: str | Path | None) 
 
         how += [settings.dtype, settings.context_length, settings.engine]
         return Batched(VLLM(settings, path), store, settings.batch_size or 256, ["vllm", manifest.digest, *how])
-    from ipcir_steps.imagine.llm.local import Local
+    from ipcir_steps.imagine.llm.seeing import Seeing, takes_images
 
     size = settings.batch_size or 16
+    if sees or takes_images(path):
+        return Batched(Seeing(settings, path, size), store, 1, ["sees", manifest.digest, *how, settings.dtype, size])
+    from ipcir_steps.imagine.llm.local import Local
+
     return Batched(Local(settings, path, size), store, size, [manifest.digest, *how, settings.dtype])
 
 
@@ -100,6 +113,10 @@ def arguments(parser: argparse.ArgumentParser, section: type[LLM]) -> None:
     """What reasoning and layouts have in common on the command line."""
     parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
     parser.add_argument("--captions", type=InFile, required=True, help="source_captions.jsonl: query_id, captions")
+    parser.add_argument(
+        "--references", type=ImageList, help="references.jsonl, where the prompt shows the reference picture"
+    )
+    parser.add_argument("--root", type=Root, help="directory that the paths in --references are relative to")
     parser.add_argument("--model", type=InFile, help="manifest, directory or GGUF file of the language model")
     parser.add_argument("--cache", type=Scratch, help="directory of answers that were given before; default: none")
     parser.add_argument("--seed", type=int, default=0, help="run seed")

@@ -8,15 +8,17 @@ from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import digest, seed
 from ipcir_steps.imagine.llm import Group
+from ipcir_steps.imagine.llm.pictures import Picture, identity
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One conversation to answer under its own seed, and under the JSON schema where there is one."""
+    """One conversation to answer under its own seed, under the JSON schema and about the picture where there is one."""
 
     conversation: list[dict[str, str]]
     seed: int
     schema: dict | None
+    picture: Picture | None = None
 
 
 class Engine(Protocol):
@@ -50,10 +52,12 @@ class Batched:
         return self.engine.tokens
 
     def answer(self, groups: Sequence[Group]) -> list[list[str] | StepFailure]:
-        keys = [[self.digest, digest([group.conversations, group.schema]), group.seed] for group in groups]
+        keys = [[self.digest, self._asked(group), group.seed] for group in groups]
         known = [self.cache.get(key) for key in keys]
         if any(answers is None for answers in known):
-            requests = [Request(c, seed(g.seed, n), g.schema) for g in groups for n, c in enumerate(g.conversations)]
+            requests = [
+                Request(c, seed(g.seed, n), g.schema, g.picture) for g in groups for n, c in enumerate(g.conversations)
+            ]
             texts = iter(self.engine.decode(requests))
             made = [[next(texts) for _ in group.conversations] for group in groups]
             for number, key in enumerate(keys):
@@ -61,3 +65,7 @@ class Batched:
                     known[number] = made[number]
                     self.cache.put(key, made[number])
         return known
+
+    @staticmethod
+    def _asked(group: Group) -> str:
+        return digest([group.conversations, group.schema, *identity(group.picture)])

@@ -10,6 +10,7 @@ from ipcir_steps.core.devices import loaded
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.files import dumps
 from ipcir_steps.imagine.llm.batched import Request
+from ipcir_steps.imagine.llm.pictures import messages
 
 # One process, so that what is decoded together is the same in every run; nothing is reported to anybody; on a CPU the
 # threads that the workflow gives, and 4 GiB for the answers under way. A variable that is set already is left alone.
@@ -116,7 +117,8 @@ class VLLM:
         engine.reset_prefix_cache()
         asked = [self._parameters(request) for request in requests]
         try:
-            outputs = engine.chat([request.conversation for request in requests], asked, use_tqdm=False)
+            conversations = [messages(request.conversation, request.picture) for request in requests]
+            outputs = engine.chat(conversations, asked, use_tqdm=False)
         except ValueError as error:
             raise ModelError(
                 f"{self.path}: {error}. Is context_length ({self.settings.context_length}) long enough?"

@@ -15,7 +15,10 @@ FIRST = 64  # most probable tokens that are sorted at first: nearly always the w
 
 
 class Row:
-    """One answer being written. prompt: token ids; pending: chosen tokens that the model has not read yet."""
+    """One answer being written. prompt: token ids; pending: chosen tokens that the model has not read yet; seen: what
+    the model gets with the prompt where that shows a picture, tensors by name."""
+
+    seen: dict[str, torch.Tensor] | None = None
 
     def __init__(self, prompt: Sequence[int], seed: int, limit: int, stop: frozenset[int]):
         self.prompt, self.limit, self.stop = list(prompt), limit, stop
@@ -43,19 +46,33 @@ class Decoder:
         self.model, self.temperature, self.top_p, self.pad = model, temperature, top_p, pad
         accepted = inspect.signature(model.forward).parameters
         self._positions, self._last = "position_ids" in accepted, "logits_to_keep" in accepted
-        self._prefix: tuple[tuple[int, ...], object] = ((), None)
+        self._prefix: tuple[tuple, object, int] = ((), None, 0)
+        self._shift = 0  # of positions after a picture, whose tokens may share one
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], prefix: Sequence[int] = ()) -> None:
-        """Write every row to its end. prefix: tokens that all prompts begin with, to be computed once."""
-        rows, prefix, past = list(rows), *self._shared(prefix, len(rows))
+        """Write every row to its end. prefix: tokens that all prompts begin with, to be computed once.
+
+        Rows that have ``seen`` a picture have seen the same, in the prefix; where the model's cache cannot be shared,
+        they are written one after the other.
+        """
+        seen = rows[0].seen
+        prefix, past = self._shared(prefix, len(rows), seen)
+        if seen is not None and past is None:
+            for row in rows:
+                self._write([row], [row.prompt], torch.ones(1, len(row.prompt), dtype=torch.long), None, row.seen)
+            return
         prompts = [row.prompt[len(prefix) :] for row in rows]
         longest = max(map(len, prompts))
         gaps = [longest - len(prompt) for prompt in prompts]
         tokens = [[self.pad] * gap + prompt for gap, prompt in zip(gaps, prompts, strict=True)]
         mask = torch.tensor([[1] * len(prefix) + [0] * gap + [1] * (longest - gap) for gap in gaps])
+        self._write(list(rows), tokens, mask, past)
+
+    def _write(self, rows: list[Row], tokens: list[list[int]], mask: torch.Tensor, past, seen=None) -> None:
         while rows:
-            logits, past = self._forward(tokens, mask, past)
+            logits, past = self._forward(tokens, mask, past, seen)
+            seen = None
             self._choose([(row, line) for row, line in zip(rows, logits, strict=True) if not row.pending])
             left = [n for n, row in enumerate(rows) if not row.done]
             if len(left) < len(rows):
@@ -68,30 +85,50 @@ class Decoder:
                     del row.pending[:width]
                 mask = torch.cat([mask, mask.new_ones(len(rows), width)], dim=1)
 
-    def _shared(self, prefix: Sequence[int], count: int):
+    def _shared(self, prefix: Sequence[int], count: int, seen: dict | None):
         """(prefix, its cache for ``count`` rows); ([], None) where the model's cache cannot be shared like that."""
         prefix = tuple(prefix)
-        if prefix and prefix != self._prefix[0]:
+        known = (prefix, id(seen) if seen else None)
+        if prefix and known != self._prefix[0]:
             mask = torch.ones(1, len(prefix), dtype=torch.long)
-            _, past = self._forward([list(prefix)], mask, None)
+            _, past = self._forward([list(prefix)], mask, None, seen)
             plain = all(type(layer).__name__ == "DynamicLayer" for layer in past.layers)
-            self._prefix = (prefix, past if plain else None)
+            self._prefix = (known, past if plain else None, self._shift)
         if not prefix or self._prefix[1] is None:
             return [], None
-        past = copy.deepcopy(self._prefix[1])
+        past, self._shift = copy.deepcopy(self._prefix[1]), self._prefix[2]
         past.batch_repeat_interleave(count)
         return prefix, past
 
-    def _forward(self, tokens: list[list[int]], mask: torch.Tensor, past):
-        """(logits of the last position [B, V], cache). mask [B, P + T]: 1 where a token stands, padding is 0."""
+    def _forward(self, tokens: list[list[int]], mask: torch.Tensor, past, seen: dict | None = None):
+        """(logits of the last position [B, V], cache). mask [B, P + T]: 1 where a token stands, padding is 0.
+
+        seen: the picture, with the first tokens of a prompt; the model then counts positions itself.
+        """
         device, width = self.model.device, len(tokens[0])
         inputs = {"input_ids": torch.tensor(tokens, device=device), "attention_mask": mask.to(device)}
-        if self._positions:
-            inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)[:, -width:].to(device)
+        if seen is not None:
+            inputs |= self._picture(seen, width)
+        elif self._positions:
+            positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -width:]
+            inputs["position_ids"] = (positions + self._shift).to(device)
         if self._last:
             inputs["logits_to_keep"] = 1
         output = self.model(**inputs, past_key_values=past, use_cache=True)
+        if seen is not None:
+            shift = getattr(getattr(self.model, "model", None), "rope_deltas", None)  # Qwen's vision-language models
+            self._shift = 0 if shift is None else int(shift)
         return output.logits[:, -1].float(), output.past_key_values
+
+    def _picture(self, seen: dict, width: int) -> dict:
+        """``seen`` without the tokens; what it has for each of them, for the first ``width``."""
+        shape = seen["input_ids"].shape
+        cut = {name: value[:, :width] if value.shape == shape else value for name, value in seen.items()}
+        return {
+            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
+            for name, value in cut.items()
+            if name not in ("input_ids", "attention_mask")
+        }
 
     def _choose(self, choices: list[tuple[Row, torch.Tensor]]) -> None:
         if not choices:

@@ -57,16 +57,16 @@ class Local:
         if not requests:
             return []
         _, tokenizer = self.loaded
-        rows = [self._row(request) for request in requests]
+        rows = [self._row(request, self._tokens(request.conversation)) for request in requests]
         start = shared_start(requests[0].conversation, [row.prompt for row in rows], self._tokens)
         for batch in batches(sorted(rows, key=lambda row: len(row.prompt)), self.size):
             self.decoder.run(batch, start)
             self.tokens += sum(len(row.written) for row in batch)
         return [tokenizer.decode(row.written, skip_special_tokens=True) for row in rows]
 
-    def _row(self, request: Request) -> Row:
+    def _row(self, request: Request, prompt: list[int]) -> Row:
         model, tokenizer = self.loaded
-        prompt, limit = self._tokens(request.conversation), self.settings.max_new_tokens
+        limit = self.settings.max_new_tokens
         if request.schema is None:
             ends = model.generation_config.eos_token_id
             ends = frozenset({*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None})

@@ -16,6 +16,7 @@ from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.files import digest, seed
 from ipcir_steps.imagine.llm import Group
+from ipcir_steps.imagine.llm.pictures import Picture, identity, messages
 
 LARGEST_ANSWER = 4_000_000  # bytes
 FIRST_PAUSE = 0.5  # seconds, doubled after each failed attempt
@@ -70,7 +71,7 @@ class Server:
         with concurrent.futures.ThreadPoolExecutor(self.settings.concurrency) as pool:
             futures = [
                 [
-                    pool.submit(self._one, c, seed(group.seed, i), group.schema)
+                    pool.submit(self._one, c, seed(group.seed, i), group.schema, group.picture)
                     for i, c in enumerate(group.conversations)
                 ]
                 for group in groups
@@ -88,14 +89,14 @@ class Server:
         except StepFailure as failure:
             return failure
 
-    def _one(self, conversation, request_seed: int, schema: dict | None) -> str:
-        key = [self.digest, digest([conversation, schema]), request_seed]
+    def _one(self, conversation, request_seed: int, schema: dict | None, picture: Picture | None) -> str:
+        key = [self.digest, digest([conversation, schema, *identity(picture)]), request_seed]
         cached = self.cache.get(key)
         if cached is not None:
             return cached
         body = {
             "model": self.settings.served_model,
-            "messages": conversation,
+            "messages": messages(conversation, picture),
             "temperature": self.settings.temperature,
             "top_p": self.settings.top_p,
             "max_tokens": self.settings.max_new_tokens,

@@ -102,12 +102,12 @@ def _build(role: str, part: str, config: dict):
         return open_clip.CLIP(**config)
     import transformers
 
+    if part == "text":  # the language model of Qwen2.5-VL is a Qwen2
+        return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_rest(config["text_config"])))
     if role == "llm":
         config = {key: value for key, value in config.items() if key != "quantization_config"}
         own = transformers.AutoConfig.for_model(config["model_type"], **_rest(config))
         return transformers.AutoModelForCausalLM.from_config(own)
-    if (role, part) == ("captioner", "text"):  # the language model of Qwen2.5-VL is a Qwen2
-        return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_rest(config["text_config"])))
     module, name = CLASSES[CAPTIONERS.get(config.get("model_type"), role), part].split(":")
     kind = getattr(importlib.import_module(module), name)
     if module == "diffusers":

@@ -23,6 +23,7 @@ UNKNOWN = 16 * GB  # for a model that is neither on disk nor one of the publishe
 GALLERY = 125_000  # images or captions of the largest benchmark, CIRCO's test split
 ROWS = 16  # answers side by side, where the step is left to choose
 PROMPT = 600  # tokens of a prompt, at most
+PICTURE = 1400  # of a picture of 1024 pixels in one, as Qwen2.5-VL reads it
 TINY = 0.2 * GB  # for models of the mini world, which a rule may still have to make, and for their work
 CLUSTERS = ("sbatch", "bsub", "qsub", "kubectl")  # commands that hand jobs to other machines
 # Where a step's device and dtype are set.
@@ -166,7 +167,8 @@ def answering(config: Resolved, step: str, item: int) -> float:
     if model is None:
         return 2 * GB
     settings = getattr(config, step)
-    rows, prompt = settings.batch_size or ROWS, PROMPT
+    rows, prompt = settings.batch_size or ROWS, PROMPT + (PICTURE if "vision_config" in model else 0)
+    model = model.get("text_config", model)
     tokens = prompt + settings.max_new_tokens
     heads = model.get("num_key_value_heads") or model["num_attention_heads"]
     width = heads * (model.get("head_dim") or model["hidden_size"] // model["num_attention_heads"])

@@ -13,6 +13,7 @@ from ipcir_steps.runtime.plan.architectures import Architecture, absent, build, 
 from ipcir_steps.runtime.plan.captioning import captioning
 from ipcir_steps.runtime.plan.diffusion import drawing
 from ipcir_steps.runtime.plan.memory import ROWS
+from ipcir_steps.runtime.plan.seen import KIND, answering
 from ipcir_steps.runtime.plan.work import Typical, Unknown, Work, counted, decoding, meta
 
 
@@ -59,8 +60,11 @@ class Counts:
         settings = getattr(self.config, step)
         if settings.backend == "openai":
             return []
-        shared, tail = prompt_tokens(settings.prompt)
         rows, new = settings.batch_size or ROWS, min(settings.max_new_tokens, tokens)
+        kind = self.architecture("llm", self.config.models["llm"].source).parts["model"].get("model_type")
+        if (prompt := read_prompt(settings.prompt)).sees or kind == KIND:
+            return [answering(self, prompt, answers, own, new, rows)]
+        shared, tail = prompt_tokens(prompt)
         first, later = decoding(self.model("llm"), rows, own + tail, new, shared)
         return [Work("llm", answers / rows * (first + later), answers / rows * new)]
 
@@ -95,11 +99,15 @@ class Counts:
         return self.model("clip", source=self.config.clip[backbone].source)
 
 
-def prompt_tokens(name: str) -> tuple[int, int]:
-    """(tokens that all prompts of this name begin with, tokens of their rest without captions): 4 characters each."""
+def read_prompt(name: str):
     from ipcir_steps.imagine.llm.prompts import load_prompt
 
-    text = "\n".join(f"{role}\n{content}" for role, content in load_prompt(name).messages)
+    return load_prompt(name)
+
+
+def prompt_tokens(prompt) -> tuple[int, int]:
+    """(tokens that all prompts of this kind begin with, tokens of their rest without captions): 4 characters each."""
+    text = "\n".join(f"{role}\n{content}" for role, content in prompt.messages)
     before, _, after = text.partition("{")
     return len(before) // 4, len(after) // 4
 

@@ -3,6 +3,7 @@
 import random
 import shutil
 
+import PIL.Image
 import pytest
 import torch
 from transformers import CLIPTokenizer
@@ -75,6 +76,30 @@ def test_the_language_model(built, counts):
     with torch.inference_mode(), Counter() as counter:
         model.generate(input_ids=ids, max_new_tokens=9, min_new_tokens=9, do_sample=False, pad_token_id=0)
     assert sum(decoding(counts.model("llm"), 3, 40, 9)) == pytest.approx(counter.total, rel=0.05)
+
+
+@pytest.mark.parametrize("prompt", ["seeing_reasoning", "reasoning"])
+def test_a_chat_model_with_and_without_a_picture(config, prompt, tmp_path):
+    """The vision tower, the prompt once, then the answers: counted as they run."""
+    from ipcir_steps.imagine.llm import Group, open_llm
+    from ipcir_steps.imagine.llm.pictures import Picture
+    from ipcir_steps.imagine.llm.prompts import load_prompt
+
+    captioners.qwen_vl(tmp_path)
+    asked = {"prompt": prompt, "max_new_tokens": 9}
+    stack = {"extends": "mini", "models": {"llm": {"source": str(tmp_path)}}, "captions": {"count": 3}}
+    config = load_config({"stacks": {"own": {**stack, "reasoning": asked}}}).with_stack("own")
+    read, image = load_prompt(prompt), PIL.Image.effect_noise((640, 480), 90).convert("RGB")
+    picture = Picture.of(image, read.longest) if read.sees else None
+    conversation = read.render(caption="a dog", relative_caption="is black")
+    backend = open_llm(config.reasoning, tmp_path, None, read.sees)
+    with Counter() as counter:
+        backend.answer([Group([conversation] * 3, 1, picture=picture)])
+    words = len(backend.engine.loaded[1](" ".join(m["content"] for m in conversation))["input_ids"])
+    letters = sum(len(content) for _, content in read.messages)
+    typical = Typical(answer_tokens=9, source_tokens=words - letters // 4, request_tokens=0)  # its own tokenizer
+    [work] = Counts(config, typical).reasoning()
+    assert work.operations == pytest.approx(counter.total, rel=0.1)
 
 
 def test_a_prompt_whose_beginning_is_known_costs_less(counts):

@@ -1,4 +1,5 @@
-"""Prompts are files: YAML with ``version``, ``system``, optional ``examples`` and ``user``; see docs/language.md."""
+"""Prompts are files: YAML with ``version``, ``system``, ``user``, optional ``examples`` and ``image``; see
+docs/language.md."""
 
 import dataclasses
 import re
@@ -11,18 +12,27 @@ from ipcir_steps.core.files import digest, used
 
 HERE = Path(__file__).parent
 FIELDS = {"caption", "captions", "relative_caption"}
+SIDE = 1024  # pixels of the longer side of a picture that is shown, where a prompt does not say
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    """A conversation with the placeholders {caption}, {captions} and {relative_caption} in its last message."""
+    """A conversation with the placeholders {caption}, {captions} and {relative_caption} in its last message.
+
+    longest: pixels of the longer side of the reference picture that the last message shows; None: it shows none.
+    """
 
     messages: tuple[tuple[str, str], ...]  # (role, content)
     version: int
+    longest: int | None = None
+
+    @property
+    def sees(self) -> bool:
+        return self.longest is not None
 
     @property
     def digest(self) -> str:
-        return digest([self.version, self.messages])
+        return digest([self.version, self.messages, *([self.longest] if self.sees else [])])
 
     def render(self, **fields: str) -> list[dict[str, str]]:
         """Chat messages. Values are inserted as they are: braces in a caption have no meaning."""
@@ -51,4 +61,14 @@ def load_prompt(name: str) -> Prompt:
             messages += [("user", example["user"].strip()), ("assistant", example["assistant"].strip())]
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError("is not a list of {user, assistant}", file=path, field="examples") from error
-    return Prompt((*messages, ("user", content["user"].strip())), int(content.get("version", 1)))
+    messages.append(("user", content["user"].strip()))
+    return Prompt(tuple(messages), int(content.get("version", 1)), _longest(content.get("image", False), path))
+
+
+def _longest(image: object, path: Path) -> int | None:
+    """``image`` of a prompt file: false, true, or the longer side in pixels."""
+    if isinstance(image, bool):
+        return SIDE if image else None
+    if not isinstance(image, int) or not 32 <= image <= 8192:
+        raise InputError("is not true, false or 32 to 8192 pixels", file=path, field="image")
+    return image
