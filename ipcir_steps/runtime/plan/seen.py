@@ -1,6 +1,7 @@
 """Operations of a chat model that can be shown the reference picture of each query: Qwen2.5-VL.
 
-The picture, where there is one, and the prompt before the answers are read once per query, then the answers are decoded side by side.
+The picture, where there is one, and the prompt before the answers are read once per query; then the answers are decoded
+side by side.
 """
 
 from ipcir_steps.imagine.llm.prompts import Prompt
