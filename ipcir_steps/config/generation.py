@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section
+from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Growing
 from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
 
@@ -46,9 +46,13 @@ GENERATORS = {
     "directory": _shipped("directory:Directory", roles=(), needs_layouts=False, needs_masks=False),
 }  # fmt: skip
 
+SAMPLERS = ("euler", "dpm++_2m_karras", "unipc", "ddim", "lcm", "tcd")
 
-class Proxies(Section):
+
+class Proxies(Growing):
     """Imagined proxy images."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"scheduler", "spacing", "tcd_eta", "migc_until"})
 
     generator: str = Field(
         "text_to_image",
@@ -57,7 +61,18 @@ class Proxies(Section):
     )
     count: Count = Field(5, description="N: proxy images per query")
     steps: Count = Field(50, description="denoising steps")
-    guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
+    scheduler: Literal["default", *SAMPLERS] = Field(
+        "default", description="sampler; default: euler for migc (as published), else the pipeline's own"
+    )
+    spacing: Literal["default", "linspace", "leading", "trailing"] = Field(
+        "default",
+        description="noise levels of a chosen sampler, in diffusers' words; default: linspace for euler (published), "
+        "trailing for unipc and ddim; the others have their own",
+    )
+    tcd_eta: Fraction = Field(0.3, description="scheduler tcd: share of fresh noise in each step (gamma of its paper)")
+    guidance: float = Field(
+        7.5, ge=0, description="classifier-free guidance scale; at most 1: none, the negative prompt is not computed"
+    )
     width: int = Field(512, ge=8, multiple_of=8, description="pixels, a multiple of 8")
     height: int = Field(512, ge=8, multiple_of=8, description="pixels, a multiple of 8")
     negative_prompt: str = Field("worst quality, low quality, bad anatomy", description="what not to draw")
@@ -69,6 +84,11 @@ class Proxies(Section):
         description="diffusers directory with the configs and tokenizer of a generator that is one safetensors file",
     )
     migc_steps: int = Field(25, ge=-1, description="migc: last step index (0-based) of the MIGC blocks; -1 for none")
+    migc_until: Fraction | None = Field(
+        None,
+        description="migc: in place of migc_steps, part of the way from pure noise (0) to the image (1), in training "
+        "time, on which the MIGC blocks act; 0.52 is as published; null: migc_steps",
+    )
     fuser_steps: int = Field(50, ge=-1, description="migc: last step index (0-based) of the naive fuser; -1 for none")
     regions: Literal["box", "reference_mask"] = Field(
         "box",

@@ -9,7 +9,7 @@ from transformers import CLIPVisionModel
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core.checkpoints import weights_file
 from ipcir_steps.core.devices import loaded, placement
-from ipcir_steps.core.errors import InputError, StepFailure
+from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.masks import decode_rle, into_box, resized
 from ipcir_steps.core.pretrained import load_pretrained
@@ -18,10 +18,22 @@ from ipcir_steps.imagine.proxies.elite import load_elite
 from ipcir_steps.imagine.proxies.generator import Instance, Task, model_of
 from ipcir_steps.imagine.proxies.migc import MIGCPlus
 from ipcir_steps.imagine.proxies.pipeline import Item, LayoutPipeline
+from ipcir_steps.imagine.proxies.samplers import BETAS, check, sampler
 from ipcir_steps.imagine.proxies.text_to_image import load_pipeline
 
 NO_SCENE = "a high quality image"  # as published
 ELITE_ROLES = ("elite_global", "elite_local", "vision")
+
+
+def check_guidance(settings: Proxies) -> None:
+    """Raises InputError where ELITE's gate would be read from rows that are not computed."""
+    if settings.published_gate and settings.guidance <= 1:
+        raise InputError(
+            "gates by the negative prompt's row, which is not computed without guidance",
+            file="--settings",
+            field="published_gate",
+            remedy="Set it to false (the gate of the instance's own row), or guidance above 1.",
+        )
 
 
 class MIGCGenerator:
@@ -39,6 +51,9 @@ class MIGCGenerator:
                 field="fuser_steps",
                 remedy="Plain steps lose the instances: use at least steps - 1 and migc_steps.",
             )
+        name = "euler" if settings.scheduler == "default" else settings.scheduler
+        check(settings, name)
+        check_guidance(settings)
         self.settings = settings
         base = model_of(models, "generator", "generator migc")
         migc = model_of(models, "migc", "generator migc")
@@ -66,9 +81,15 @@ class MIGCGenerator:
             paths = (weights_file(models["elite_global"]), weights_file(models["elite_local"]))
             elite = load_elite(parts.unet, *paths, vision.to(device).eval())
             loaded("ELITE mappers", paths[0])
+        if parts.unet.config.time_cond_proj_dim is not None:
+            raise ModelError(
+                f"model '{base.name}': its U-Net takes the guidance scale as an input, which generator migc does not"
+                " give. Use text_to_image, or the model's LoRA weights with a plain Stable Diffusion 1.x."
+            )
         prediction = parts.scheduler.config.get("prediction_type", "epsilon")
+        scheduler = sampler(name, {**BETAS, "prediction_type": prediction}, settings.spacing)
         self.pipeline = LayoutPipeline(
-            parts.unet, parts.vae, parts.text_encoder, parts.tokenizer, stage, elite, prediction=prediction
+            parts.unet, parts.vae, parts.text_encoder, parts.tokenizer, stage, elite, scheduler
         )
 
     def draw(self, task: Task):
@@ -82,7 +103,9 @@ class MIGCGenerator:
             steps=settings.steps,
             guidance=settings.guidance,
             migc_steps=settings.migc_steps,
+            migc_until=settings.migc_until,
             fuser_steps=settings.fuser_steps,
+            tcd_eta=settings.tcd_eta,
             width=settings.width,
             height=settings.height,
             proxies_per_batch=settings.proxies_per_batch,

@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from diffusers import EulerDiscreteScheduler
 from PIL import Image
 from torch import Tensor
 
 from ipcir_steps.core.devices import in_batches, noise_sources
 from ipcir_steps.core.errors import ModelError, StepFailure
+from ipcir_steps.imagine.proxies.course import Call, Course, calls
 from ipcir_steps.imagine.proxies.elite import PLACEHOLDER, Elite, injected
 from ipcir_steps.imagine.proxies.processors import ImageRow, Plan, Stage
 from ipcir_steps.imagine.proxies.regions import Regions, box_masks
+from ipcir_steps.imagine.proxies.samplers import BETAS, sampler, step_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +55,7 @@ class LayoutPipeline:
         self.unet, self.vae, self.text_encoder, self.tokenizer = unet, vae, text_encoder, tokenizer
         self.stage, self.elite = stage, elite
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels per latent position and axis
-        self.scheduler = scheduler or EulerDiscreteScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            timestep_spacing="linspace",
-            prediction_type=prediction,
-        )
+        self.scheduler = scheduler or sampler("euler", {**BETAS, "prediction_type": prediction})
         for module in (unet, vae, text_encoder):
             module.eval().requires_grad_(False)
 
@@ -75,7 +70,9 @@ class LayoutPipeline:
         steps: int = 50,
         guidance: float = 7.5,
         migc_steps: int = 25,
+        migc_until: float | None = None,
         fuser_steps: int = 50,
+        tcd_eta: float = 0.3,
         width: int = 512,
         height: int = 512,
         proxies_per_batch: int = 5,
@@ -84,16 +81,20 @@ class LayoutPipeline:
     ) -> list[Image.Image]:
         """One RGB image per seed. Text, masks, box tokens and reference features are computed once for all.
 
-        migc_steps, fuser_steps: last step index (0-based) of the MIGC blocks and of the naive fuser. Prompts are cut at
-        the 77 tokens of CLIP. Raises StepFailure for more instances than the blocks have channels for.
+        guidance: at most 1 means none. migc_steps, fuser_steps: last step index (0-based) of the MIGC blocks and of the
+        naive fuser; migc_until: in place of migc_steps, see ``Course``. Prompts are cut at the 77 tokens of CLIP.
+        Raises StepFailure for more instances than the blocks have channels for.
         """
         plan = self.plan(scene, items, negative_prompt, width, height)
         stage = self.stage
         stage.migc_steps, stage.fuser_steps = migc_steps, fuser_steps
         stage.published_gate, stage.local_weight = published_gate, local_weight
 
+        course = Course(steps, guidance, migc_until)
+
         def draw(part: Sequence[int]) -> list[Image.Image]:
-            return self.decode(self.denoise(plan, self.noise(part, width, height), steps, guidance))
+            sources = noise_sources(part)
+            return self.decode(self.follow(course, plan, self.normal(sources, width, height), sources, eta=tcd_eta))
 
         return in_batches(seeds, proxies_per_batch, draw)
 
@@ -155,38 +156,58 @@ class LayoutPipeline:
 
     def noise(self, seeds: Sequence[int], width: int, height: int) -> Tensor:
         """Standard normal latents [P, 4, height / factor, width / factor], each from its own seed."""
+        return self.normal(noise_sources(seeds), width, height)
+
+    def normal(self, sources: Sequence[torch.Generator], width: int, height: int) -> Tensor:
+        """``noise`` from sources that go on to give the fresh noise of samplers that add some."""
         shape = (self.unet.config.in_channels, height // self.factor, width // self.factor)
         weight = self.unet.conv_in.weight
-        return torch.stack([torch.randn(shape, generator=source) for source in noise_sources(seeds)]).to(weight)
+        return torch.stack([torch.randn(shape, generator=source) for source in sources]).to(weight)
+
+    def denoise(self, plan: Plan, noise: Tensor, steps: int, guidance: float, callback=None) -> Tensor:
+        """``follow`` for samplers that add no noise, with the phases that the stage has."""
+        return self.follow(Course(steps, guidance), plan, noise, callback=callback)
 
     @torch.no_grad()
-    def denoise(
+    def follow(
         self,
+        course: Course,
         plan: Plan,
         noise: Tensor,
-        steps: int,
-        guidance: float,
+        sources: Sequence[torch.Generator] = (),
         callback: Callable[[int, Tensor], None] | None = None,
+        eta: float = 0.3,
     ) -> Tensor:
-        """From standard normal noise [P, 4, h, w] to latents; ``callback(step, latents)`` after each step."""
+        """From standard normal noise [P, 4, h, w] to latents; ``callback(step, latents)`` after each step.
+
+        sources: of fresh noise, one per image, for samplers that add some; eta: how much of it TCD adds.
+        """
         scheduler = type(self.scheduler).from_config(self.scheduler.config)
-        scheduler.set_timesteps(steps, device=noise.device)
+        scheduler.set_timesteps(course.steps, device=noise.device)
+        options = step_options(scheduler, sources, eta)
         latents = noise * scheduler.init_noise_sigma
-        text = plan.text[:1].expand(2 * len(noise), -1, -1)  # the processors take theirs from the plan
-        self.stage.plan, self.stage.twins = plan, True
+        planned = calls(course, scheduler.timesteps, scheduler.config.num_train_timesteps, self.stage.migc_steps)
+        stage, stage.plan = self.stage, plan
         try:
-            for step, time in enumerate(scheduler.timesteps):
-                self.stage.step = step
-                scaled = scheduler.scale_model_input(latents, time)
-                predicted = self.unet(torch.cat([scaled, scaled]), time, encoder_hidden_states=text).sample
-                unconditional, conditional = predicted.chunk(2)
-                predicted = unconditional + guidance * (conditional - unconditional)
-                latents = scheduler.step(predicted, time, latents, return_dict=False)[0]
+            for step, (time, call) in enumerate(zip(scheduler.timesteps, planned, strict=True)):
+                stage.step, stage.migc, stage.guided, stage.twins = step, call.migc, call.guided, call.guided
+                predicted = self.predict(scheduler.scale_model_input(latents, time), time, plan, course, call)
+                latents = scheduler.step(predicted, time, latents, **options, return_dict=False)[0]
                 if callback is not None:
                     callback(step, latents)
         finally:
-            self.stage.plan, self.stage.twins = None, False
+            stage.plan, stage.migc, stage.guided, stage.twins = None, None, True, False
         return latents
+
+    def predict(self, scaled: Tensor, time: Tensor, plan: Plan, course: Course, call: Call) -> Tensor:
+        """What the U-Net says of latents [P, 4, h, w], with guidance where the call has it."""
+        rows = torch.cat([scaled, scaled]) if call.guided else scaled
+        text = plan.text[:1].expand(len(rows), -1, -1)  # the processors take theirs from the plan
+        predicted = self.unet(rows, time, encoder_hidden_states=text).sample
+        if not call.guided:
+            return predicted
+        unconditional, conditional = predicted.chunk(2)
+        return unconditional + course.guidance * (conditional - unconditional)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:

@@ -47,11 +47,14 @@ class ImageRow:
 class Stage:
     """What the processors of one U-Net are to do now. plan None: plain attention on the given text.
 
+    migc: whether the MIGC blocks act; None: up to step ``migc_steps``. guided: the batch has an unconditional half.
     twins: promises that both halves of the batch enter the U-Net with the same latents.
     """
 
     plan: Plan | None = None
     step: int = 0
+    migc: bool | None = None
+    guided: bool = True
     migc_steps: int = 25
     fuser_steps: int = 50
     twins: bool = False
@@ -62,8 +65,9 @@ class Stage:
 class MIGCProcessor(nn.Module):
     """Attention processor of one cross-attention; with ``migc`` for the blocks that have a MIGC block.
 
-    Hidden states have rows [uncond of each proxy, cond of each proxy]. elite_global, elite_local: K and V
-    projections of the ELITE mappers for this layer ({"to_k": Linear, "to_v": Linear}), or None.
+    Hidden states have rows [uncond of each proxy, cond of each proxy], or the conditional ones alone
+    (``stage.guided``). elite_global, elite_local: K and V projections of the ELITE mappers for this layer ({"to_k":
+    Linear, "to_v": Linear}), or None.
     """
 
     def __init__(self, stage: Stage, migc: Block | None = None):
@@ -77,22 +81,23 @@ class MIGCProcessor(nn.Module):
         plan, step = self.stage.plan, self.stage.step
         if plan is None:
             return self.plain(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
-        use_migc = self.migc is not None and step <= self.stage.migc_steps
+        acts = step <= self.stage.migc_steps if self.stage.migc is None else self.stage.migc
+        use_migc = self.migc is not None and acts
         fuse = use_migc or step <= self.stage.fuser_steps
         keys, values = plan.once((id(self), "text"), lambda: self.text_projections(attn, plan))
         level = plan.regions.level(hidden_states.shape[1])
-        heads = Heads(attn, hidden_states, level)
-        negative = heads.attend(0, keys[0], values[0])
+        heads = Heads(attn, hidden_states, level, self.stage.guided)
+        negative = [heads.attend(0, keys[0], values[0])] if self.stage.guided else []
         scene = heads.attend(1, keys[1], values[1])
         if len(plan.boxes) == 0 or not fuse:
-            return heads.project(torch.stack([negative, scene]))
+            return heads.project(torch.stack([*negative, scene]))
         instances = [self.instance(attn, plan, heads, number, keys, values) for number in range(len(plan.boxes))]
         if not use_migc:
             return heads.project_fused(negative, scene, instances)
         context = plan.once((id(self), "context"), lambda: self.migc.context(plan.pooled, plan.boxes))
         cross = heads.project(heads.stack(scene, instances)).unflatten(0, (-1, heads.proxies)).transpose(0, 1)
-        cond = self.migc(cross, hidden_states.chunk(2)[1], context, level)
-        return torch.cat([heads.project(negative[None]), cond])
+        cond = self.migc(cross, hidden_states[-heads.proxies :], context, level)
+        return torch.cat([*(heads.project(row[None]) for row in negative), cond])
 
     def text_projections(self, attn: Attention, plan: Plan) -> tuple[Tensor, Tensor]:
         """Keys and values [n+2, heads, tokens, d]; rows of image instances by ELITE's global projections."""
@@ -152,10 +157,11 @@ class Heads:
     is one batch item, and its keys are not copied. An instance is computed in its window only (t of T positions).
     """
 
-    def __init__(self, attn: Attention, hidden_states: Tensor, level: Level):
-        self.attn, self.proxies, self.level = attn, len(hidden_states) // 2, level
-        query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1))
-        self.halves = [half.flatten(0, 1).transpose(0, 1) for half in query.chunk(2)]
+    def __init__(self, attn: Attention, hidden_states: Tensor, level: Level, guided: bool = True):
+        halves = (0, 1) if guided else (1,)
+        self.attn, self.proxies, self.level = attn, len(hidden_states) // len(halves), level
+        query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).chunk(len(halves))
+        self.halves = {half: rows.flatten(0, 1).transpose(0, 1) for half, rows in zip(halves, query, strict=True)}
 
     def view(self, x: Tensor, window: Window) -> Tensor:
         """[heads, P * T, d] -> its part in the window [heads, P, h, w, d], not copied."""
@@ -187,10 +193,10 @@ class Heads:
         """[rows, heads, P * T, d] -> [rows * P, T, C]"""
         return self.attn.to_out[0](rows.transpose(1, 2).flatten(2)).unflatten(1, (self.proxies, -1)).flatten(0, 1)
 
-    def project_fused(self, negative: Tensor, scene: Tensor, instances: list[Tensor]) -> Tensor:
+    def project_fused(self, negative: list[Tensor], scene: Tensor, instances: list[Tensor]) -> Tensor:
         """The naive fuser of the conditional half before the (affine) output projection, which then runs once.
 
-        -> [2 P, T, C], the unconditional half first.
+        negative: the unconditional half, or empty. -> [2 P, T, C] or [P, T, C], the unconditional half first.
         """
         weights = self.level.fuser.repeat(1, self.proxies)[..., None]
         fused = scene * weights[0]
@@ -198,8 +204,8 @@ class Heads:
             target = self.view(fused, window)
             target.addcmul_(part.reshape(target.shape), self.view(weight[None], window))
         linear = self.attn.to_out[0]
-        out = F.linear(torch.stack([negative, fused]).transpose(1, 2).flatten(2), linear.weight)
+        out = F.linear(torch.stack([*negative, fused]).transpose(1, 2).flatten(2), linear.weight)
         if linear.bias is not None:
-            out[0] += linear.bias
-            out[1].addcmul_(weights.sum(0), linear.bias)
+            out[:-1] += linear.bias
+            out[-1].addcmul_(weights.sum(0), linear.bias)
         return out.unflatten(1, (self.proxies, -1)).flatten(0, 1)

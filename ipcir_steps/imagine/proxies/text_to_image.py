@@ -9,11 +9,12 @@ from diffusers.utils import logging
 
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core.devices import in_batches, loaded, noise_sources, placement
-from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.errors import InputError, ModelError
 from ipcir_steps.core.files import read_json, used_tree
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.imagine.proxies.generator import Task, model_of
 from ipcir_steps.imagine.proxies.pipeline_files import left_out, variant
+from ipcir_steps.imagine.proxies.samplers import check, sampler
 
 
 class TextToImage:
@@ -25,7 +26,9 @@ class TextToImage:
         self.settings = settings
         model = model_of(models, "generator", f"generator {settings.generator}")
         self.identity = {"generator": model.digest}
+        check(settings, settings.scheduler)
         self.pipeline = load_pipeline(self.automatic, model, settings)
+        choose(self.pipeline, settings, model.name)
         self.accepted = inspect.signature(self.pipeline.__call__).parameters
 
     def draw(self, task: Task):
@@ -41,12 +44,27 @@ class TextToImage:
             "width": self.settings.width,
             "height": self.settings.height,
             "generator": noise_sources(seeds),
+            **({"eta": self.settings.tcd_eta} if self.settings.scheduler == "tcd" else {}),
             **self.extra(task, seeds),
         }
         return self.pipeline(**{k: v for k, v in wanted.items() if k in self.accepted}).images
 
     def extra(self, task: Task, seeds) -> dict:
         return {}
+
+
+def choose(pipeline: DiffusionPipeline, settings: Proxies, name: str) -> None:
+    """Give a pipeline the sampler of the settings. Raises InputError where the pipeline cannot use it."""
+    if settings.scheduler == "default":
+        return
+    if not hasattr(pipeline, "unet"):  # a transformer, trained to predict a flow
+        raise InputError(
+            f"model '{name}' is a {type(pipeline).__name__}, whose flow {settings.scheduler} does not sample",
+            file="--settings",
+            field="scheduler",
+            remedy="Leave it out: the pipeline has a sampler of its own.",
+        )
+    pipeline.scheduler = sampler(settings.scheduler, pipeline.scheduler.config, settings.spacing)
 
 
 def load_pipeline(kind, model: Manifest, settings: Proxies):

@@ -172,6 +172,8 @@ def test_mask_of_another_size_is_recorded(run, world):
         ({}, ("migc",), "migc=MANIFEST"),
         ({}, ("vision",), "vision=MANIFEST"),
         ({"regions": "reference_mask"}, (), "needs MIGC++"),
+        ({"published_gate": True, "guidance": 1.0}, (), "is not computed without guidance"),
+        ({"steps": 1}, (), "one step would start where hardly any noise is left"),
     ],
 )
 def test_bad_settings(run, capsys, settings, without, message):

@@ -59,25 +59,32 @@ def picture(numbers):
 
 
 @pytest.mark.parametrize(
-    ("kind", "phases", "elite", "items"),
+    ("kind", "phases", "elite", "items", "guidance"),
     [
-        ("migc", (3, 9), False, TEXT),
-        ("migc", (3, 5), False, TEXT),
-        ("migc", (3, 9), False, []),
-        ("migc", (4, 9), True, TEXT),
-        ("migc++", (4, 9), True, TEXT),
-        ("migc++", (4, 9), False, REGIONS),
+        ("migc", (3, 9), False, TEXT, 7.5),
+        ("migc", (3, 5), False, TEXT, 7.5),
+        ("migc", (3, 9), False, [], 7.5),
+        ("migc", (4, 9), True, TEXT, 7.5),
+        ("migc++", (4, 9), True, TEXT, 7.5),
+        ("migc++", (4, 9), False, REGIONS, 7.5),
+        ("migc", (3, 5), True, TEXT, 1.0),
+        ("migc++", (3, 9), True, TEXT, 0.0),
     ],
 )
-def test_latents_of_every_step(stable_diffusion, checkpoints, explicit, numbers, build, kind, phases, elite, items):
-    pipeline = build(kind, elite)
+def test_latents_of_every_step(
+    stable_diffusion, checkpoints, explicit, numbers, build, kind, phases, elite, items, guidance
+):
+    """Without guidance the conditional rows alone: guidance 1 of the explicit computation, which has both."""
+    pipeline, rows = build(kind, elite), set()
+    pipeline.unet.conv_in.register_forward_hook(lambda module, inputs, output: rows.add(len(output)))
     if elite:
         image, mask = picture(numbers)
         items = [items[0], Item("a dog", items[1].box, "dog", reference=image, mask=mask)]
     plan = pipeline.plan("a garden", items, "bad", 64, 64)
     pipeline.stage.migc_steps, pipeline.stage.fuser_steps = phases
     noise, ours = pipeline.noise([1, 2], 64, 64), []
-    pipeline.denoise(plan, noise, 8, 7.5, lambda step, latents: ours.append(latents.clone()))
+    pipeline.denoise(plan, noise, 8, guidance, lambda step, latents: ours.append(latents.clone()))
+    assert rows == {4 if guidance > 1 else 2}
 
     unet = StableDiffusionPipeline.from_pretrained(stable_diffusion, safety_checker=None).unet.double()
     boxes = [item.box for item in items for _ in range(1 + (item.reference is not None))]
@@ -99,7 +106,7 @@ def test_latents_of_every_step(stable_diffusion, checkpoints, explicit, numbers,
                 weights[path] = [pair.double() for pair in pairs]
     explicit.set_processors(unet, situation, blocks, weights)
     for number in range(2):
-        theirs = list(explicit.denoise(unet, situation, noise[number].double(), 8, 7.5))
+        theirs = list(explicit.denoise(unet, situation, noise[number].double(), 8, max(guidance, 1)))
         assert len(theirs) == len(ours) == 8
         assert max(latent.abs().max() for latent in theirs) > 20
         for mine, exact in zip(ours, theirs, strict=True):
@@ -157,15 +164,15 @@ def test_an_instance_too_small_for_the_grid_is_drawn_as_scene(build):
 def test_running_out_of_memory_halves_the_batch(build, monkeypatch):
     pipeline = build()
     expected = pipeline("a garden", TEXT, range(5), steps=2, width=64, height=64, fuser_steps=9, proxies_per_batch=1)
-    sizes, denoise = [], LayoutPipeline.denoise
+    sizes, follow = [], LayoutPipeline.follow
 
-    def limited(self, plan, noise, *args):
+    def limited(self, course, plan, noise, *args, **options):
         sizes.append(len(noise))
         if len(noise) > 2:
             raise torch.OutOfMemoryError("too much")
-        return denoise(self, plan, noise, *args)
+        return follow(self, course, plan, noise, *args, **options)
 
-    monkeypatch.setattr(LayoutPipeline, "denoise", limited)
+    monkeypatch.setattr(LayoutPipeline, "follow", limited)
     images = pipeline("a garden", TEXT, range(5), steps=2, width=64, height=64, fuser_steps=9)
     assert sizes == [5, 3, 2, 2, 1]
     for image, other in zip(images, expected, strict=True):
