@@ -23,6 +23,7 @@ LAMBDAS = tuple(step / 20 for step in range(21))
 CIRCO = BENCHMARKS["circo"]
 QUERIES, IMAGES, SEEDS = 2000, 2000, 2
 CHUNK = 250  # queries whose scores are held at once
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2)
 DISPERSIONS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)  # sd over mean of S_t
 
 
@@ -144,46 +145,53 @@ def made_up() -> dict[str, list[tuple]]:
 
 
 def draw(told: dict[str, list[tuple]], measured: dict[str, dict]):
-    """Four panels: dispersion of the text, between queries, hopeless images; and the moved zero on the mini world."""
+    """Four panels: dispersion of the text, the moved zero on the mini world, scale between queries, hopeless images."""
     plt = style.start()
     figure, axes = style.panels(plt, 4, 3.1, 2.7, columns=2)
-    lines = [name for name in told if name.startswith("text ")]
-    names = {
-        "scale": "sd over the queries of log(scale of S_p)",
-        "hopeless": "share of images like the proxy, unlike the text",
-    }
-    for number, name in enumerate(lines):
-        axes[0].plot(*zip(*told[name], strict=True), color=style.SERIES[number], marker=style.MARKERS[number],
-                     linestyle=style.LINES[number], label=name)  # fmt: skip
-    axes[0].axvline(0.2, color=style.GREY, linewidth=0.8)
-    axes[0].annotate("dispersion\nof the proxy side", (0.2, 1), (3, -2), xycoords=("data", "axes fraction"),
-                     textcoords="offset points", va="top", fontsize=7, color="#555555")  # fmt: skip
-    axes[0].set(xscale="log", xlabel="dispersion of the text: sd / mean of S_t", ylabel="R@10: product - sum, points")
-    axes[0].legend(title="target above mean, sd", title_fontsize=7, fontsize=7, loc="lower left")
-    for axis, (name, label) in zip(axes[1:3], names.items(), strict=True):
+    draw_dispersion(axes[0], {name: points for name, points in told.items() if name.startswith("text ")})
+    draw_moved(axes[1], measured)
+    names = {"scale": "sd over the queries of log(scale of S_p)", "hopeless": "share like the proxy, unlike the text"}
+    for axis, (name, label) in zip(axes[2:], names.items(), strict=True):
         axis.plot(*zip(*told[name], strict=True), color=style.BLUE, marker="o")
         axis.set(xlabel=label, ylabel="R@10: product - sum, points")
-    for axis in axes[:3]:
+    axes[2].set_title("made up: scale differs between queries")
+    axes[3].set_title("made up: hopeless images")
+    for axis in axes:
         axis.axhline(0, color=style.BLACK, linewidth=0.8)
+    for axis in axes[:2]:
+        axis.set(xscale="log", xticks=TICKS, xticklabels=TICKS)
+        axis.minorticks_off()
+    return figure
+
+
+def draw_dispersion(axis, lines: dict[str, list[tuple]]) -> None:
+    for number, (name, points) in enumerate(lines.items()):
+        look = {"color": style.SERIES[number], "marker": style.MARKERS[number], "linestyle": style.LINES[number]}
+        axis.plot(*zip(*points, strict=True), label=name, **look)
+    axis.axvline(0.2, color=style.GREY, linewidth=0.8)
+    axis.annotate("proxy side: 0.2", (0.2, -34), (4, 0), textcoords="offset points", fontsize=7, color="#555555")
+    axis.set(xlabel="dispersion of the text: sd / mean of S_t", ylabel="R@10: product - sum, points")
+    axis.legend(
+        title="target above the mean, sd", title_fontsize=7, fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.08)
+    )
+    axis.set_title("made up: dispersion")
+
+
+def draw_moved(axis, measured: dict[str, dict]) -> None:
+    """A star is the product as it is; at the right edge where the mean of S_t is below zero, so that it has none."""
     for number, (baseline, of) in enumerate(measured.items()):
         spread, values, _ = zip(*of["moved"], strict=True)
         look = {"color": style.SERIES[number], "marker": style.MARKERS[number], "linestyle": style.LINES[number % 4]}
-        axes[3].plot(spread, np.subtract(values, of["sum"][0]), label=style.name_of(baseline), **look)
-        axes[3].plot(
-            of["sides"]["text"], of["product"][0] - of["sum"][0], marker="*", markersize=11, color=style.SERIES[number]
-        )
-    axes[3].axhline(0, color=style.BLACK, linewidth=0.8)
-    axes[3].set(xscale="log", xlabel="dispersion of the text, its zero moved", ylabel="mAP@10: product - sum, points")
-    axes[3].legend(fontsize=7, loc="lower left")
-    titles = (
-        "made up: dispersion",
-        "made up: scale differs between queries",
-        "made up: hopeless images",
-        "mini test world",
+        axis.plot(spread, np.subtract(values, of["sum"][0]), label=style.name_of(baseline), **look)
+        own = of["sides"]["text"]
+        at = (own if own > 0 else 3.2), of["product"][0] - of["sum"][0]
+        axis.plot(*at, marker="*", markersize=10, color=style.SERIES[number], markeredgecolor="white")
+    axis.annotate(
+        "mean of S_t\nbelow zero", (3.2, -4), (0, -8), textcoords="offset points", ha="center", va="top", fontsize=7
     )
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set_title(title)
-    return figure
+    axis.set(xlabel="dispersion of the text, zero of S_t moved", ylabel="mAP@10: product - sum, points")
+    axis.legend(fontsize=7, loc="lower left")
+    axis.set_title("mini test world (stars: as it is)")
 
 
 def main() -> None:

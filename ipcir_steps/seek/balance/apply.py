@@ -48,7 +48,7 @@ def balance(
         if "proxies" in FUSIONS[name].needs:
             trusts[name] = torch.tensor([told.get(query_id, 1.0) for query_id in ids])
     for variant in chosen:
-        own = lambda_of(sides[variant.proxy], rule.weights(sides[variant.proxy]), variant.combine)
+        own = lambda_of(rule, sides[variant.proxy], variant.combine)
         if FUSIONS[variant.proxy].needs == ("proxies",):  # nothing else speaks where the proxies are not trusted
             own = 1 - trusts[variant.proxy] * (1 - own)
         lams[variant.name] = own.clamp(0, 1)

@@ -20,13 +20,15 @@ class Rule:
     """How much the standardised similarities of text and proxy count, and which proxies do.
 
     weights: sides -> (text [Q], proxy [Q]), positive; ``lambda_of`` turns them into lambda. trust: what each proxy
-    counts in eq. 1, [Q, N] in [0, 1]; None: 1. help: what it is.
+    counts in eq. 1, [Q, N] in [0, 1]; None: 1. together: the weights are means over all queries, because what one query
+    shows of its target is mostly noise. help: what it is.
     """
 
     name: str
     help: str
     weights: Callable[[Sides], Weights]
     trust: Callable[..., torch.Tensor] | None = None
+    together: bool = False
 
 
 def equal(sides: Sides) -> Weights:
@@ -61,19 +63,22 @@ def agreed(sides: Sides) -> Weights:
     return weight[0].flatten(), weight[1].flatten()
 
 
-def lambda_of(sides: Sides, weights: Weights, combine: str) -> torch.Tensor:
-    """Lambda [Q] in [0, 1] at which a step of one standard deviation of either side counts as ``weights`` say.
+def lambda_of(rule: Rule, sides: Sides, combine: str) -> torch.Tensor:
+    """Lambda [Q] in [0, 1] at which a step of one standard deviation of either side counts as the rule's weights say.
 
-    combine "sum": exact. "product" (eq. 2): near the means, where it changes by (lambda + (1 - lambda) mean S_p) dS_t +
-    (1 - lambda) mean S_t dS_p. Lambda 0 gives the text sd_t / mean S_t : sd_p / mean S_p, and eq. 2 cannot give it
-    less; so lambda is 0 where the text should count less than that.
+    combine "sum": exact. "product" (eq. 2): at the head of the list, where the order is decided; there it changes by
+    (lambda + (1 - lambda) S_p) dS_t + (1 - lambda) S_t dS_p. Lambda 0 gives the text the weight (sd_t / S_t) / (sd_p /
+    S_p), and eq. 2 cannot give it less; so lambda is 0 where the text should count less than that.
     """
-    text, proxy = weights
+    text, proxy = rule.weights(sides)
+    if rule.together:
+        text, proxy = (weight.mean().expand(len(weight)) for weight in (text, proxy))
     if combine == "sum":
         text, proxy = text / sides.text_sd, proxy / sides.proxy_sd
         return text / (text + proxy)
-    ratio = text / proxy * sides.proxy_sd * sides.text_mean / sides.text_sd - sides.proxy_mean
-    ratio = ratio.clamp(min=0)
+    text_head, proxy_head = sides.head()
+    ratio = text / proxy * sides.proxy_sd * text_head / sides.text_sd - proxy_head
+    ratio = (ratio.mean().expand(len(ratio)) if rule.together else ratio).clamp(min=0)
     return ratio / (1 + ratio)
 
 
@@ -82,10 +87,11 @@ _ALL = (
     Rule("clarity", "by how far the head of each list stands above the gallery (WIG)", seen_clearly),
     Rule("spread", "by how much the scores in the head of each list differ (NQC)", spread),
     Rule("agreed", "by how clearly each side sees the image on which they agree", agreed),
-    Rule("overlap", "agreed, with the proxies of a query trusted by the overlap of their list with the text's",
-         agreed, trust.by_lists),
-    Rule("cohesion", "agreed, with each proxy trusted by its agreement with the others", agreed, trust.by_one_another),
-    Rule("captions", "agreed, with each proxy trusted by its agreement with the target captions",
-         agreed, trust.by_captions),
+    Rule("overlap", "agreed over all queries, with a query's proxies trusted where their list overlaps that of the text",
+         agreed, trust.by_lists, together=True),
+    Rule("cohesion", "agreed over all queries, with each proxy trusted by its agreement with the others",
+         agreed, trust.by_one_another, together=True),
+    Rule("captions", "agreed over all queries, with each proxy trusted by its agreement with the target captions",
+         agreed, trust.by_captions, together=True),
 )  # fmt: skip
 RULES = {rule.name: rule for rule in _ALL}

@@ -37,6 +37,12 @@ class Sides:
         text, proxy = ((values - mean[:, None, None]) / sd[:, None, None] for values, mean, sd in of)
         return text, proxy
 
+    def head(self, count: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
+        """S_t and S_p, float32 [Q], mean over the ``count`` images of both lists that stand highest in their sum."""
+        total = sum(self.standard()).masked_fill(self.lists < 0, -torch.inf).flatten(1)
+        first = total.topk(min(count, total.shape[1]), 1).indices
+        return self.text.flatten(1).gather(1, first).mean(1), self.proxy.flatten(1).gather(1, first).mean(1)
+
 
 def sides_of(inputs: RetrievalInputs, proxy: torch.Tensor, depth: int = DEPTH, **limits) -> Sides:
     """The sides of every query. proxy: float32 [Q, D], used as given; limits: as in ``scan``.

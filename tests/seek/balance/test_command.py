@@ -58,9 +58,9 @@ def test_each_query_is_ranked_with_its_own_lambda(tree):
     assert told["rule"] == "captions" and set(told["queries"]) == set(VARIANTS) - {BASE}
     assert told["trust"]["rp"] == pytest.approx(0.5, abs=0.1) and told["trust"]["other_proxy"] < 0.2
     assert set(told["sides"]["rp"]) == {"text_dispersion", "proxy_dispersion", "correlation"}
-    lams = told["queries"]["rp_bm"]
+    lams = told["queries"]["rp"]
     assert len(lams) == 60 and len(set(lams.values())) > 20
-    assert told["chosen"]["rp_bm"]["lambda"] == pytest.approx(np.mean(list(lams.values())), abs=1e-3)
+    assert told["chosen"]["rp"]["lambda"] == pytest.approx(np.mean(list(lams.values())), abs=1e-3)
     text, gallery, fused = (load_features(tree / f"{name}.safetensors") for name in ("text", "gallery", "balanced/rp"))
     images = torch.nn.functional.normalize(torch.from_numpy(np.array(gallery.values)), dim=1)
     s_t, s_p = (torch.from_numpy(np.array(side.values)) @ images.T for side in (text, fused))

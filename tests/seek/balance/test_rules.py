@@ -11,7 +11,7 @@ from ipcir_steps.config.retrieval import Fusion
 from ipcir_steps.core.features import Features
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.balance.apply import balance
-from ipcir_steps.seek.balance.rules import RULES, lambda_of
+from ipcir_steps.seek.balance.rules import RULES, Rule, lambda_of
 from ipcir_steps.seek.balance.sides import sides_of
 from ipcir_steps.variants import BASE, VARIANTS
 
@@ -53,20 +53,31 @@ def test_sides_are_those_of_whole_matrices(world):
             assert torch.allclose(sides.text[row, place, len(listed) :], text.mean(), atol=1e-5)
 
 
+def rule_of(text: float, proxy: float, together: bool = False) -> Rule:
+    return Rule("mine", "", lambda sides: (torch.full((60,), text), torch.full((60,), proxy)), together=together)
+
+
 @pytest.mark.parametrize("combine", ["sum", "product"])
 def test_lambda_gives_the_sides_their_weights(world, combine):
-    found = world().inputs
-    sides = sides_of(found, torch.from_numpy(np.array(world().features["references"].values)))
-    text, proxy = torch.full((60,), 3.0), torch.ones(60)
-    lam = lambda_of(sides, (text, proxy), combine)
+    sides = sides_of(world().inputs, torch.from_numpy(np.array(world().features["references"].values)))
+    lam = lambda_of(rule_of(3.0, 1.0), sides, combine)
     assert bool((lam > 0).all() and (lam < 1).all())
     by_text, by_proxy = lam * sides.text_sd, (1 - lam) * sides.proxy_sd
-    if combine == "product":  # the derivatives at the means
-        by_text = (lam + (1 - lam) * sides.proxy_mean) * sides.text_sd
-        by_proxy = (1 - lam) * sides.text_mean * sides.proxy_sd
-        least = (sides.text_sd / sides.text_mean) / (sides.proxy_sd / sides.proxy_mean)
-        assert bool((lambda_of(sides, (least * 0.9, proxy), combine) == 0).all())
-    assert torch.allclose(by_text / by_proxy, text / proxy, rtol=1e-3)
+    if combine == "product":  # the derivatives at the head of the list
+        text, proxy = sides.head()
+        by_text, by_proxy = (lam + (1 - lam) * proxy) * sides.text_sd, (1 - lam) * text * sides.proxy_sd
+        least = float(((sides.text_sd / text) / (sides.proxy_sd / proxy)).min())
+        assert bool((lambda_of(rule_of(least * 0.9, 1.0), sides, combine) == 0).all())
+    assert torch.allclose(by_text / by_proxy, torch.tensor(3.0), rtol=1e-3)
+
+
+def test_a_common_lambda_of_eq_2_is_that_of_the_mean_and_the_sum_keeps_each_querys_scale(world):
+    sides = sides_of(world().inputs, torch.from_numpy(np.array(world().features["references"].values)))
+    apart, common = (lambda_of(rule_of(3.0, 1.0, together), sides, "product") for together in (False, True))
+    assert len(set(common.tolist())) == 1 < len(set(apart.tolist()))
+    odds = (apart / (1 - apart)).mean()
+    assert float(common[0]) == pytest.approx(float(odds / (1 + odds)), rel=1e-4)
+    assert len(set(lambda_of(rule_of(3.0, 1.0, True), sides, "sum").tolist())) > 1
 
 
 @pytest.mark.parametrize("rule", ["agreed", "cohesion", "captions"])
