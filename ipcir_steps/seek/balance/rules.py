@@ -87,7 +87,7 @@ _ALL = (
     Rule("clarity", "by how far the head of each list stands above the gallery (WIG)", seen_clearly),
     Rule("spread", "by how much the scores in the head of each list differ (NQC)", spread),
     Rule("agreed", "by how clearly each side sees the image on which they agree", agreed),
-    Rule("overlap", "agreed over all queries, with a query's proxies trusted where their list overlaps that of the text",
+    Rule("overlap", "agreed over all queries, with a query's proxies trusted if their list overlaps that of the text",
          agreed, trust.by_lists, together=True),
     Rule("cohesion", "agreed over all queries, with each proxy trusted by its agreement with the others",
          agreed, trust.by_one_another, together=True),

@@ -18,24 +18,45 @@ from ipcir_steps.seek.fusion.recipes import Parts
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs
 
 OTHERS = 100  # other queries whose proxies each one is held against
+NEAREST = 5  # those of them whose captions are most alike
+CHUNK = 64  # queries whose proxies are compared with all captions at once
 FEWEST = 20  # queries below which nothing is known of other proxies: all are then trusted
 PERSISTENCE = 0.9  # of rank-biased overlap: the weight of each further place
 
 
 def by_captions(parts: Parts, inputs: RetrievalInputs, **limits) -> torch.Tensor:
-    """Trust [Q, N] from the cosine of each proxy with the mean of the query's target captions."""
+    """Trust [Q, N] from how much nearer each proxy is to the query's own captions than to those of any other query.
+
+    The captions are means of the normalised target captions; the measure is the cosine with one's own less the highest
+    with another's. It is held against the proxies of the ``NEAREST`` queries whose captions are most alike, beside
+    which a proxy that is wrong in a detail does not pass for right.
+    """
     captions, proxies = unit(unit(parts.target).mean(0)), unit(parts.proxies)
-    own = torch.einsum("qnd,qd->qn", proxies, captions)
-    shares = torch.ones_like(own)
-    for row, others in enumerate(other_rows(parts.query_ids, parts.seed)):
-        shares[row] = share_above(own[row], (proxies[others] @ captions[row]).flatten())
+    shares = torch.ones(proxies.shape[:2])
+    if len(captions) < FEWEST:
+        return shares
+    highest, places = _highest(proxies, captions, 2)
+    _, nearest = _highest(captions, captions, NEAREST + 1)
+    for row, like in enumerate(nearest):
+        some = torch.cat([torch.tensor([row]), like[like != row][:NEAREST]])
+        other = torch.where(places[some, :, 0] == row, highest[some, :, 1], highest[some, :, 0])
+        margins = proxies[some] @ captions[row] - other
+        shares[row] = share_above(margins[0], margins[1:].flatten())
     return posterior(shares)
+
+
+def _highest(rows: torch.Tensor, captions: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and query rows [..., count] of the captions that are nearest to each of ``rows`` [Q, ..., D], all unit
+    vectors; the products are never held whole."""
+    parts = [(part @ captions.T).topk(count, -1) for part in rows.split(CHUNK)]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
 def by_one_another(parts: Parts, inputs: RetrievalInputs, **limits) -> torch.Tensor:
     """Trust [Q, N] from the mean cosine of each proxy with the query's other ones; 1 where there is one alone.
 
-    Five proxies of one wrong query agree with each other, so this sees only that some of them differ from the rest.
+    It is held against the cosine with the mean proxies of ``OTHERS`` queries. Five proxies of one wrong query agree
+    with each other, so this sees only that some of them differ from the rest.
     """
     proxies = unit(parts.proxies)
     count = proxies.shape[1]
