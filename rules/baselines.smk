@@ -15,6 +15,7 @@ rule baseline:
         references=paths.REFERENCE_FEATURES,
         model=of_stack(paths.CLIP_MANIFEST),
         weights=mapping_of,
+        images=images_of,
     output:
         paths.TEXT,
     log:

@@ -23,9 +23,26 @@ class LDRE(Section):
 
 
 class Plain(Section):
-    """Baselines that only combine features that are there (image_only, text_only, image_text, cirevl)."""
+    """Baselines that only combine features that are there (image_only, text_only, cirevl)."""
 
     batch_size: Count = Field(64, description="texts per batch")
+
+
+class Sum(Section):
+    """The sum of image and text (image_text)."""
+
+    batch_size: Count = Field(64, exclude_if=lambda value: value == 64, description="texts per batch")
+    parts: Literal["normalised", "raw"] = Field(
+        "normalised",
+        exclude_if=lambda value: value == "normalised",
+        description="normalised: both features count alike; raw: as the model gives them, the longer one counts more",
+    )
+
+
+class Joint(Section):
+    """A multimodal language model reads image and text together (joint)."""
+
+    batch_size: Count = Field(8, description="queries per batch")
 
 
 class PseudoWord(Section):
@@ -83,7 +100,8 @@ class Baseline:
 
     label: its name in figures and tables. function: below ``ipcir_steps.seek.baselines``.
     settings: its section; the configuration has one of its name where there is more than a batch size to set.
-    mapping: it needs a mapping network for each backbone. encodes: it loads the CLIP model to encode texts.
+    mapping: it needs a mapping network for each backbone. encodes: it loads the CLIP model to encode texts. sees: it
+    reads the reference images themselves.
     """
 
     name: str
@@ -92,6 +110,7 @@ class Baseline:
     settings: type[Section] = Plain
     mapping: bool = False
     encodes: bool = False
+    sees: bool = False
 
 
 _ALL = (
@@ -103,7 +122,8 @@ _ALL = (
     Baseline("pic2word", "Pic2Word", "pic2word:text_features", PseudoWord, mapping=True, encodes=True),
     Baseline("image_only", "image only", "simple:image_only"),
     Baseline("text_only", "text only", "simple:text_only", encodes=True),
-    Baseline("image_text", "image + text", "simple:image_text", encodes=True),
+    Baseline("image_text", "image + text", "simple:image_text", Sum, encodes=True),
+    Baseline("joint", "image and text read together", "joint:text_features", Joint, encodes=True, sees=True),
 )
 BASELINES = {baseline.name: baseline for baseline in _ALL}
 MAPPED = tuple(baseline.name for baseline in _ALL if baseline.mapping)

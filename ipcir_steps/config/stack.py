@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field
 
 from ipcir_steps.config.base import Section
-from ipcir_steps.config.baselines import LDRE, Inversion
+from ipcir_steps.config.baselines import LDRE, Inversion, Joint, Sum
 from ipcir_steps.config.data import MINI, Backbone, Model, Name
 from ipcir_steps.config.generation import Proxies, generator_of, generator_roles
 from ipcir_steps.config.language import Layouts, Reasoning
@@ -42,6 +42,10 @@ class Stack(Section):
     proxies: Proxies = Field(Proxies(generator="migc"), description="imagined proxy images")
     embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
     ldre: LDRE = Field(LDRE(), description="LDRE's caption ensemble")
+    image_text: Sum = Field(Sum(), exclude_if=lambda value: value == Sum(), description="image + text")
+    joint: Joint = Field(
+        Joint(), exclude_if=lambda value: value == Joint(), description="image and text read together by one model"
+    )
     searle_oti: Inversion = Field(Inversion(), description="SEARLE-OTI: the word of each reference is optimised")
 
     @pydantic.model_validator(mode="after")

@@ -34,6 +34,20 @@ class Masks(Section):
     dtype: Dtype = Field("auto", description=f"number format of the weights; {AUTO_DTYPE}")
 
 
+class Reading(Section):
+    """How a multimodal language model reads what it encodes."""
+
+    instruction: str = Field(
+        "Represent the user's input.", description="system message before an image or a caption; empty: none"
+    )
+    query_instruction: str = Field(
+        "Find the picture that shows what this picture shows, changed as the text says.",
+        description="system message before a reference and its request (baseline joint); empty: none",
+    )
+    ending: str = Field("", description="text after the prompt whose state is the feature (GME: <|endoftext|>)")
+    longest: Count = Field(768, description="pixels of the longer side of an image, at most")
+
+
 class Embeddings(Section):
     """CLIP features."""
 
@@ -46,6 +60,17 @@ class Embeddings(Section):
         "torch",
         description="int8: weights of eight bits through ONNX Runtime, several times as fast on a CPU, exported once; "
         "the features are close to those of torch, never mixed with them",
+    )
+    preprocessing: Literal["auto", "target_pad", "model"] = Field(
+        "auto",
+        exclude_if=lambda value: value == "auto",
+        description="target_pad: pad to ratio, resize, crop (published); model: as the model's own files say; auto: "
+        "target_pad for models in open_clip's layout, model for those in transformers'",
+    )
+    reading: Reading = Field(
+        Reading(),
+        exclude_if=lambda value: value == Reading(),
+        description="how a multimodal language model as backbone reads images and texts",
     )
     ratio: float = Field(1.25, ge=1, description="target-pad: widest aspect ratio that is left unpadded")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")

@@ -220,7 +220,7 @@ class Imagination:
                 self.cache.put(key, record)
             paths = [self.pictures / name for name in record["images"]]
             encoder = self.finder.models.encoder("image")
-            features = encoder.pixels(torch.stack([encoder.read(path) for path in paths]))
+            features = encoder.images([encoder.read(path) for path in paths])
             yield from map(Drawn, paths, features)
 
     def _generator_models(self) -> dict:

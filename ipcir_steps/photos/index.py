@@ -187,7 +187,6 @@ def read_photo(path: Path, record: dict, same_bytes: Callable, transform: Callab
 def encode(batch: list, same_bytes: Callable, encoder) -> dict:
     """{digest: feature [D]} of the pictures of a batch; a record whose bytes were stored meanwhile gets their line."""
     import numpy as np
-    import torch
 
     fresh = {}
     for record, pixels in batch:
@@ -200,7 +199,7 @@ def encode(batch: list, same_bytes: Callable, encoder) -> dict:
             record["line"] = known["line"]
     if not fresh:
         return {}
-    values = encoder.pixels(torch.stack(list(fresh.values()))).numpy()
+    values = encoder.images(list(fresh.values())).numpy()
     features = dict(zip(fresh, values, strict=True))
     odd = {digest for digest, vector in features.items() if not (np.isfinite(vector).all() and vector.any())}
     for record, _ in batch:

@@ -80,7 +80,7 @@ class Asker:
     def _encode(self, reference: Reference) -> torch.Tensor:
         encoder = self.models.encoder("image")
         picture = encoder.transform(pictures.opened(reference.root / reference.name))
-        return encoder.pixels(picture[None])[0]
+        return encoder.images([picture])[0]
 
     def text(self, text: str) -> torch.Tensor:
         """float32 [D], un-normalised."""

@@ -28,6 +28,16 @@ def mapping_of(wildcards):
     return []
 
 
+def sees_images(wildcards):
+    """Whether a baseline reads the reference images themselves."""
+    return getattr(BASELINES.get(wildcards.baseline), "sees", False)
+
+
+def images_of(wildcards):
+    """The reference images, for a baseline that reads them."""
+    return paths.REFERENCES.format(**wildcards) if sees_images(wildcards) else []
+
+
 def baseline_settings(wildcards):
     """A baseline's own section, where it has one; of your own, its settings."""
     custom = CONFIG.custom_baselines.get(wildcards.baseline)
@@ -44,12 +54,14 @@ def baseline_keys(wildcards):
         section = "custom_baselines.{baseline}"
     else:
         section = "stack.{baseline}"
-    return ["seed", "datasets.{dataset}.benchmark", section, *ARCHITECTURE]
+    root = ["datasets.{dataset}.root"] if sees_images(wildcards) else []
+    return ["seed", "datasets.{dataset}.benchmark", section, *root, *ARCHITECTURE]
 
 
 def baseline_options(wildcards, input):
     return options(
         input,
+        root=dataset_root(wildcards) if sees_images(wildcards) else None,
         benchmark=dataset_benchmark(wildcards),
         architecture=architecture_of(wildcards),
     )

@@ -71,7 +71,7 @@ def test_mistakes_are_named(values, message):
 
 def test_all_baselines_are_in_the_overlay():
     overlay = yaml.safe_load((ROOT / "configs/all_baselines.yaml").read_text())
-    assert set(overlay["baselines"]) == set(BASELINES)
+    assert set(overlay["baselines"]) == {name for name, card in BASELINES.items() if not card.sees}, "of two towers"
 
 
 def test_light_commands_start_quickly():

@@ -11,6 +11,7 @@ from PIL import Image as Picture
 from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.seek.embeddings.clip import load_encoder
+from ipcir_steps.seek.embeddings.transform import CLIP_MEAN, CLIP_STD, target_pad_transform
 
 WORDS = ["a", "red", "dog", "cat", "on", "the", "is"]
 TEXTS = ["a red dog", "the cat is on the dog", "a " * 40]
@@ -30,7 +31,7 @@ def tokenizer(kind: str):
     return PreTrainedTokenizerFast(tokenizer_object=tokens, unk_token="<unk>", pad_token="<end>", eos_token="<end>")
 
 
-@pytest.fixture(scope="session", params=["clip", "siglip"])
+@pytest.fixture(scope="session", params=["clip", "siglip", "siglip2"])
 def directory(request, tmp_path_factory) -> Path:
     """A model as the hub holds it: config.json, model.safetensors, and what its processor needs."""
     import transformers as hf
@@ -50,6 +51,11 @@ def directory(request, tmp_path_factory) -> Path:
         model = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
         images = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
         hf.CLIPProcessor(images, tokenizer("clip")).save_pretrained(path)
+    elif request.param == "siglip2":
+        vision = {**vision, "num_patches": 16}
+        del vision["image_size"]
+        model = hf.Siglip2Model(hf.Siglip2Config(text_config=text, vision_config=vision))
+        hf.Siglip2Processor(hf.Siglip2ImageProcessor(max_num_patches=16), tokenizer("siglip")).save_pretrained(path)
     else:
         model = hf.SiglipModel(hf.SiglipConfig(text_config=text, vision_config=vision))
         images = hf.SiglipImageProcessor(size={"height": 32, "width": 32})
@@ -76,7 +82,8 @@ def test_features_are_those_of_the_model_and_its_processor(directory, pictures):
         padding="max_length", truncation=True, max_length=12,
     )  # fmt: skip
     with torch.no_grad():
-        found = model(input_ids=asked["input_ids"], pixel_values=asked["pixel_values"])
+        del asked["attention_mask"]
+        found = model(**asked)
     for ours, theirs in ((encoder.texts(TEXTS), found.text_embeds), (encoder.pixels(pixels), found.image_embeds)):
         assert ours.dtype == torch.float32 and ours.shape[1] == encoder.dims
         assert torch.allclose(torch.nn.functional.normalize(ours, dim=1), theirs, atol=1e-5)
@@ -90,10 +97,33 @@ def test_what_it_cannot_do_is_said(directory, tmp_path):
         _ = load_encoder(directory).token_embedding
     with pytest.raises(ModelError, match="int8"):
         load_encoder(directory, Embeddings(encoder="int8"))
-    for kind, message in (("bert", "type 'bert'"), ("siglip2", "of a fixed size can be read")):
-        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-        with pytest.raises(ModelError, match=message):
-            load_encoder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ModelError, match="type 'bert'"):
+        load_encoder(tmp_path)
+
+
+def test_target_pad_is_a_setting(directory, pictures):
+    """With the model's own size and statistics; for models in open_clip's layout the other way round."""
+    settings = Embeddings(preprocessing="target_pad", ratio=1.5)
+    if "siglip2" in directory.name:
+        with pytest.raises(ModelError, match="preprocessing: model"):
+            load_encoder(directory, settings)
+        return
+    encoder = load_encoder(directory, settings)
+    images = encoder.transform(pictures[1])
+    mean, std = ([0.5] * 3, [0.5] * 3) if "siglip" in directory.name else (CLIP_MEAN, CLIP_STD)
+    assert torch.equal(images, target_pad_transform(32, 1.5, mean, std)(pictures[1]))
+    assert not torch.allclose(images, load_encoder(directory).transform(pictures[1]), atol=0.1)
+    assert encoder.identity["preprocessing"] == "target_pad" and encoder.identity["ratio"] == 1.5
+
+
+def test_open_clip_by_its_own_files(clip_directory, pictures):
+    own, padded = load_encoder(clip_directory, Embeddings(preprocessing="model")), load_encoder(clip_directory)
+    assert own.identity["preprocessing"] == "model" and "ratio" not in own.identity
+    assert "preprocessing" not in padded.identity, "as it always was"
+    wide, square = pictures[1], pictures[1].resize((40, 40))
+    assert not torch.allclose(own.transform(wide), padded.transform(wide), atol=0.1)
+    assert torch.allclose(own.transform(square), padded.transform(square), atol=1e-5)
 
 
 def test_missing_weights_are_refused(directory, tmp_path):

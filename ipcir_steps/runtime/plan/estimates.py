@@ -59,6 +59,8 @@ class Estimates:
             return on_cores("products with the gallery", 2 * captions * gallery * width)
         if name in ("cirevl", "image_only", "text_only", "image_text"):
             return on_cores("sums of features", captions * width)
+        if name == "joint":
+            return Estimate("a language model's reading of image and text, not counted")
         if name not in ("searle", "lincir", "pic2word", "searle_oti"):
             return Estimate("a baseline of your own")
         text = self.text(backbone)

@@ -14,7 +14,7 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.base import Section
 from ipcir_steps.config.baselines import BASELINES, Custom
 from ipcir_steps.core import plugins
-from ipcir_steps.core.arguments import InFile, OutFile
+from ipcir_steps.core.arguments import ImageList, InFile, OutFile, Root
 from ipcir_steps.core.errors import InputError
 
 
@@ -60,6 +60,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=InFile, help="the CLIP model the features come from (baselines that encode text)"
     )
+    parser.add_argument("--images", type=ImageList, help="references.jsonl (joint)")
+    parser.add_argument("--root", type=Root, help="directory that the paths in --images are relative to (joint)")
     parser.add_argument("--architecture", help="open_clip name, where --model is one weights file")
     parser.add_argument(
         "--weights", type=InFile, help="manifest or file of the mapping network (searle, lincir, pic2word)"

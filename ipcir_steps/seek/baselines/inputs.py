@@ -3,23 +3,23 @@
 import argparse
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from ipcir_steps.core.errors import InputError
+from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.features import Features, load_features, save_features
-from ipcir_steps.core.files import digest
-from ipcir_steps.core.records import Query, read_queries
+from ipcir_steps.core.files import digest, inside
+from ipcir_steps.core.records import Query, read_images, read_queries
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
     """Queries, their dataset's format, and files read on demand; what a baseline does not ask for is not opened.
 
-    ``files`` maps "target_captions", "source_captions", "references", "gallery", "model" and "weights" to paths
-    or None.
+    ``files`` maps "target_captions", "source_captions", "references", "gallery", "model", "weights", "images" and
+    "root" to paths or None.
     """
 
     queries: list[Query]
@@ -31,7 +31,7 @@ class Inputs:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> "Inputs":
-        names = ("target_captions", "source_captions", "references", "gallery", "model", "weights")
+        names = ("target_captions", "source_captions", "references", "gallery", "model", "weights", "images", "root")
         files = {name: getattr(args, name) for name in names}
         queries = read_queries(args.queries)
         return cls(queries, args.benchmark, files, args.output, args.seed, args.architecture)
@@ -64,16 +64,32 @@ class Inputs:
         from ipcir_steps.config.vision import Embeddings
         from ipcir_steps.seek.embeddings.clip import load_encoder
 
-        # Words are optimised through it, and it reads one text per query: float32 everywhere.
-        settings = Embeddings(architecture=self.architecture, dtype="float32")
-        encoder = load_encoder(self.need("model"), settings, ("text",))
         features = self.files.get("references")
         made_by = load_features(features).model if features else {}
+        # Words are optimised through it, and it reads one text per query: float32 everywhere.
+        settings = Embeddings(architecture=self.architecture, dtype="float32")
+        if "reading" in made_by:  # a language model, which must read as it did for the features
+            settings = Embeddings(dtype=made_by["dtype"], reading=made_by["reading"])
+        encoder = load_encoder(self.need("model"), settings, ("text",))
         if made_by.get("digest") not in (None, encoder.identity["digest"]):
             remedy = "Give the model that made the features."
             raise InputError("was made by another model", file=features, field="model", remedy=remedy)
         same_encoder(made_by, features)
         return encoder
+
+    def image_of(self) -> Callable[[Query], Path]:
+        """The file of a query's reference. Raises InputError when --images or --root was not given; the function
+        raises StepFailure for an image that is absent."""
+        root = self.need("root")
+        images = {image.name: image for image in read_images(self.need("images"))}
+
+        def file(query: Query) -> Path:
+            image = images.get(query.reference)
+            if image is None or image.width is None:
+                raise StepFailure(f"image {query.reference} is absent")
+            return inside(root, image.path, file=self.files["images"], record=image.name, field="path")
+
+        return file
 
     def model_of(self) -> dict:
         """The identity of the backbone, from the first feature file or the model that was given."""

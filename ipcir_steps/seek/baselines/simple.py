@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ipcir_steps.config.baselines import Plain
+from ipcir_steps.config.baselines import Plain, Sum
+from ipcir_steps.core.journal import batches
 from ipcir_steps.seek.baselines.inputs import Inputs
 
 
@@ -16,17 +17,22 @@ def image_only(inputs: Inputs, settings: Plain) -> tuple[np.ndarray, set[str]]:
 
 def text_only(inputs: Inputs, settings: Plain) -> tuple[np.ndarray, set[str]]:
     """The relative caption's feature, normalised (FashionIQ: the two captions joined with "and")."""
-    texts = [query.caption for query in inputs.queries]
-    batches = [texts[start : start + settings.batch_size] for start in range(0, len(texts), settings.batch_size)]
-    values = np.concatenate([inputs.encoder.texts(batch).numpy() for batch in batches])
-    return _normalize(values), set()
+    return _normalize(_texts(inputs, settings.batch_size)), set()
 
 
-def image_text(inputs: Inputs, settings: Plain) -> tuple[np.ndarray, set[str]]:
-    """The normalised sum of the two normalised features."""
-    image, missing = image_only(inputs, settings)
-    text, _ = text_only(inputs, settings)
+def image_text(inputs: Inputs, settings: Sum) -> tuple[np.ndarray, set[str]]:
+    """The normalised sum of the two features, normalised before or as they are."""
+    image, missing = inputs.features("references")
+    text = _texts(inputs, settings.batch_size)
+    if settings.parts == "raw":
+        return _normalize(image + text), missing
     return weighted_sum([image, text], [1, 1]), missing
+
+
+def _texts(inputs: Inputs, batch_size: int) -> np.ndarray:
+    """The relative captions' features, un-normalised."""
+    texts = [query.caption for query in inputs.queries]
+    return np.concatenate([inputs.encoder.texts(batch).numpy() for batch in batches(texts, batch_size)])
 
 
 def weighted_sum(parts: Sequence, weights: Sequence[float]) -> np.ndarray:

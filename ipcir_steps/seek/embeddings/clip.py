@@ -14,6 +14,7 @@ from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.manifests import Manifest, load_manifest
 from ipcir_steps.seek.embeddings.dual import kind_of, load_dual
+from ipcir_steps.seek.embeddings.reader import KINDS, Reader, load_reader
 from ipcir_steps.seek.embeddings.towers import TOWERS, config_of, load
 from ipcir_steps.seek.embeddings.transform import target_pad_transform
 
@@ -59,6 +60,10 @@ class Encoder:
         """Preprocessed images [n, 3, size, size] → float32 [n, D] on the CPU, un-normalised."""
         return self.model.encode_image(pixels.to(self.device, self.dtype)).float().cpu()
 
+    def images(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Images as ``read`` gives them → float32 [n, D] on the CPU, un-normalised."""
+        return self.pixels(torch.stack(list(images)))
+
     def read(self, path: Path) -> torch.Tensor:
         """Decode and preprocess an image file. Raises StepFailure when it cannot be read."""
         from ipcir_steps.core.images import decode
@@ -69,13 +74,15 @@ class Encoder:
             raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
 
 
-def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: Collection[str] = TOWERS) -> Encoder:
-    """Load an open_clip model without network access.
+def load_encoder(
+    path: str | Path, settings: Embeddings | None = None, towers: Collection[str] = TOWERS
+) -> Encoder | Reader:
+    """Load a backbone without network access.
 
     path: a manifest, or a directory in open_clip's own layout (``open_clip_config.json`` beside
     ``open_clip_model.safetensors`` or ``open_clip_pytorch_model.bin``, as on the hub) or in transformers' (CLIP,
-    SigLIP), or one weights file, whose architecture ``settings`` names. towers: "image" and "text", those that will be
-    asked. Raises ModelError telling what is wrong and what to do.
+    SigLIP, Qwen's vision-language models), or one weights file, whose architecture ``settings`` names. towers: "image"
+    and "text", those that will be asked. Raises ModelError telling what is wrong and what to do.
     """
     import open_clip
 
@@ -83,7 +90,10 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: C
     manifest = load_manifest(path)
     where = Path(manifest.path)
     if where.is_dir():
-        if kind_of(where) is not None and not (where / "open_clip_config.json").is_file():
+        kind = None if (where / "open_clip_config.json").is_file() else kind_of(where)
+        if kind in KINDS:
+            return load_reader(manifest, where, kind, settings)
+        if kind is not None:
             return _of_transformers(manifest, where, settings)
         if not (where / "open_clip_config.json").is_file():
             raise ModelError(
@@ -117,6 +127,10 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: C
     preprocess = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
     size = max(preprocess.input_size[1:])
     transform = target_pad_transform(size, settings.ratio, preprocess.mean, preprocess.std)
+    prepared = {"ratio": settings.ratio}
+    if settings.preprocessing == "model":
+        own = open_clip.transform.image_transform_v2(preprocess, is_train=False)
+        transform, prepared = lambda image: own(image.convert("RGB")), {"preprocessing": "model"}
     identity = {
         "model": manifest.name,
         "architecture": architecture,
@@ -124,7 +138,7 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: C
         "revision": manifest.revision,
         "digest": manifest.digest,
         "encoder": settings.encoder,
-        "ratio": settings.ratio,
+        **prepared,
         "dtype": str(dtype).removeprefix("torch."),
     }
     dims = config_of(name)["embed_dim"]
@@ -133,13 +147,17 @@ def load_encoder(path: str | Path, settings: Embeddings | None = None, towers: C
 
 
 def _of_transformers(manifest: Manifest, where: Path, settings: Embeddings) -> Encoder:
-    """A model in transformers' layout: whole, and with its own preprocessing, so without ``settings.ratio``."""
+    """A model in transformers' layout, whole; its own processor prepares images, unless the settings say target_pad."""
     if settings.encoder == "int8":
         raise ModelError(
             f"{where}: encoder int8 takes models in open_clip's layout alone. Set embeddings.encoder: torch."
         )
     device, dtype = placement(settings.device, settings.dtype)
     model, prepare = load_dual(where, dtype)
+    transform, prepared = prepare.image, {"preprocessing": "processor"}
+    if settings.preprocessing == "target_pad":
+        transform = target_pad_transform(prepare.size, settings.ratio, *prepare.statistics)
+        prepared = {"preprocessing": "target_pad", "ratio": settings.ratio}
     identity = {
         "model": manifest.name,
         "architecture": type(model.model).__name__,
@@ -147,9 +165,9 @@ def _of_transformers(manifest: Manifest, where: Path, settings: Embeddings) -> E
         "revision": manifest.revision,
         "digest": manifest.digest,
         "encoder": settings.encoder,
-        "preprocessing": "processor",
+        **prepared,
         "dtype": str(dtype).removeprefix("torch."),
     }
     model = model.eval().requires_grad_(False).to(device)
     dims = model.encode_text(prepare.texts(["a"]).to(device)).shape[1]
-    return Encoder(model, prepare.texts, prepare.image, identity, dims)
+    return Encoder(model, prepare.texts, transform, identity, dims)

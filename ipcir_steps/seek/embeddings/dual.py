@@ -9,7 +9,8 @@ import torch
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 
-KINDS = {"clip": "CLIPModel", "siglip": "SiglipModel"}  # by the type of the model; SigLIP 2 of a fixed size is siglip
+# By the type of the model; SigLIP 2 of a fixed size is siglip, that for images of any size siglip2.
+KINDS = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
 
 
 def kind_of(directory: Path) -> str | None:
@@ -20,14 +21,18 @@ def kind_of(directory: Path) -> str | None:
 
 
 class Dual(torch.nn.Module):
-    """What ``Encoder`` asks of a model: encode_image(pixels [n, 3, H, W]) and encode_text(tokens int64 [n, length]),
-    both float [n, D], un-normalised."""
+    """What ``Encoder`` asks of a model: encode_image(what ``Prepare.image`` makes, [n, …]) and encode_text(tokens int64
+    [n, length]), both float [n, D], un-normalised."""
 
     def __init__(self, model: torch.nn.Module):
         super().__init__()
         self.model = model
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        if pixels.ndim == 3:
+            patches, mask, shapes = pixels[..., :-3], pixels[..., -3].long(), pixels[:, 0, -2:].long()
+            seen = {"pixel_values": patches, "pixel_attention_mask": mask, "spatial_shapes": shapes}
+            return _pooled(self.model.get_image_features(**seen))
         return _pooled(self.model.get_image_features(pixel_values=pixels))
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -48,22 +53,41 @@ def load_dual(directory: Path, dtype: torch.dtype) -> tuple[Dual, "Prepare"]:
 
     kind = kind_of(directory)
     if kind not in KINDS:
-        told = " (it takes images of any size; SigLIP 2 of a fixed size can be read)" if kind == "siglip2" else ""
-        raise ModelError(f"{directory} holds a model of type {kind!r}{told}. Known are {', '.join(KINDS)}.")
+        raise ModelError(f"{directory} holds a model of type {kind!r}. Known are {', '.join(KINDS)}.")
     model = load_pretrained(getattr(transformers, KINDS[kind]), directory, "dual encoder", dtype=dtype)
     processor = load_processor(transformers.AutoProcessor, directory, "dual encoder")
-    return Dual(model), Prepare(processor, model.config.text_config.max_position_embeddings)
+    return Dual(model), Prepare(processor, model.config)
 
 
 class Prepare:
     """Images and texts as the model's own processor prepares them."""
 
-    def __init__(self, processor, length: int):
-        self.processor, self.length = processor, length
+    def __init__(self, processor, config):
+        self.processor, self.length = processor, config.text_config.max_position_embeddings
+        self._side = getattr(config.vision_config, "image_size", None)
+
+    @property
+    def size(self) -> int:
+        """Pixels of a side. Raises ModelError where the model takes images of any size."""
+        if self._side is None:
+            raise ModelError("SigLIP 2 for any image size takes no target_pad: set embeddings.preprocessing: model.")
+        return self._side
+
+    @property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation that images are normalised with."""
+        images = self.processor.image_processor
+        return list(images.image_mean), list(images.image_std)
 
     def image(self, image) -> torch.Tensor:
-        """PIL image of any mode → float32 [3, H, W]."""
-        return self.processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+        """PIL image of any mode → float32 [3, H, W]; where the model takes images of any size [P, C + 3]: its patches,
+        whether each is one, and how many there are in height and width."""
+        found = self.processor(images=image.convert("RGB"), return_tensors="pt")
+        pixels = found["pixel_values"][0]
+        if "spatial_shapes" not in found:
+            return pixels
+        shapes = found["spatial_shapes"].expand(len(pixels), 2)
+        return torch.cat([pixels, found["pixel_attention_mask"][0][:, None], shapes], 1)
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """int64 [n, length]: padded, or cut, to the length of the text tower."""

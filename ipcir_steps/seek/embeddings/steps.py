@@ -97,7 +97,7 @@ def encode_images(
         values = np.zeros((len(batch), dims), np.float32)
         readable = [row for row, pixels in enumerate(batch) if pixels is not None]
         if readable:
-            values[readable] = encoder.pixels(torch.stack([batch[row] for row in readable])).numpy()
+            values[readable] = encoder.images([batch[row] for row in readable]).numpy()
         return values
 
     names = [name for name, path in paths.items() if path is not None]
