@@ -37,12 +37,14 @@ def _shipped(name: str, **needs) -> Generator:
     return Generator(f"ipcir_steps.imagine.proxies.{name}", **needs)
 
 
+ADDED = ("lora", "decoder")  # LoRA weights, and a small decoder in place of the autoencoder's
 GENERATORS = {
     "migc": _shipped("migc_generator:MIGCGenerator", roles=("generator", "migc"),
-                     optional_roles=("elite_global", "elite_local", "vision")),
-    "text_to_image": _shipped("text_to_image:TextToImage", needs_masks=False),
-    "gligen": _shipped("gligen:GLIGEN", needs_masks=False),
-    "image_editing": _shipped("image_editing:ImageEditing", needs_layouts=False, needs_masks=False),
+                     optional_roles=("elite_global", "elite_local", "vision", *ADDED)),
+    "text_to_image": _shipped("text_to_image:TextToImage", needs_masks=False, optional_roles=ADDED),
+    "gligen": _shipped("gligen:GLIGEN", needs_masks=False, optional_roles=ADDED),
+    "image_editing": _shipped("image_editing:ImageEditing", needs_layouts=False, needs_masks=False,
+                              optional_roles=ADDED),
     "directory": _shipped("directory:Directory", roles=(), needs_layouts=False, needs_masks=False),
 }  # fmt: skip
 
@@ -52,7 +54,10 @@ SAMPLERS = ("euler", "dpm++_2m_karras", "unipc", "ddim", "lcm", "tcd")
 class Proxies(Growing):
     """Imagined proxy images."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"scheduler", "spacing", "tcd_eta", "migc_until"})
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"scheduler", "spacing", "tcd_eta", "migc_until", "guidance_until", "reuse_every", "lora_weight", "lora_fused",
+         "channels_last", "compile"}
+    )  # fmt: skip
 
     generator: str = Field(
         "text_to_image",
@@ -72,6 +77,22 @@ class Proxies(Growing):
     tcd_eta: Fraction = Field(0.3, description="scheduler tcd: share of fresh noise in each step (gamma of its paper)")
     guidance: float = Field(
         7.5, ge=0, description="classifier-free guidance scale; at most 1: none, the negative prompt is not computed"
+    )
+    guidance_until: Fraction = Field(
+        1.0,
+        description="migc: part of the way from noise to image, as in migc_until, on which there is guidance; after it "
+        "the negative prompt is not computed",
+    )
+    reuse_every: Count = Field(
+        1,
+        description="migc: the deep levels of the U-Net are computed at every so many steps and reused between them; "
+        "1: always",
+    )
+    lora_weight: float = Field(1.0, description="factor of the LoRA weights, where the stack has a model lora")
+    lora_fused: bool = Field(True, description="add the LoRA weights to the model's once; false: beside them, slower")
+    channels_last: bool = Field(False, description="memory layout of convolutions that some GPUs are faster with")
+    compile: bool = Field(
+        False, description="torch.compile of the layers that repeat; pays for many queries on a GPU, and only there"
     )
     width: int = Field(512, ge=8, multiple_of=8, description="pixels, a multiple of 8")
     height: int = Field(512, ge=8, multiple_of=8, description="pixels, a multiple of 8")

@@ -24,7 +24,7 @@ SOFTWARE = {
     "tokenizers": "tokenizers", "accelerate": "accelerate", "diffusers": "diffusers", "open_clip": "open_clip_torch",
     "safetensors": "safetensors", "PIL": "pillow", "pyarrow": "pyarrow", "pandas": "pandas", "pydantic": "pydantic",
     "matplotlib": "matplotlib", "xgrammar": "xgrammar", "httpx": "httpx", "pycocotools": "pycocotools",
-    "gguf": "gguf",
+    "gguf": "gguf", "peft": "peft",
 }  # fmt: skip
 
 

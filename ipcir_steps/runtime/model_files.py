@@ -120,6 +120,10 @@ def part_of_pipeline(repository: Repository, folder: str, library: str, kind: st
     return repository.present(*CONFIG, folder=folder) + repository.weights(stem, folder, variant)
 
 
+def decoder(repository: Repository, half: bool) -> list[str]:
+    return repository.present("config.json") + repository.weights("diffusion_pytorch_model")
+
+
 def clip(repository: Repository, half: bool) -> list[str]:
     """open_clip's layout, with the tokenizer of text towers that bring their own (SigLIP); else transformers'."""
     if "open_clip_config.json" not in repository.names:
@@ -146,7 +150,7 @@ def one_file(repository: Repository, half: bool) -> list[str]:
 LOADERS: dict[str, Callable[[Repository, bool], list[str]]] = {
     "captioner": captioner, "llm": llm, "detector": detector, "segmenter": segmenter, "vision": vision,
     "generator": generator, "clip": clip,
-    **dict.fromkeys(("migc", "elite_global", "elite_local", "mapping"), one_file),
+    "decoder": decoder, **dict.fromkeys(("migc", "elite_global", "elite_local", "mapping", "lora"), one_file),
 }  # fmt: skip
 
 

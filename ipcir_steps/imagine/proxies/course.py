@@ -9,21 +9,26 @@ class Course:
     """Settings of one run.
 
     guidance: scale of the classifier-free guidance; at most 1 means none, and then only the conditional rows are
-    computed, as in diffusers. migc_until: part of the way from noise (0) to the image (1) on which the MIGC blocks act;
-    None: up to a step index.
+    computed, as in diffusers. migc_until, guidance_until: part of the way from noise (0) to the image (1) on which the
+    MIGC blocks act and on which there is guidance; migc_until None: up to a step index. reuse_every: the deep levels of
+    the U-Net are computed in every so many calls of a phase and reused between them.
     """
 
     steps: int = 50
     guidance: float = 7.5
     migc_until: float | None = None
+    guidance_until: float = 1.0
+    reuse_every: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One call of the U-Net. migc: with the MIGC blocks; guided: with the unconditional rows."""
+    """One call of the U-Net. migc: with the MIGC blocks; guided: with the unconditional rows; whole: with its deep
+    levels, which are else those of the last whole call."""
 
     migc: bool
     guided: bool
+    whole: bool = True
 
 
 def calls(course: Course, times: Sequence[float], train: int, migc_steps: int) -> list[Call]:
@@ -34,12 +39,16 @@ def calls(course: Course, times: Sequence[float], train: int, migc_steps: int) -
 
     A part of the way is measured in training time, not in steps: the blocks place instances while the picture is still
     noise, so what counts is the noise that the U-Net sees. Samplers space their steps differently, and Karras' levels
-    spend most of them near the end.
+    spend most of them near the end. The deep levels are computed anew where a phase begins, because they hold the MIGC
+    blocks and have a row for each row of the batch.
     """
-    until, made = course.migc_until, []
+    until, made, phase, since = course.migc_until, [], None, 0
     for step, time in enumerate(times):
         migc = step <= migc_steps if until is None else before(until, time, train)
-        made.append(Call(migc, course.guidance > 1))
+        guided = course.guidance > 1 and before(course.guidance_until, time, train)
+        since = since + 1 if phase == (migc, guided) else 0
+        phase = migc, guided
+        made.append(Call(migc, guided, since % course.reuse_every == 0))
     return made
 
 
@@ -51,4 +60,4 @@ def before(until: float, time: float, train: int) -> bool:
     >>> [before(0.5, time, 1000) for time in (999, 749, 499, 249)]
     [True, True, False, False]
     """
-    return float(time) + 1 > (1 - until) * train + 1e-3  # rounding of the fraction must not decide
+    return float(time) + 1 > (1 - until) * train + 0.5  # samplers round their times to whole ones

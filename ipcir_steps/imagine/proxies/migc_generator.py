@@ -6,13 +6,14 @@ import numpy as np
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPVisionModel
 
-from ipcir_steps.config.generation import Proxies
+from ipcir_steps.config.generation import ADDED, Proxies
 from ipcir_steps.core.checkpoints import weights_file
 from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.masks import decode_rle, into_box, resized
 from ipcir_steps.core.pretrained import load_pretrained
+from ipcir_steps.imagine.proxies.additions import fit
 from ipcir_steps.imagine.proxies.checkpoints import load_migc
 from ipcir_steps.imagine.proxies.elite import load_elite
 from ipcir_steps.imagine.proxies.generator import Instance, Task, model_of
@@ -27,12 +28,12 @@ ELITE_ROLES = ("elite_global", "elite_local", "vision")
 
 def check_guidance(settings: Proxies) -> None:
     """Raises InputError where ELITE's gate would be read from rows that are not computed."""
-    if settings.published_gate and settings.guidance <= 1:
+    if settings.published_gate and (settings.guidance <= 1 or settings.guidance_until < 1):
         raise InputError(
             "gates by the negative prompt's row, which is not computed without guidance",
             file="--settings",
             field="published_gate",
-            remedy="Set it to false (the gate of the instance's own row), or guidance above 1.",
+            remedy="Set it to false (the gate of the instance's own row), or guidance above 1 and guidance_until to 1.",
         )
 
 
@@ -61,8 +62,9 @@ class MIGCGenerator:
         if given and len(given) < len(ELITE_ROLES):
             for role in ELITE_ROLES:
                 model_of(models, role, "ELITE")
-        self.identity = {role: models[role].digest for role in ("generator", "migc", *given)}
+        self.identity = {role: models[role].digest for role in ("generator", "migc", *given, *ADDED) if role in models}
         parts = load_pipeline(StableDiffusionPipeline, base, settings)
+        fit(parts, settings, models)
         stage = load_migc(parts.unet, weights_file(migc))
         loaded("MIGC blocks", migc.path)
         blocks = (getattr(processor, "migc", None) for processor in parts.unet.attn_processors.values())
@@ -106,6 +108,8 @@ class MIGCGenerator:
             migc_until=settings.migc_until,
             fuser_steps=settings.fuser_steps,
             tcd_eta=settings.tcd_eta,
+            guidance_until=settings.guidance_until,
+            reuse_every=settings.reuse_every,
             width=settings.width,
             height=settings.height,
             proxies_per_batch=settings.proxies_per_batch,

@@ -11,6 +11,7 @@ from torch import Tensor
 from ipcir_steps.core.devices import in_batches, noise_sources
 from ipcir_steps.core.errors import ModelError, StepFailure
 from ipcir_steps.imagine.proxies.course import Call, Course, calls
+from ipcir_steps.imagine.proxies.deep import Deep
 from ipcir_steps.imagine.proxies.elite import PLACEHOLDER, Elite, injected
 from ipcir_steps.imagine.proxies.processors import ImageRow, Plan, Stage
 from ipcir_steps.imagine.proxies.regions import Regions, box_masks
@@ -53,7 +54,7 @@ class LayoutPipeline:
         prediction: str = "epsilon",
     ):
         self.unet, self.vae, self.text_encoder, self.tokenizer = unet, vae, text_encoder, tokenizer
-        self.stage, self.elite = stage, elite
+        self.stage, self.elite, self.deep = stage, elite, Deep(unet)
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels per latent position and axis
         self.scheduler = scheduler or sampler("euler", {**BETAS, "prediction_type": prediction})
         for module in (unet, vae, text_encoder):
@@ -73,6 +74,8 @@ class LayoutPipeline:
         migc_until: float | None = None,
         fuser_steps: int = 50,
         tcd_eta: float = 0.3,
+        guidance_until: float = 1.0,
+        reuse_every: int = 1,
         width: int = 512,
         height: int = 512,
         proxies_per_batch: int = 5,
@@ -82,15 +85,16 @@ class LayoutPipeline:
         """One RGB image per seed. Text, masks, box tokens and reference features are computed once for all.
 
         guidance: at most 1 means none. migc_steps, fuser_steps: last step index (0-based) of the MIGC blocks and of the
-        naive fuser; migc_until: in place of migc_steps, see ``Course``. Prompts are cut at the 77 tokens of CLIP.
-        Raises StepFailure for more instances than the blocks have channels for.
+        naive fuser. migc_until (in place of migc_steps), guidance_until, reuse_every: see ``Course``.
+        Prompts are cut at the 77 tokens of CLIP. Raises StepFailure for more instances than the blocks have channels
+        for.
         """
         plan = self.plan(scene, items, negative_prompt, width, height)
         stage = self.stage
         stage.migc_steps, stage.fuser_steps = migc_steps, fuser_steps
         stage.published_gate, stage.local_weight = published_gate, local_weight
 
-        course = Course(steps, guidance, migc_until)
+        course = Course(steps, guidance, migc_until, guidance_until, reuse_every)
 
         def draw(part: Sequence[int]) -> list[Image.Image]:
             sources = noise_sources(part)
@@ -197,13 +201,14 @@ class LayoutPipeline:
                     callback(step, latents)
         finally:
             stage.plan, stage.migc, stage.guided, stage.twins = None, None, True, False
+            self.deep.forget()
         return latents
 
     def predict(self, scaled: Tensor, time: Tensor, plan: Plan, course: Course, call: Call) -> Tensor:
         """What the U-Net says of latents [P, 4, h, w], with guidance where the call has it."""
         rows = torch.cat([scaled, scaled]) if call.guided else scaled
         text = plan.text[:1].expand(len(rows), -1, -1)  # the processors take theirs from the plan
-        predicted = self.unet(rows, time, encoder_hidden_states=text).sample
+        predicted = self.deep.whole(rows, time, text) if call.whole else self.deep.shallow(rows, time, text)
         if not call.guided:
             return predicted
         unconditional, conditional = predicted.chunk(2)

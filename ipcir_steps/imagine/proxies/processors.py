@@ -146,6 +146,14 @@ class TwinProcessor:
         return self.plain(attn, hidden_states.chunk(2)[0], *args, **kwargs).repeat(2, 1, 1)
 
 
+def without_bias(linear: nn.Module, x: Tensor) -> Tensor:
+    """W x. A projection with LoRA weights beside its own is more than its weight, so it is called."""
+    if type(linear) is nn.Linear:
+        return F.linear(x, linear.weight)
+    out = linear(x)
+    return out if linear.bias is None else out - linear.bias
+
+
 def split(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(-3, -2).contiguous()
 
@@ -204,7 +212,7 @@ class Heads:
             target = self.view(fused, window)
             target.addcmul_(part.reshape(target.shape), self.view(weight[None], window))
         linear = self.attn.to_out[0]
-        out = F.linear(torch.stack([*negative, fused]).transpose(1, 2).flatten(2), linear.weight)
+        out = without_bias(linear, torch.stack([*negative, fused]).transpose(1, 2).flatten(2))
         if linear.bias is not None:
             out[:-1] += linear.bias
             out[-1].addcmul_(weights.sum(0), linear.bias)

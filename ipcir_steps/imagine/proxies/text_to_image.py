@@ -7,11 +7,12 @@ import diffusers
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 from diffusers.utils import logging
 
-from ipcir_steps.config.generation import Proxies
+from ipcir_steps.config.generation import ADDED, Proxies
 from ipcir_steps.core.devices import in_batches, loaded, noise_sources, placement
 from ipcir_steps.core.errors import InputError, ModelError
 from ipcir_steps.core.files import read_json, used_tree
 from ipcir_steps.core.manifests import Manifest
+from ipcir_steps.imagine.proxies.additions import fit
 from ipcir_steps.imagine.proxies.generator import Task, model_of
 from ipcir_steps.imagine.proxies.pipeline_files import left_out, variant
 from ipcir_steps.imagine.proxies.samplers import check, sampler
@@ -25,10 +26,11 @@ class TextToImage:
     def __init__(self, settings: Proxies, models: dict[str, Manifest]):
         self.settings = settings
         model = model_of(models, "generator", f"generator {settings.generator}")
-        self.identity = {"generator": model.digest}
+        self.identity = {role: models[role].digest for role in ("generator", *ADDED) if role in models}
         check(settings, settings.scheduler)
         self.pipeline = load_pipeline(self.automatic, model, settings)
         choose(self.pipeline, settings, model.name)
+        fit(self.pipeline, settings, models)
         self.accepted = inspect.signature(self.pipeline.__call__).parameters
 
     def draw(self, task: Task):
