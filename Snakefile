@@ -47,7 +47,7 @@ rule all:
 
 
 rule figures:
-    """Every figure and table, and the query browser."""
+    """Every figure and table, the leaderboard and the query browser."""
     input:
         expand(paths.FIGURE, figure=CONFIG.run, suffix="svg"),
         expand(
@@ -66,6 +66,7 @@ rule figures:
             suffix="svg",
         ),
         expand(paths.TABLE, number=[1, 2, 3], suffix="md"),
+        expand(paths.LEADERBOARD, suffix="html"),
         expand(paths.BROWSER, dataset=CONFIG.run),
 
 

@@ -4,7 +4,7 @@
     snakemake --cores 2 figures --configfile configs/mini_evaluation.yaml
     python docs/samples.py test [DIRECTORY]                 # those of docs/results.md, from the mini test world
 
-Needs playwright and Chromium for the query browser. Pictures are made smaller until each has less than 300 kB; they
+Needs playwright and Chromium for the pages. Pictures are made smaller until each has less than 300 kB; they
 keep the id of their record.
 """
 
@@ -56,6 +56,25 @@ def screenshots(page: Path, shots: dict[str, str]) -> None:
         browser.close()
 
 
+def leaderboard(page: Path) -> None:
+    """The leaderboard at CIRCO's results with both of open_clip's ViT-G/14, one of them opened; and the own runs."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(page.absolute().as_uri())
+        tab.locator("#search").fill("vit-bigg")
+        tab.get_by_role("link", name="circo", exact=True).click()
+        tab.locator('tr[data-id="circo/cirevl/again-author"] button').click()
+        tab.wait_for_timeout(800)
+        tab.screenshot(path=IMAGES / "leaderboard.png")
+        tab.locator("#search").fill(f"{DATASET} ldre")
+        tab.wait_for_timeout(800)
+        tab.screenshot(path=IMAGES / "leaderboard_runs.png")
+        browser.close()
+
+
 def twins(directory: Path, count: int = 6) -> None:
     """Queries of the demo: reference, words, target, its twin, and the five proxies."""
     from ipcir_steps.evaluate.reporting.figures import style
@@ -100,3 +119,4 @@ if __name__ == "__main__":
         screenshots(
             directory / "results/browser" / DATASET / "index.html", {"browser.png": "2", "browser_lost.png": "3"}
         )
+        leaderboard(directory / "results/tables/leaderboard.html")

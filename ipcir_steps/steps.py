@@ -94,6 +94,8 @@ _ALL = (
     _step("Evaluate", "figures", "evaluate.reporting.figures", "draw the paper's figures and ours"),
     _step("Evaluate", "tables", "evaluate.reporting.tables", "write the paper's tables as Markdown, CSV and LaTeX"),
     _step("Evaluate", "browser", "evaluate.reporting.browser", "write a page that shows every query"),
+    _step("Evaluate", "leaderboard", "evaluate.reporting.leaderboard",
+          "write a page of the literature's results beside your own"),
     _step("Evaluate", "failures", "evaluate.failures", "collect the failures of all steps"),
     _step("Provenance", "crate", "provenance.crate", "export a run as a Workflow Run RO-Crate", recorded=False),
     _step("Running", "models", "runtime.models", "fetch models and record their digests", network=True),

@@ -1,4 +1,4 @@
-"""The paper's tables."""
+"""The paper's tables, and the leaderboard."""
 
 
 include: "inputs/reporting.smk"
@@ -36,3 +36,27 @@ rule tables:
     shell:
         "IPCIR_RULE=tables ipcir tables --results {input} --number {wildcards.number}"
         " --markdown {output.markdown} --csv {output.csv} --latex {output.latex} 2> {log}"
+
+
+rule leaderboard:
+    """Write a page, and a CSV, of the literature's results with their protocols beside those of this run."""
+    input:
+        results=expand(paths.RESULT, dataset=CONFIG.run),
+    output:
+        html=paths.fill(paths.LEADERBOARD, suffix="html"),
+        csv=paths.fill(paths.LEADERBOARD, suffix="csv"),
+    log:
+        "logs/tables/leaderboard.log",
+    benchmark:
+        "benchmarks/results/tables/leaderboard.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 1
+    resources:
+        mem_mb=growing(400),
+        runtime=30,
+    shell:
+        "IPCIR_RULE=leaderboard ipcir leaderboard --results {input.results}"
+        " --html {output.html} --csv {output.csv} 2> {log}"

@@ -217,4 +217,6 @@ def _drawn(step: Callable) -> None:
             for kind, end in (("markdown", "md"), ("csv", "csv"), ("latex", "tex"))
         )
         step("tables", f"tables {result} --number {number} {outputs}")
+    outputs = "--html results/tables/leaderboard.html --csv results/tables/leaderboard.csv"
+    step("leaderboard", f"leaderboard {result} {outputs}")
     step("browser", f"browser --dataset world {' '.join(options)} --output results/browser/world", "figures")

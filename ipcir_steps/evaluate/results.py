@@ -1,10 +1,8 @@
 """One result file per dataset: metrics, differences with intervals, failures, published numbers."""
 
 import argparse
-import csv
 import sys
 from collections import Counter
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, write_json
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.core.statistics import paired_interval
+from ipcir_steps.evaluate.literature import read_published
 from ipcir_steps.evaluate.subsets import cautions_of, views
 from ipcir_steps.variants import BASE, VARIANTS
 
@@ -155,18 +154,6 @@ def _differences(base: dict, scored: dict, strata: dict[str, str], settings: Res
             )
             differences[metric] = {"value": value, "low": low, "high": high}
     return differences
-
-
-def read_published() -> dict:
-    """{(dataset, backbone, baseline, variant): {metric: {"value": fraction, "source": …}}}."""
-    file = resources.files("ipcir_steps.evaluate") / "published.csv"
-    table: dict = {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            key = (row["dataset"], row["backbone"], row["method"], row["variant"])
-            number = {"value": float(row["value_percent"]) / 100, "source": row["source"], "split": row["split"]}
-            table.setdefault(key, {})[row["metric"]] = number
-    return table
 
 
 def table(result: dict) -> str:

@@ -1,17 +1,15 @@
 """The query browser: small pictures, one JSON of all queries, one HTML file with its style and script inside."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from ipcir_steps.core import record_id
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import atomic, used, write_text
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
-from ipcir_steps.evaluate.reporting.look import shared
+from ipcir_steps.evaluate.reporting.look import document
 from ipcir_steps.variants import BASE, METHOD, VARIANTS
 
 HERE = Path(__file__).parent
@@ -114,17 +112,5 @@ class Pictures:
 
 
 def html(data: dict) -> str:
-    """One document. The data cannot close its element: every "<" in it is escaped."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    page = (HERE / "page.html").read_text(encoding="utf-8")
-    title = escape(data["dataset"])
-    mark = f'<p class="mark" role="alert">{escape(data["mark"])}</p>\n' if data.get("mark") else ""
-    style, script = (shared(f"look.{kind}") + _own(f"page.{kind}") for kind in ("css", "js"))
-    parts = {"title": title, "mark": mark, "style": style, "script": script, "data": text}
-    for name, value in parts.items():  # the data last: nothing in it is taken for a field
-        page = page.replace(f"[[{name}]]", value)
-    return page
-
-
-def _own(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
+    """One document."""
+    return document(HERE, data, data["dataset"], data.get("mark"))
