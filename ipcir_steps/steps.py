@@ -89,6 +89,7 @@ _ALL = (
           timed=(paths.RANKING_TIMES,)),
     _step("Evaluate", "metrics", "evaluate.metrics", "score rankings under a benchmark's protocol"),
     _step("Evaluate", "submission", "evaluate.submission", "write and check files for the benchmark servers"),
+    _step("Evaluate", "mteb", "evaluate.mteb", "write a list as a prediction file of MTEB"),
     _step("Evaluate", "tune", "evaluate.tuning.command", "choose lambda and weights, with labels or without"),
     _step("Evaluate", "sensitivity", "evaluate.tuning.sensitivity", "vary lambda, weights and proxies of eq. 1"),
     _step("Evaluate", "figures", "evaluate.reporting.figures", "draw the paper's figures and ours"),

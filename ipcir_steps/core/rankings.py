@@ -74,18 +74,42 @@ def read_rankings(path: str | Path) -> dict[str, Sequence[str | None]]:
     if path.suffix == ".json":
         content = json.loads(path.read_text(encoding="utf-8"))
         return {str(key): [str(name) for name in names] for key, names in content.items() if isinstance(names, list)}
+    rankings: dict[str, list[tuple[int, str]]] = {}
+    for query_id, rank, image in _rows(path, "query_id", "rank", "image"):
+        rankings.setdefault(query_id, []).append((rank, image))
+    return {query_id: names_by_place(places) for query_id, places in rankings.items()}
+
+
+def read_scores(path: str | Path) -> dict[str, list[tuple[str, float]]]:
+    """{query_id: [(image, score)], best first} of a rankings parquet; of a server-style JSON the score is 1 / place."""
+    if Path(path).suffix == ".json":
+        lists = read_rankings(path)
+        return {key: [(name, 1 / place) for place, name in enumerate(names, 1)] for key, names in lists.items()}
+    found: dict[str, list[tuple[str, float]]] = {}
+    for query_id, image, score in _rows(Path(path), "query_id", "image", "score"):
+        found.setdefault(query_id, []).append((image, score))
+    return found
+
+
+def about_rankings(path: str | Path) -> dict:
+    """What ``write_rankings`` was told about a rankings parquet; empty for a server-style JSON."""
+    from pyarrow import parquet
+
+    if Path(path).suffix == ".json":
+        return {}
+    return json.loads((parquet.read_schema(path).metadata or {}).get(b"ipcir", b"{}"))
+
+
+def _rows(path: Path, *names: str) -> Iterator[tuple]:
+    """Columns of a rankings parquet row by row, by query and place. Raises InputError."""
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path, columns=["query_id", "rank", "image"])
+        table = parquet.read_table(path, columns=list(dict.fromkeys([*names, "rank"])))
     except FileNotFoundError:
         raise InputError("does not exist", file=path) from None
     except (OSError, ValueError, KeyError) as error:
         remedy = "Delete it and run again to rebuild it."
         raise InputError(f"is not a rankings file ({error})", file=path, remedy=remedy) from error
-    rankings: dict[str, list[tuple[int, str]]] = {}
     table = table.sort_by([("query_id", "ascending"), ("rank", "ascending")])
-    columns = (table[name].to_pylist() for name in ("query_id", "rank", "image"))
-    for query_id, rank, image in zip(*columns, strict=True):
-        rankings.setdefault(query_id, []).append((rank, image))
-    return {query_id: names_by_place(places) for query_id, places in rankings.items()}
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
