@@ -24,6 +24,7 @@ except InputError as error:
 wildcard_constraints:
     dataset="[A-Za-z0-9][A-Za-z0-9_.-]*?",
     split="[A-Za-z0-9_]+",
+    setting="[A-Za-z_][A-Za-z0-9_]*",
     backbone="[A-Za-z0-9][A-Za-z0-9_.-]*",
     baseline="[A-Za-z0-9][A-Za-z0-9_.-]*",
     role="[a-z_]+",
@@ -75,13 +76,21 @@ def dataset_of(wildcards):
 
 
 def stack_of(wildcards):
-    """The stack of the dataset, or the one, that a path names."""
+    """The stack of the dataset, or the one, that a path names; with what a setting of the frontier changes."""
     if hasattr(wildcards, "stack"):
         if wildcards.stack not in CONFIG.stacks:
             raise WorkflowError(f"config.yaml: no stack '{wildcards.stack}'")
         return CONFIG.stacks[wildcards.stack]
     dataset_of(wildcards)
-    return CONFIG.stack_of(wildcards.dataset)
+    try:
+        return CONFIG.stack_of(wildcards.dataset, setting_of(wildcards))
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+def setting_of(wildcards):
+    """The setting of the frontier that a path names; None: what the stack itself draws."""
+    return getattr(wildcards, "setting", None)
 
 
 def stack_settings(section):

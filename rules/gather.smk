@@ -5,7 +5,7 @@ rule gather_captions:
     """Join the shards; the captions of a reference go to every query that uses it."""
     input:
         queries=paths.QUERIES,
-        shards=of_every_device("captions"),
+        shards=of_every_device(of_device("captions")),
     output:
         done=paths.SOURCE_CAPTIONS,
         failures=paths.fill(paths.STEP_FAILURES, step="captions"),
@@ -33,7 +33,7 @@ use rule gather_captions as gather_reasoning with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=of_every_device("reasoning"),
+        shards=of_every_device(of_device("reasoning")),
     output:
         done=paths.TARGET_CAPTIONS,
         failures=paths.fill(paths.STEP_FAILURES, step="reasoning"),
@@ -50,7 +50,7 @@ use rule gather_captions as gather_layouts with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=of_every_device("layouts"),
+        shards=of_every_device(of_device("layouts")),
     output:
         done=paths.LAYOUTS,
         failures=paths.fill(paths.STEP_FAILURES, step="layouts"),
@@ -67,7 +67,7 @@ use rule gather_captions as gather_masks with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=of_every_device("masks"),
+        shards=of_every_device(of_device("masks")),
     output:
         done=paths.REFERENCE_MASKS,
         failures=paths.fill(paths.STEP_FAILURES, step="masks"),
@@ -84,7 +84,7 @@ use rule gather_captions as gather_proxies with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=of_every_device("proxies"),
+        shards=of_every_device(of_device("proxies")),
     output:
         done=paths.PROXY_INDEX,
         failures=paths.PROXY_FAILURES,

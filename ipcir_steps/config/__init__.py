@@ -13,6 +13,7 @@ from ipcir_steps.config.baselines import BASELINES, MAPPED, CustomBaseline, Cust
 from ipcir_steps.config.data import MINI, Dataset, Name
 from ipcir_steps.config.defaults import DATASETS
 from ipcir_steps.config.figures import Figures, Sensitivity
+from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
 from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
 from ipcir_steps.core.errors import InputError
@@ -64,6 +65,7 @@ class Config(Section):
     tuning: Tuning = Field(Tuning(), description="lambda chosen on another dataset's labelled split (tuned_on)")
     sensitivity: Sensitivity = Field(Sensitivity(), description="settings to try around the configured ones")
     figures: Figures = Field(Figures(), description="figures that show queries, and the query browser")
+    frontier: Frontier = Field(Frontier(), description="several ways to draw the proxies, retrieval beside cost")
     resamples: Count = Field(2000, description="bootstrap resamples of the 95 % intervals")
 
     @pydantic.model_validator(mode="after")
@@ -100,13 +102,48 @@ class Config(Section):
                         raise ValueError(f"{where}: {baseline} needs a mapping network for backbone {backbone!r}")
         return self
 
-    def stack_of(self, dataset: str) -> Stack:
-        """The stack that a dataset names."""
-        return self.stacks[self.datasets[dataset].stack]
+    @pydantic.model_validator(mode="after")
+    def _settings_of_the_frontier(self) -> "Config":
+        known = {CONFIGURED, *self.frontier.settings}
+        for name in self.frontier.stopping:
+            if name not in known:
+                raise ValueError(f"frontier.stopping: unknown name {name!r}{_nearest(name, known)}")
+        for setting in self.frontier.settings:
+            where = f"frontier.settings.{setting}"
+            if setting in (CONFIGURED, NOTHING):
+                raise ValueError(f"{where}: {setting!r} is there in every frontier; choose another name")
+            for dataset in self.run:
+                try:
+                    self.stack_of(dataset, setting)
+                except pydantic.ValidationError as error:
+                    raise ValueError(f"{where}: {_explain(error.errors()[0])}") from error
+        return self
 
-    def resolved(self, dataset: str) -> "Resolved":
-        """All settings that hold for one dataset: those of its stack, and the others."""
-        return self.with_stack(self.datasets[dataset].stack)
+    def stack_of(self, dataset: str, setting: str | None = None) -> Stack:
+        """The stack that a dataset names; with what a setting of the frontier changes. Raises InputError where there is
+        no such setting, or no model that it names."""
+        stack = self.stacks[self.datasets[dataset].stack]
+        if setting in (None, CONFIGURED):
+            return stack
+        if setting not in self.frontier.settings:
+            raise InputError(f"there is no setting {setting!r}", file="config.yaml", field="frontier.settings")
+        point, values = self.frontier.settings[setting], stack.model_dump(mode="json")
+        for role, name in point.models.items():
+            if name not in stack.models:
+                problem = f"the stack has no model {name!r}{_nearest(name, stack.models)}"
+                raise InputError(problem, file="config.yaml", field=f"frontier.settings.{setting}.models.{role}")
+            values["models"][role] = values["models"][name]
+        return Stack.model_validate_json(json.dumps(merged(values, {"proxies": point.proxies})))
+
+    def model_of(self, setting: str | None, role: str) -> str:
+        """The name, among the models of a stack, of the one that plays a role in a setting of the frontier."""
+        point = self.frontier.settings.get(setting or CONFIGURED)
+        return point.models.get(role, role) if point else role
+
+    def resolved(self, dataset: str, setting: str | None = None) -> "Resolved":
+        """All settings that hold for one dataset: those of its stack, and the others. setting: of the frontier."""
+        found = self.with_stack(self.datasets[dataset].stack)
+        return dataclasses.replace(found, stack=self.stack_of(dataset, setting)) if setting else found
 
     def with_stack(self, name: str) -> "Resolved":
         """All settings under one stack. Raises InputError for a stack that there is none of."""

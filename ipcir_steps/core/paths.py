@@ -31,6 +31,13 @@ STEP_FAILURES = f"{SPLIT}/{{step}}.failures.jsonl"
 PROXY_FAILURES = f"{PROXY_IMAGES}/proxies.failures.jsonl"
 FAILURES = f"{SPLIT}/failures.jsonl"
 
+# The same queries drawn with other settings (frontier.settings).
+DRAWN = f"{SPLIT}/frontier/{{setting}}"
+DRAWN_SHARD = f"{DRAWN}/shards/{{device}}-{{shard}}.jsonl"
+DRAWN_INDEX = f"{DRAWN}/index.jsonl"  # its images lie beside it
+DRAWN_FAILURES = f"{DRAWN}/proxies.failures.jsonl"
+DRAWN_FEATURES = f"{DRAWN}/features/{{backbone}}.safetensors"
+
 # What is sought with: features of one backbone.
 BACKBONE = f"{SPLIT}/{{backbone}}"
 FEATURES = f"{BACKBONE}/{{features}}.safetensors"
@@ -61,6 +68,8 @@ QUERY_FIGURE = f"{FIGURES}/{{dataset}}/{{figure}}.{{suffix}}"
 TABLE = f"{TABLES}/table{{number}}.{{suffix}}"
 LEADERBOARD = f"{TABLES}/leaderboard.{{suffix}}"
 BROWSER = f"{RESULTS}/browser/{{dataset}}"
+FRONTIER = f"{RESULTS}/frontier/{{dataset}}/{{backbone}}/{{baseline}}.json"
+FRONTIER_TABLE = f"{RESULTS}/frontier/{{dataset}}/{{backbone}}/{{baseline}}.md"
 SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.json"
 RECALL_SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.recall.json"
 SUBSET_SUBMISSION = f"{RESULTS}/submissions/{{dataset}}/{{backbone}}/{{baseline}}/{{variant}}.recall_subset.json"
@@ -81,6 +90,8 @@ TIMES = "benchmarks/results"
 LOGS = "logs"
 DATASET_TIMES = f"{TIMES}/{{dataset}}/{{split}}/datasets.tsv"
 DEVICE_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{step}}/{{device}}.tsv"
+DRAWN_TIMES = f"{TIMES}/{{dataset}}/{{split}}/frontier/{{setting}}/{{device}}.tsv"
+DRAWN_COSTS = f"{TIMES}/frontier/{{dataset}}.json"  # operations and measured seconds
 FEATURES_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{features}}.tsv"
 FUSED_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/fusion/{{proxy}}.tsv"
 BASELINE_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{baseline}}/baseline.tsv"

@@ -3,23 +3,26 @@
 
 def of_device(step):
     """The shards of a step that one job makes."""
+    return shards_of_device(paths.fill(paths.SHARD, step=step))
+
+
+def shards_of_device(pattern):
     return expand(
-        paths.fill(paths.SHARD, step=step),
+        pattern,
         shard=range(CONFIG.shards),
         allow_missing=True,
     )
 
 
-def of_every_device(step):
-    """Input function: all shards of a step, in the order of the queries."""
+def of_every_device(made):
+    """Input function: all shards of a step, in the order of the queries. made: those of one device."""
 
     def shards(wildcards):
         dataset_of(wildcards)
         return expand(
-            of_device(step),
-            dataset=wildcards.dataset,
-            split=wildcards.split,
+            made,
             device=range(CONFIG.devices_of(wildcards.dataset)),
+            **wildcards,
         )
 
     return shards

@@ -6,7 +6,7 @@ from ipcir_steps.runtime.plan import memory
 def sized(step):
     """Memory of a model step, from its models and settings; it doubles with every attempt."""
     return lambda wildcards, attempt: memory.megabytes(
-        CONFIG.resolved(wildcards.dataset),
+        CONFIG.resolved(wildcards.dataset, setting_of(wildcards)),
         step,
         attempt,
         backbone=getattr(wildcards, "backbone", None),

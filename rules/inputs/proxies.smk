@@ -22,7 +22,11 @@ def drawing_roles(wildcards):
 
 def drawing_models(wildcards):
     """Manifests of the models that the generator has roles for."""
-    return [manifest(role)(wildcards) for role in drawing_roles(wildcards)]
+    names = [
+        CONFIG.model_of(setting_of(wildcards), role)
+        for role in drawing_roles(wildcards)
+    ]
+    return [manifest(name)(wildcards) for name in names]
 
 
 def drawing_files(wildcards):
@@ -47,6 +51,13 @@ def unless_unused(step, pattern):
     )
 
 
+def drawn_images(wildcards):
+    """Where the images lie."""
+    if setting_of(wildcards):
+        return paths.DRAWN.format(**wildcards)
+    return paths.PROXY_IMAGES.format(generator=generator_of(wildcards), **wildcards)
+
+
 def proxies_options(wildcards, input):
     files = {name: file for name, file in input.items() if name != "models"}
     roles = zip(drawing_roles(wildcards), input.models, strict=True)
@@ -54,7 +65,5 @@ def proxies_options(wildcards, input):
         files,
         models=[f"{role}={file}" for role, file in roles],
         root=dataset_root(wildcards),
-        images=paths.PROXY_IMAGES.format(
-            generator=generator_of(wildcards), **wildcards
-        ),
+        images=drawn_images(wildcards),
     )
