@@ -92,6 +92,8 @@ _ALL = (
     _step("Evaluate", "mteb", "evaluate.mteb", "write a list as a prediction file of MTEB"),
     _step("Evaluate", "tune", "evaluate.tuning.command", "choose lambda and weights, with labels or without"),
     _step("Evaluate", "sensitivity", "evaluate.tuning.sensitivity", "vary lambda, weights and proxies of eq. 1"),
+    _step("Evaluate", "costs", "runtime.plan.drawn", "count what the settings of a frontier cost"),
+    _step("Evaluate", "frontier", "evaluate.frontier", "compare ways to draw the proxies: retrieval beside cost"),
     _step("Evaluate", "figures", "evaluate.reporting.figures", "draw the paper's figures and ours"),
     _step("Evaluate", "tables", "evaluate.reporting.tables", "write the paper's tables as Markdown, CSV and LaTeX"),
     _step("Evaluate", "browser", "evaluate.reporting.browser", "write a page that shows every query"),

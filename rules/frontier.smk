@@ -55,3 +55,87 @@ use rule proxies_features as drawn_features with:
         "benchmarks/results/{dataset}/{split}/frontier/{setting}/features/{backbone}.tsv"
     params:
         rule="drawn_features",
+
+
+rule costs:
+    """Count the operations of each setting, and read what drawing it took."""
+    input:
+        drawn_indices,
+    output:
+        paths.DRAWN_COSTS,
+    log:
+        "logs/{dataset}/frontier/costs.log",
+    benchmark:
+        "benchmarks/results/{dataset}/frontier_costs.tsv"
+    conda:
+        "../envs/diffusion.yaml"
+    container:
+        container("diffusion")
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=60,
+    params:
+        split=lambda wildcards: dataset_of(wildcards).split,
+        settings=cost_settings,
+        taken=from_config("stack.proxies", "stack.models", "frontier.settings"),
+    shell:
+        "IPCIR_RULE=costs IPCIR_CONFIG={params.taken:q} ipcir costs --dataset {wildcards.dataset}"
+        " --split {params.split} --settings {params.settings:q} --output {output} 2> {log}"
+
+
+rule frontier:
+    """Compare the settings: the metric that decides, intervals, lists, features, cost; choose the cheapest."""
+    input:
+        text=labelled(paths.TEXT),
+        gallery=labelled(paths.GALLERY_FEATURES),
+        queries=labelled(paths.QUERIES),
+        gallery_images=labelled(paths.GALLERY),
+        references=labelled(paths.REFERENCE_FEATURES),
+        target_captions=labelled(paths.TARGET_CAPTION_FEATURES),
+        source_captions=labelled(paths.SOURCE_CAPTION_FEATURES),
+        drawn=drawn_feature_files,
+        costs=paths.DRAWN_COSTS,
+        lambda_file=frontier_lambda,
+    output:
+        result=paths.FRONTIER,
+        table=report(
+            paths.FRONTIER_TABLE,
+            caption="../report/frontier.rst",
+            category="Costs",
+            labels={"dataset": "{dataset}", "figure": "frontier"},
+        ),
+        svg=report(
+            paths.fill(paths.FRONTIER_FIGURE, suffix="svg"),
+            caption="../report/frontier.rst",
+            category="Costs",
+            labels={"dataset": "{dataset}", "figure": "frontier"},
+        ),
+        png=paths.fill(paths.FRONTIER_FIGURE, suffix="png"),
+    log:
+        "logs/{dataset}/frontier/{backbone}/{baseline}.log",
+    benchmark:
+        "benchmarks/results/{dataset}/frontier/{backbone}/{baseline}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    container:
+        container("analysis")
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+        runtime=240,
+    params:
+        options=frontier_options,
+        settings=frontier_settings,
+        taken=from_config(
+            "seed",
+            "resamples",
+            "fusion",
+            "ranking",
+            "frontier",
+            "datasets.{dataset}.benchmark",
+        ),
+    shell:
+        "IPCIR_RULE=frontier IPCIR_CONFIG={params.taken:q} ipcir frontier --dataset {wildcards.dataset} {params.options}"
+        " --settings {params.settings:q} --output {output.result} --table {output.table}"
+        " --svg {output.svg} --png {output.png} 2> {log}"

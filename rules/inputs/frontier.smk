@@ -1,1 +1,70 @@
 """Input functions of the frontier."""
+
+from ipcir_steps.config.frontier import CONFIGURED
+
+
+def labelled(pattern, **more):
+    """Input function: ``pattern`` for the dataset's split with labels."""
+    return lambda wildcards: paths.fill(
+        pattern, split=dataset_of(wildcards).split, **wildcards, **more
+    )
+
+
+def of_settings(pattern):
+    """``pattern`` for every setting of the configuration."""
+    return {name: labelled(pattern, setting=name) for name in CONFIG.frontier.settings}
+
+
+def drawn_indices(wildcards):
+    """The index of every setting's proxies, the stack's own first."""
+    configured = labelled(paths.PROXY_INDEX, generator=generator_of(wildcards))
+    return [
+        file(wildcards)
+        for file in (configured, *of_settings(paths.DRAWN_INDEX).values())
+    ]
+
+
+def drawn_feature_files(wildcards):
+    """The features of every setting's proxies, in the order of ``drawn_names``."""
+    files = [
+        labelled(paths.PROXY_FEATURES),
+        *of_settings(paths.DRAWN_FEATURES).values(),
+    ]
+    return [file(wildcards) for file in files]
+
+
+def cost_settings(wildcards):
+    """The proxies section and the sources of the models of every setting."""
+    found = {}
+    for name in (CONFIGURED, *CONFIG.frontier.settings):
+        stack = CONFIG.stack_of(wildcards.dataset, name)
+        sources = {role: model.source for role, model in stack.models.items()}
+        proxies = stack.proxies.model_dump(mode="json")
+        found[name] = {"proxies": proxies, "models": sources}
+    return canonical(found)
+
+
+def frontier_lambda(wildcards):
+    """The choice of lambda on another dataset, as ranking has it."""
+    found = chosen_lambda(wildcards)
+    return paths.fill(found, split=dataset_of(wildcards).split) if found else []
+
+
+def frontier_options(wildcards, input):
+    names = (CONFIGURED, *CONFIG.frontier.settings)
+    files = {name: file for name, file in input.items() if name != "drawn"}
+    return options(
+        files,
+        drawn=[f"{name}={file}" for name, file in zip(names, input.drawn, strict=True)],
+        benchmark=dataset_benchmark(wildcards),
+        mark=mark(wildcards),
+        seed=CONFIG.seed,
+        resamples=CONFIG.resamples,
+        **lambda_options(wildcards),
+    )
+
+
+def frontier_settings(wildcards):
+    compared = CONFIG.frontier.model_dump(mode="json", exclude={"settings"})
+    sections = CONFIG.model_dump(mode="json", include={"fusion", "ranking"})
+    return canonical({**compared, **sections})

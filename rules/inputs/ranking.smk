@@ -6,7 +6,7 @@ from ipcir_steps.benchmarks import BENCHMARKS
 def chosen_lambda(wildcards):
     """The choice of lambda on the dataset that this one is tuned on, or by its rule; nothing where lambda is set."""
     if dataset_of(wildcards).rule:
-        return paths.BALANCE.format(**wildcards)
+        return paths.fill(paths.BALANCE, **wildcards)
     name = dataset_of(wildcards).tuned_on
     if name is None:
         return []
