@@ -11,6 +11,7 @@ use rule captions as proxies with:
         queries=paths.QUERIES,
         layouts=unless_unused("layouts", paths.LAYOUTS),
         masks=unless_unused("masks", paths.REFERENCE_MASKS),
+        captions=if_drawn(paths.TARGET_CAPTIONS),
         references=paths.REFERENCES,
         models=drawing_models,
     output:

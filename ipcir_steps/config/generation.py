@@ -16,7 +16,8 @@ class Generator:
     """What a generator needs, known before it is imported, so that no job is planned that it has no use for.
 
     name: package.module:Class. roles: models that it cannot do without; optional_roles: models that it uses where they
-    are configured. needs_layouts: it draws layouts; needs_masks: it looks at the masks of reference instances.
+    are configured. needs_layouts: it draws layouts; needs_masks: it looks at the masks of reference instances;
+    needs_captions: it reads the target captions.
     A custom generator declares what differs from these defaults as literals in its class.
     """
 
@@ -25,6 +26,7 @@ class Generator:
     optional_roles: tuple[str, ...] = ()
     needs_layouts: bool = True
     needs_masks: bool = True
+    needs_captions: bool = False
 
     @property
     def unused(self) -> set[str]:
@@ -56,13 +58,18 @@ class Proxies(Growing):
 
     later: ClassVar[frozenset[str]] = frozenset(
         {"scheduler", "spacing", "tcd_eta", "migc_until", "guidance_until", "reuse_every", "lora_weight", "lora_fused",
-         "channels_last", "compile"}
+         "channels_last", "compile", "prompt"}
     )  # fmt: skip
 
     generator: str = Field(
         "text_to_image",
         pattern=rf"^({'|'.join(GENERATORS)}|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
         description=f"{', '.join(GENERATORS)}, or your own as package.module:Class",
+    )
+    prompt: Literal["layout", "target_captions"] = Field(
+        "layout",
+        description="text_to_image: what is drawn; target_captions: image n from target caption n, in turn, without "
+        "layouts",
     )
     count: Count = Field(5, description="N: proxy images per query")
     steps: Count = Field(50, description="denoising steps")
@@ -155,7 +162,10 @@ def generator_of(settings: Proxies) -> Generator:
     """The card of the configured generator. Raises InputError where a custom one cannot be read."""
     name = settings.generator
     if name in GENERATORS:
-        return GENERATORS[name]
+        card = GENERATORS[name]
+        if name == "text_to_image" and settings.prompt == "target_captions":
+            card = dataclasses.replace(card, needs_layouts=False, needs_captions=True)
+        return card
     known = {field.name for field in dataclasses.fields(Generator)} - {"name"}
     try:
         found = {key: value for key, value in plugins.declared(name).items() if key in known}

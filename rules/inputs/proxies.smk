@@ -51,6 +51,15 @@ def unless_unused(step, pattern):
     )
 
 
+def if_drawn(pattern):
+    """Input function: the target captions, where images are drawn from them."""
+    return lambda wildcards: (
+        expand(pattern, **wildcards, allow_missing=True)
+        if drawing(wildcards).needs_captions
+        else []
+    )
+
+
 def drawn_images(wildcards):
     """Where the images lie."""
     if setting_of(wildcards):

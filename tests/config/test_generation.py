@@ -36,6 +36,16 @@ def test_steps_whose_work_is_not_read():
     assert Generator("x", needs_layouts=False).unused == set()  # masks are of the instances of layouts
 
 
+def test_target_captions_as_prompts_leave_layouts_and_masks_out():
+    """What is needed depends on a setting; of other generators it changes nothing, nor does it stand in old digests."""
+    drawn = generator_of(Proxies(generator="text_to_image", prompt="target_captions"))
+    assert drawn.unused == {"layouts", "masks"} and drawn.needs_captions and drawn.roles == ("generator",)
+    planned = generator_of(Proxies(generator="text_to_image"))
+    assert planned.unused == {"masks"} and not planned.needs_captions
+    assert generator_of(Proxies(generator="migc", prompt="target_captions")) is GENERATORS["migc"]
+    assert "prompt" not in Proxies().model_dump()
+
+
 def test_a_custom_generator_declares_what_it_needs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

@@ -30,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", type=InFile, required=True, help="queries.jsonl")
     parser.add_argument("--layouts", type=InFile, help="layouts.jsonl (generators that draw layouts)")
     parser.add_argument("--masks", type=InFile, help="reference_masks.jsonl; without it whole references are used")
+    parser.add_argument("--captions", type=InFile, help="target_captions.jsonl, where image n is drawn from caption n")
     parser.add_argument("--references", type=ImageList, help="references.jsonl")
     parser.add_argument("--root", type=Root, help="directory that the references' paths are relative to")
     drawn = [(name, card) for name, card in GENERATORS.items() if card.roles]
@@ -51,11 +52,20 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.imagine.proxies.tasks import Inputs
 
     settings = read_settings(args.settings, Proxies)
-    if args.layouts is None and generator_of(settings).needs_layouts:
+    card = generator_of(settings)
+    if args.layouts is None and card.needs_layouts:
         raise InputError(f"is needed by generator {settings.generator}", field="--layouts")
+    if args.captions is None and card.needs_captions:
+        raise InputError(f"is needed by generator {settings.generator}, which draws them", field="--captions")
     draw_proxies(
         read_queries(args.queries),
-        Inputs(args.layouts, args.masks, args.references, args.root),
+        Inputs(
+            args.layouts,
+            args.masks,
+            args.references,
+            args.root,
+            args.captions if card.needs_captions else None,
+        ),
         settings,
         {given.role: load_manifest(given) for given in args.models},
         directory=args.images,

@@ -87,7 +87,8 @@ def draw_accepted(generator: Generator, task: Task, check: Check | None, setting
         if not rejected:
             break
         new_seeds = tuple(seed(task.seeds[n], attempt) for n in rejected)
-        redrawn, _ = generator.draw(dataclasses.replace(task, seeds=new_seeds))
+        texts = tuple(task.texts[n] for n in rejected) if task.texts else ()
+        redrawn, _ = generator.draw(dataclasses.replace(task, seeds=new_seeds, texts=texts))
         for n, new_seed, image in zip(rejected, new_seeds, redrawn, strict=True):
             images[n], seeds[n], accepted[n] = image, new_seed, check(image, task)
             draws[n] += 1

@@ -36,7 +36,11 @@ class Instance:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The images to draw for one query, one per seed. caption: the relative caption of the query."""
+    """The images to draw for one query, one per seed.
+
+    caption: the relative caption of the query. texts: the prompt of each image, in place of ``prompt``; empty where all
+    images have that one.
+    """
 
     query_id: str
     caption: str
@@ -44,6 +48,7 @@ class Task:
     instances: tuple[Instance, ...]
     seeds: tuple[int, ...]
     reference: Path | None = None
+    texts: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:

@@ -1,6 +1,8 @@
 """Queries, layouts, masks and references joined into one drawing task per query."""
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.core.boxes import clip
@@ -15,9 +17,18 @@ class Inputs:
     """The files of the step, indexed by query. Raises InputError for records that no later step could use.
 
     layouts: None where the generator does not draw from them; its tasks then have neither scene nor instances.
+    captions: target captions, where image n is drawn from caption n.
     """
 
-    def __init__(self, layouts: Path | None, masks: Path | None, references: Path | None, root: Path | None):
+    def __init__(
+        self,
+        layouts: Path | None,
+        masks: Path | None,
+        references: Path | None,
+        root: Path | None,
+        captions: Path | None = None,
+    ):
+        self.captions = by_query(captions) if captions else None
         self.layouts = by_query(layouts) if layouts else None
         self.masks = by_query(masks) if masks else {}
         self.references = {}
@@ -32,11 +43,12 @@ class Inputs:
             self.layouts and self.layouts.get(query.query_id),
             self.masks.get(query.query_id),
             stamp(reference),
+            *([] if self.captions is None else [self.captions.get(query.query_id)]),
         ]
 
     def task(self, query: Query, run_seed: int, count: int) -> Task:
-        """Raises StepFailure when the query has no usable layout."""
-        return task_of(
+        """Raises StepFailure when the query has no usable layout, or no target captions where they are drawn."""
+        task = task_of(
             query,
             {"instances": ()} if self.layouts is None else self.layouts.get(query.query_id),
             self.masks.get(query.query_id),
@@ -44,6 +56,16 @@ class Inputs:
             run_seed,
             count,
         )
+        if self.captions is None:
+            return task
+        return with_texts(task, self.captions.get(query.query_id, {}).get("captions", ()))
+
+
+def with_texts(task: Task, captions: Sequence[str]) -> Task:
+    """Image n is drawn from caption n, in turn. Raises StepFailure when there is none."""
+    if not captions:
+        raise StepFailure("no target captions")
+    return dataclasses.replace(task, texts=tuple(captions[n % len(captions)] for n in range(len(task.seeds))))
 
 
 def task_of(

@@ -19,7 +19,8 @@ from ipcir_steps.imagine.proxies.samplers import check, sampler
 
 
 class TextToImage:
-    """Draws ``scene, description 1, description 2, …`` from a diffusers directory."""
+    """Draws ``scene, description 1, description 2, …``, or each image from a text of its own, from a diffusers
+    directory."""
 
     automatic = AutoPipelineForText2Image
 
@@ -35,11 +36,12 @@ class TextToImage:
 
     def draw(self, task: Task):
         images = in_batches(task.seeds, self.settings.proxies_per_batch, lambda seeds: self.call(task, seeds))
-        return images, {"prompt": task.prompt}
+        return images, {"prompts": list(task.texts)} if task.texts else {"prompt": task.prompt}
 
     def call(self, task: Task, seeds):
+        texts = dict(zip(task.seeds, task.texts, strict=True)) if task.texts else {}
         wanted = {
-            "prompt": [task.prompt] * len(seeds),
+            "prompt": [texts.get(seed, task.prompt) for seed in seeds],
             "negative_prompt": [self.settings.negative_prompt] * len(seeds),
             "num_inference_steps": self.settings.steps,
             "guidance_scale": self.settings.guidance,

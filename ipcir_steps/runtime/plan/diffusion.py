@@ -32,7 +32,8 @@ def plain(counts, rows: int) -> list[Work]:
     settings, unet = counts.config.proxies, counts.model("generator", "unet")
     batch = min(settings.count, settings.proxies_per_batch)
     step = unet_step(counts, unet, rows * batch) / batch
-    text = text_states(counts, rows) / settings.count
+    texts = settings.count if settings.prompt == "target_captions" else 1
+    text = texts * text_states(counts, rows) / settings.count
     return [
         Work("generator", settings.steps * step + text + decoder(counts), settings.steps / batch),
     ]
