@@ -134,6 +134,7 @@ rule frontier:
             "ranking",
             "frontier",
             "datasets.{dataset}.benchmark",
+            lambda_keys,
         ),
     shell:
         "IPCIR_RULE=frontier IPCIR_CONFIG={params.taken:q} ipcir frontier --dataset {wildcards.dataset} {params.options}"

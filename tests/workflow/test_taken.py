@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 JOB = {
     "dataset": "mini_circo", "split": "val", "backbone": "mini", "baseline": "ldre", "variant": "rp_bm", "proxy": "rp",
     "device": "0", "role": "llm", "stack": "mini", "world": "world", "training": "clip", "number": "1",
-    "generator": "migc",
+    "generator": "migc", "setting": "configured",
 }  # fmt: skip
 # Rules whose wildcards have other values.
 OTHERS = {
@@ -80,6 +80,7 @@ CHANGES = {
     "models": {"stacks": {"mini": {"models": {"llm": {"source": "resources/mini/models/other"}}}}},
     "clip": {"stacks": {"mini": {"clip": {"mini": {"source": "resources/mini/models/other"}}}}},
     "architecture": {"stacks": {"mini": {"clip": {"mini": {"architecture": "ViT-B-16"}}}}},
+    "frontier": {"frontier": {"counts": [1]}},
     "mapping": {"stacks": {"mini": {"mappings": {"searle": {"mini": {"source": "resources/mini/models/other"}}}}}},
 }  # fmt: skip
 # The result file carries the identity of the whole stack; a manifest, whatever its entry says.
