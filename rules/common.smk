@@ -110,16 +110,6 @@ def manifest(role):
     return of_stack(paths.fill(paths.MANIFEST, role=role))
 
 
-def generator_of(wildcards):
-    """What the directory of a dataset's proxies is called."""
-    return stack_of(wildcards).proxies.generator.replace(":", ".")
-
-
-def proxy_index(wildcards):
-    """The index of a dataset's proxies."""
-    return paths.PROXY_INDEX.format(generator=generator_of(wildcards), **wildcards)
-
-
 def mark(wildcards):
     """What every output of a dataset carries that is not meant for its models."""
     return CONFIG.identity(wildcards.dataset)["mark"] or None

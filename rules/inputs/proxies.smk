@@ -4,6 +4,16 @@ from ipcir_steps.config import generation
 from ipcir_steps.runtime.preflight import made_of_coco
 
 
+def generator_of(wildcards):
+    """What the directory of a dataset's proxies is called."""
+    return stack_of(wildcards).proxies.generator.replace(":", ".")
+
+
+def proxy_index(wildcards):
+    """The index of a dataset's proxies."""
+    return paths.PROXY_INDEX.format(generator=generator_of(wildcards), **wildcards)
+
+
 def drawing(wildcards):
     """The card of the generator."""
     try:
