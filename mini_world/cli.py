@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     curves.add_argument("--svg", type=OutFile, required=True, help="vector figure to write")
     curves.add_argument("--png", type=OutFile, required=True, help="raster figure to write")
     train = commands.add_parser("train", help="train one model from scratch, or resume")
-    train.add_argument("name", help="clip, blip2, qwen, sd, elite, mappings, judge, grounding_dino or sam")
+    train.add_argument("name", help="clip, blip2, qwen, sd, elite, lcm, mappings, judge, grounding_dino or sam")
     train.add_argument("--seed", type=int, required=True, help="seed of the data and of the first weights")
     train.add_argument("--work", type=Scratch, required=True, help="directory of training pictures, states and curves")
     train.add_argument("--weights", type=Directory, required=True, help="directory of weights to read and write")

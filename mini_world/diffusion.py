@@ -10,6 +10,7 @@ from ipcir_steps.imagine.proxies.checkpoints import BLOCKS, LAYER
 from ipcir_steps.imagine.proxies.elite import GlobalMapper, LocalMapper
 from ipcir_steps.imagine.proxies.migc import MIGC
 from mini_world import tokenizers
+from mini_world.lora import LoRA
 from mini_world.render import SIZE as IMAGE_SIZE
 from mini_world.shipped import settle
 
@@ -133,11 +134,8 @@ def widen(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 # --- checkpoints as the published ones are laid out ---------------------------------------------------------------
 
 
-def sd(path: Path, weights: Path | None = None) -> None:
-    """A Stable Diffusion pipeline of diffusers. weights: sd_vae, sd_unet, sd_text."""
-    from diffusers import PNDMScheduler, StableDiffusionPipeline
-    from transformers import CLIPTokenizer
-
+def trained_autoencoder(weights: Path | None) -> tuple[nn.Module, float | None]:
+    """The autoencoder, and the factor by which its latents are scaled where it is trained."""
     scale = []
 
     def without_scale(trained: dict) -> dict:
@@ -145,8 +143,17 @@ def sd(path: Path, weights: Path | None = None) -> None:
         return {key: value for key, value in trained.items() if key != "scaling_factor"}
 
     vae = settle(autoencoder(), weights, "sd_vae", without_scale)
-    if scale:
-        vae.register_to_config(scaling_factor=scale[0])
+    return vae, scale[0] if scale else None
+
+
+def sd(path: Path, weights: Path | None = None) -> None:
+    """A Stable Diffusion pipeline of diffusers. weights: sd_vae, sd_unet, sd_text."""
+    from diffusers import PNDMScheduler, StableDiffusionPipeline
+    from transformers import CLIPTokenizer
+
+    vae, scale = trained_autoencoder(weights)
+    if scale is not None:
+        vae.register_to_config(scaling_factor=scale)
     tokenizers.clip(path / "tokenizer", LENGTH)
     StableDiffusionPipeline(
         vae=vae,
@@ -170,6 +177,11 @@ def migc(path: Path, weights: Path | None = None) -> None:
         block, _, rest = key.partition(".")
         values[f"model.diffusion_model.{published[block.replace('-', '.')]}{LAYER}.migc.{rest}"] = value
     _save(values, path / "migc.safetensors")
+
+
+def lcm(path: Path, weights: Path | None = None) -> None:
+    """The LoRA of the U-Net with which it draws in a few steps."""
+    settle(LoRA(unet()), weights, "lcm").save(path)
 
 
 def elite_global(path: Path, weights: Path | None = None) -> None:

@@ -230,7 +230,7 @@ def _save(network: torch.nn.Module, path: Path) -> None:
 
 
 def drawing(name: str) -> Callable[[Path, Path | None], None]:
-    """Stable Diffusion, MIGC and the parts of ELITE."""
+    """Stable Diffusion, MIGC, the parts of ELITE, and the LoRA for a few steps."""
 
     def make(path: Path, weights: Path | None = None) -> None:
         from mini_world import diffusion
@@ -242,6 +242,6 @@ def drawing(name: str) -> Callable[[Path, Path | None], None]:
 
 BUILDERS = {
     "clip": clip, "blip2": blip2, "qwen": qwen, "grounding_dino": grounding_dino, "sam": sam,
-    **{name: drawing(name) for name in ("sd", "migc", "elite_global", "elite_local", "elite_vision")},
+    **{name: drawing(name) for name in ("sd", "migc", "elite_global", "elite_local", "elite_vision", "lcm")},
     **{name: functools.partial(_mapping, name) for name in ("searle", "lincir", "pic2word")}, "judge": judge,
 }  # fmt: skip

@@ -14,6 +14,7 @@ TRAININGS = {
     "qwen": "chat",
     "sd": "drawing",
     "elite": "elite",
+    "lcm": "consistency",
     "mappings": "mappings",
     "judge": "judge",
     "grounding_dino": "detector",
@@ -22,7 +23,7 @@ TRAININGS = {
 
 
 # Trainings whose weights a training reads.
-NEEDS = {"mappings": ("clip",), "elite": ("sd",)}
+NEEDS = {"mappings": ("clip",), "elite": ("sd",), "lcm": ("sd", "elite")}
 
 
 def module(name: str):

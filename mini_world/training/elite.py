@@ -121,7 +121,8 @@ class Lesson:
         elite = {"global": model.elite_global, "local": model.elite_local}
         teach(self, parts["unet"], parts["migc"], elite)
 
-    def prepare(self, rows: list[int], rng: random.Random) -> None:
+    def prepare(self, rows: list[int], rng: random.Random, captioned: int = 0) -> None:
+        """captioned: so many pictures, the last, are drawn from a caption alone."""
         names, images, masks, places, hosts = [], [], [], [], []
         numbers = torch.zeros(len(rows), 1 + MOST, dtype=torch.long)
         present = torch.zeros(len(rows), MOST, dtype=torch.bool)
@@ -134,8 +135,9 @@ class Lesson:
         for picture, row in enumerate(rows):
             target = self.known[row][1]
             plan = sheet(target)
-            numbers[picture, 0], place = name(plan.scene), 0
-            for index, (noun, colour) in enumerate(things_of(target)):
+            alone = picture >= len(rows) - captioned
+            numbers[picture, 0], place = name(rng.choice(plan.captions) if alone else plan.scene), 0
+            for index, (noun, colour) in enumerate([] if alone else things_of(target)):
                 found = self.reference(row, index, noun, colour, rng) if rng.random() < WORN else None
                 cut = found is not None and rng.random() < PLAIN
                 box = [min(max(v + rng.uniform(-JITTER, JITTER), 0.0), 1.0) for v in plan.boxes[index]]
