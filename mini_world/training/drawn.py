@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from PIL import Image
 
 from ipcir_steps.config import Config
 from ipcir_steps.config.generation import Proxies
@@ -13,15 +15,19 @@ from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.imagine.proxies.generator import Task
 from ipcir_steps.imagine.proxies.migc_generator import MIGCGenerator
 from ipcir_steps.imagine.proxies.tasks import read_instance
+from ipcir_steps.seek.embeddings.clip import load_encoder
 from mini_world import garments, render, world
 from mini_world.training import judge
 from mini_world.training.lessons import layout
 from mini_world.training.pool import HELD_OUT, Picture, pairs
 
 
-def generator(built: Path, elite: bool, settings: Proxies | None = None) -> MIGCGenerator:
-    """The real generator on a directory of built models, by default as the mini world's configuration sets it."""
-    roles = {"generator": "sd", "migc": "migc"}
+def generator(built: Path, elite: bool, settings: Proxies | None = None, few: bool = False) -> MIGCGenerator:
+    """The real generator on a directory of built models, by default as the mini world's configuration sets it.
+
+    few: with the LoRA that was distilled for few steps.
+    """
+    roles = {"generator": "sd", "migc": "migc"} | ({"lora": "lcm"} if few else {})
     if elite:
         roles |= {"elite_global": "elite_global", "elite_local": "elite_local", "vision": "elite_vision"}
     return MIGCGenerator(
@@ -43,11 +49,15 @@ def task(number: int, plan: dict, reference: Path | None = None, masks: Sequence
 
 def agreement_of(built: Path, asked: Iterable[tuple[Picture, Task]], source: MIGCGenerator) -> dict[str, float]:
     """``judge.agreement`` of what is drawn for the tasks with the pictures that they describe."""
-    pictures, drawn = [], []
-    for picture, one in asked:
-        pictures.append(picture)
-        drawn += source.draw(one)[0]
-    return judge.agreement(pictures, judge.judge(judge.load(built), drawn))
+    return judged(built, asked, drawn_by(source, asked))
+
+
+def drawn_by(source: MIGCGenerator, asked: Iterable[tuple[Picture, Task]]) -> list[Image.Image]:
+    return [image for _, one in asked for image in source.draw(one)[0]]
+
+
+def judged(built: Path, asked: Iterable[tuple[Picture, Task]], images: list[Image.Image]) -> dict[str, float]:
+    return judge.agreement([picture for picture, _ in asked], judge.judge(judge.load(built), images))
 
 
 def from_text(seed: int, count: int) -> list[tuple[Picture, Task]]:
@@ -114,3 +124,37 @@ def evaluate_references(built: Path, seed: int, count: int) -> dict[str, float]:
         asked = from_references(seed, count, Path(directory), True, False)
         blind = agreement_of(built, asked, generator(built, elite=False))
     return figures | {f"blind_{k}": v for k, v in blind.items()}
+
+
+def few_steps(steps: int, distilled: bool) -> Proxies:
+    """Settings of the mini stack for few steps: of the distilled generator, or of the teacher (DDIM)."""
+    changes = {"steps": steps, "migc_until": 0.5}
+    changes |= {"scheduler": "lcm", "guidance": 1.0} if distilled else {"scheduler": "ddim"}
+    return Config().stacks["mini"].proxies.model_copy(update=changes)
+
+
+def evaluate_few(built: Path, seed: int, count: int) -> dict[str, float]:
+    """Figures as ``evaluate_text`` of few steps: ``lcm_{steps}_``, distilled; ``teacher_{steps}_``, not.
+
+    Also ``noun_colour`` as ``evaluate_references`` has it, and ``likeness``: the mean cosine of CLIP's features with
+    those of what the mini stack draws from the same noise.
+    """
+    figures = {}
+    with tempfile.TemporaryDirectory() as directory:
+        texts, nouns = from_text(seed, count), from_references(seed, count // 2, Path(directory), named=False)
+        usual = features(built, drawn_by(generator(built, elite=False), texts))
+        for steps in (1, 2, 4):
+            for who, few in (("lcm", True), ("teacher", False)):
+                settings = few_steps(steps, few)
+                images = drawn_by(generator(built, False, settings, few), texts)
+                found = judged(built, texts, images)
+                found["noun_colour"] = agreement_of(built, nouns, generator(built, True, settings, few))["colour"]
+                found["likeness"] = float((features(built, images) * usual).sum(-1).mean())
+                figures |= {f"{who}_{steps}_{name}": value for name, value in found.items()}
+    return figures
+
+
+def features(built: Path, images: list[Image.Image]) -> torch.Tensor:
+    """CLIP's features [images, D] of length one."""
+    encoder = load_encoder(built / "clip")
+    return torch.nn.functional.normalize(encoder.pixels(torch.stack([encoder.transform(i) for i in images])), dim=-1)

@@ -16,12 +16,14 @@ def test_an_update_is_two_thin_layers_beside_each_layer():
         for value in update.up.values():
             value.normal_()
     weights = update.updated(unet)
-    for name, x in (("mid_block.resnets.0.conv1", torch.randn(1, 96, 4, 4)), ("mid_block.attentions.0.proj_in", None)):
+    for name, size in (("mid_block.resnets.0.conv1", 4), ("mid_block.attentions.0.proj_in", 1)):
         layer, key = unet.get_submodule(name), name.replace(".", "-")
         down, up = update.down[key], update.up[key]
-        x = torch.randn(2, 96, 1, 1) if x is None else x
+        x = torch.randn(2, 96, size, size)
         wide = F.conv2d(F.conv2d(x, down, padding=layer.padding), up)
-        torch.testing.assert_close(F.conv2d(x, weights[f"{name}.weight"], layer.bias, padding=layer.padding), layer(x) + wide)
+        torch.testing.assert_close(
+            F.conv2d(x, weights[f"{name}.weight"], layer.bias, padding=layer.padding), layer(x) + wide
+        )
     name = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
     x, key = torch.randn(5, 64), name.replace(".", "-")
     found = x @ weights[f"{name}.weight"].T

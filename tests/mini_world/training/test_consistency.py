@@ -84,11 +84,10 @@ def plan_of(layouts, row: int, negative: torch.Tensor) -> Plan:
     """What the pipeline draws one picture of the batch from."""
     count = int(layouts.present[row].sum())
     boxes, chosen = layouts.boxes[row, :count], layouts.rows[row, : 1 + count]
-    worn = [i for i in range(len(layouts.references.picture)) if layouts.references.picture[i] == row]
-    images = {
-        int(layouts.references.place[i]) - 1: ImageRow(layouts.references.local[i], int(layouts.references.placeholder[i]))
-        for i in worn
-    }
+    worn, images = layouts.references, {}
+    for host, place, local, token in zip(worn.picture, worn.place, worn.local, worn.placeholder, strict=True):
+        if host == row:
+            images[int(place) - 1] = ImageRow(local, int(token))
     text = torch.cat([negative, layouts.text[chosen]])
     regions = Regions(box_masks(boxes.tolist(), 64, 64) if count else torch.zeros(0, 64, 64), factor=4)
     return Plan(text, layouts.pooled[chosen[1:]], boxes, regions, images)
@@ -175,6 +174,7 @@ def test_a_step_is_the_one_computed_by_hand(make):
     torch.testing.assert_close(loss.detach(), torch.stack(errors).mean(), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_and_teach_the_student_alone(tmp_path, make):
     recipe = make()
     frozen = {k: v.clone() for k, v in recipe.loss.unet.state_dict().items()}
@@ -191,6 +191,7 @@ def test_a_few_steps_lower_the_loss_and_teach_the_student_alone(tmp_path, make):
     assert min(moved) > 0 and all(not p.requires_grad for p in recipe.model.target.parameters())
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights(tmp_path, make, killed_and_resumed):
     whole = loop.train(make(), tmp_path / "whole", SEED)
     resumed = killed_and_resumed(make, SEED, 4)
