@@ -53,8 +53,8 @@ class Config(Section):
     datasets: dict[Name, Dataset] = Field(DATASETS, description="datasets by name")
     stacks: dict[Name, Stack] = Field(
         default_factory=lambda: _stacks({}),
-        description="changes of the built-in stacks (mini, published, modern, laptop), and stacks of your own; "
-        "`ipcir config --stack NAME` prints every setting of one",
+        description="changes of the built-in stacks (mini, mini_fast, published, modern, laptop), and stacks of your "
+        "own; `ipcir config --stack NAME` prints every setting of one",
     )
     mini_weights: str | None = Field(
         None,

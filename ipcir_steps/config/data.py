@@ -52,7 +52,9 @@ class Dataset(Source):
         "val", description="split whose metrics are computed (folder: any name; genecis: a task, or all; icir: all)"
     )
     hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
-    stack: Name = Field("published", description="models and settings: mini, published, modern, laptop, or your own")
+    stack: Name = Field(
+        "published", description="models and settings: mini, mini_fast, published, modern, laptop, or your own"
+    )
     toy_models: bool = Field(False, description="run toy models on images outside their world; every output is marked")
     exclude_reference: bool = Field(description="remove the reference from its own ranking (published: CIRR only)")
     lam: Fraction | dict[Name, Fraction | Literal[RULES]] = Field(

@@ -23,7 +23,7 @@ def test_every_dataset_names_its_stack():
 def test_built_in_stacks_are_whole(name):
     found = load_config({}).stacks[name]
     assert found.description and found.models.keys() >= {"captioner", "llm", "generator"}
-    assert found.has_toys == (name == "mini")
+    assert found.has_toys == name.startswith("mini")
     for model in (*found.models.values(), *found.clip.values()):
         assert model.revision or "/models/" in model.source  # a hub id is pinned, a path is local
 
@@ -85,6 +85,13 @@ def test_every_built_in_stack_is_the_one_of_its_name():
     for name in stack.builtin():
         told = loaded.identity(name)
         assert told["name"] == name and not told.get("changed")
+
+
+def test_the_fast_toy_stack_differs_in_what_draws_its_proxies():
+    loaded = load_config({}).stacks
+    mini, fast = (loaded[name].model_dump(exclude={"description", "extends"}) for name in ("mini", "mini_fast"))
+    changed = {key.split(".")[0] for key in stack.changes(mini, fast)}
+    assert changed == {"models", "proxies"} and set(fast["models"]) - set(mini["models"]) == {"lora"}
 
 
 def test_the_digest_is_that_of_the_settings_not_of_the_name():

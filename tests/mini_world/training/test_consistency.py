@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, LCMScheduler
+from safetensors.torch import load_file
 
 from ipcir_steps.imagine.proxies.checkpoints import LAYER, install
 from ipcir_steps.imagine.proxies.processors import ImageRow, MIGCProcessor, Plan
 from ipcir_steps.imagine.proxies.regions import Regions, box_masks
-from mini_world import diffusion, render
-from mini_world.training import consistency, drawing, elite, loop, pool, prompts
+from mini_world import diffusion, lora, render
+from mini_world.shipped import SHIPPED, settle
+from mini_world.training import consistency, drawing, drawn, elite, loop, pool, prompts
 
 SEED = 7
 SIGNAL = drawing.noise_levels()
@@ -196,3 +198,39 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, make, killed_and_resu
     whole = loop.train(make(), tmp_path / "whole", SEED)
     resumed = killed_and_resumed(make, SEED, 4)
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+
+
+# --- what is shipped ---------------------------------------------------------------------------------------------
+
+shipped = pytest.mark.skipif(not (SHIPPED / "lcm.safetensors").is_file(), reason="no weights are shipped of lcm")
+
+
+@pytest.mark.slow
+@shipped
+def test_one_step_draws_what_is_asked_for(trained_models):
+    """Without the update, one step does not."""
+    asked, figures = drawn.from_text(2025, 30), {}
+    for few in (True, False):
+        source = drawn.generator(trained_models, False, drawn.few_steps(1, few), few)
+        figures[few] = drawn.agreement_of(trained_models, asked, source)
+    assert min(figures[True][name] for name in ("shape", "colour", "background", "size")) >= 0.9
+    assert figures[False]["scene"] < 0.6
+
+
+@shipped
+def test_the_generator_adds_what_was_trained(trained_models):
+    """Read by diffusers and PEFT from the model directory, as any LoRA."""
+    update = settle(lora.LoRA(diffusion.unet()), SHIPPED, "lcm")
+    base = drawn.generator(trained_models, False).pipeline.unet
+    found = drawn.generator(trained_models, False, drawn.few_steps(1, True), few=True).pipeline.unet
+    weights = update.updated(base)
+    assert len(weights) == len(update.down)
+    assert min((value - base.get_parameter(name)).abs().max() for name, value in weights.items()) > 0
+    for name, value in weights.items():
+        torch.testing.assert_close(found.get_parameter(name), value.detach(), atol=1e-6, rtol=1e-5)
+
+
+@shipped
+def test_its_weights_are_small():
+    file = SHIPPED / "lcm.safetensors"
+    assert file.stat().st_size < 2.5e6 and {value.dtype for value in load_file(file).values()} == {torch.float16}
