@@ -42,3 +42,32 @@ METHOD = "rp_bm"  # the paper's method in full
 LADDER = tuple(variant.name for variant in _ALL if not variant.control)  # base, and as the parts are added
 CONTROLS = tuple(variant.name for variant in _ALL if variant.control)
 PROXIES = tuple(dict.fromkeys(variant.proxy for variant in _ALL if variant.proxy))  # the fused proxies that are needed
+
+
+VERIFIED = "_verified"  # behind the name of a variant whose first candidates were looked at and ordered anew
+
+
+def verified_name(variant: str) -> str:
+    """
+    >>> verified_name("rp_bm")
+    'rp_bm_verified'
+    """
+    return f"{variant}{VERIFIED}"
+
+
+def unverified(name: str) -> str:
+    """The variant that a list is of, verified or not.
+
+    >>> unverified("rp_bm_verified"), unverified("rp_bm")
+    ('rp_bm', 'rp_bm')
+    """
+    return name.removesuffix(VERIFIED)
+
+
+def card_of(name: str) -> Variant:
+    """The card of a variant, or of its verified lists."""
+    if name in VARIANTS:
+        return VARIANTS[name]
+    card = VARIANTS[unverified(name)]
+    told = {"label": f"{card.label}, verified", "description": f"{card.description}; first candidates verified"}
+    return dataclasses.replace(card, name=name, **told)

@@ -12,7 +12,7 @@ from ipcir_steps.core import paths
 from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED
-from ipcir_steps.variants import LADDER, PROXIES, VARIANTS
+from ipcir_steps.variants import LADDER, PROXIES, VARIANTS, verified_name
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -34,7 +34,7 @@ wildcard_constraints:
     shard=r"\d+",
     step="|".join(["datasets", *SHARDED]),
     proxy="|".join(PROXIES),
-    variant="|".join(VARIANTS),
+    variant="|".join([*VARIANTS, *map(verified_name, VARIANTS)]),
 
 
 def options(files, **values):

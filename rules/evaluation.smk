@@ -66,7 +66,7 @@ rule results:
         metrics=of_backbones(
             paths.METRICS,
             baseline=CONFIG.baselines,
-            variant=VARIANTS,
+            variant=variants_of_run(),
         ),
         queries=of_metrics_split(paths.QUERIES),
         failures=of_metrics_split(paths.FAILURES),

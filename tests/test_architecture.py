@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "benchmarks": CORE | {"config", "variants"},
     "imagine": CORE | {"config", "benchmarks", "variants"},
     "seek": CORE | {"config", "benchmarks", "variants"},
+    "verify": CORE | {"config", "benchmarks", "variants", "imagine"},
     "evaluate": CORE | {"config", "benchmarks", "variants", "steps", "seek"},
     "photos": CORE | {"config", "benchmarks", "variants", "imagine", "seek", "evaluate"},
     "provenance": CORE | {"config", "benchmarks", "variants", "steps", "evaluate"},

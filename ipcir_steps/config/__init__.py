@@ -16,6 +16,7 @@ from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
 from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
+from ipcir_steps.config.verification import Verify
 from ipcir_steps.core.errors import InputError
 
 Field = pydantic.Field
@@ -63,6 +64,7 @@ class Config(Section):
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
     tuning: Tuning = Field(Tuning(), description="lambda chosen on another dataset's labelled split (tuned_on)")
+    verify: Verify = Field(Verify(), description="a model looks at the first candidates of every list; off by default")
     sensitivity: Sensitivity = Field(Sensitivity(), description="settings to try around the configured ones")
     figures: Figures = Field(Figures(), description="figures that show queries, and the query browser")
     frontier: Frontier = Field(Frontier(), description="several ways to draw the proxies, retrieval beside cost")

@@ -60,6 +60,12 @@ SUBSET = f"{BASELINE}/{{variant}}.subset.parquet"
 METRICS = f"{BASELINE}/{{variant}}.metrics.json"
 SENSITIVITY = f"{BASELINE}/sensitivity.json"
 
+# What was verified: the judgements of all lists, and lists made with the lambda that was chosen on them.
+JUDGEMENTS = f"{SPLIT}/judgements.jsonl"
+TUNED_RANKINGS = f"{BASELINE}/tuned/{{variant}}.rankings.parquet"
+TUNED_SUBSET = f"{BASELINE}/tuned/{{variant}}.subset.parquet"
+VERIFY_CHOICE = f"{BASELINE}/verify.json"
+
 # What is reported.
 RESULT = f"{RESULTS}/{{dataset}}_metrics.json"
 FIGURES, TABLES = f"{RESULTS}/figures", f"{RESULTS}/tables"

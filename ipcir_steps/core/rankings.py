@@ -91,6 +91,15 @@ def read_scores(path: str | Path) -> dict[str, list[tuple[str, float]]]:
     return found
 
 
+def read_scored(path: str | Path) -> dict[str, list[Entry]]:
+    """{query_id: (image, score) by rank} of a rankings parquet, with the place of images below the end of the list."""
+    rows: dict[str, list[tuple[str, float, int]]] = {}
+    for query_id, rank, image, score in _rows(Path(path), "query_id", "rank", "image", "score"):
+        rows.setdefault(query_id, []).append((image, score, rank))
+    gaps = {query_id for query_id, found in rows.items() if found[-1][2] > len(found)}
+    return {query_id: found if query_id in gaps else [row[:2] for row in found] for query_id, found in rows.items()}
+
+
 def about_rankings(path: str | Path) -> dict:
     """What ``write_rankings`` was told about a rankings parquet; empty for a server-style JSON."""
     from pyarrow import parquet

@@ -11,7 +11,7 @@ from ipcir_steps.core.arguments import InFile, OutFile, RoleFile
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_jsonl, write_json
 from ipcir_steps.core.marks import add_mark, marked
-from ipcir_steps.core.rankings import read_rankings
+from ipcir_steps.core.rankings import about_rankings, read_rankings
 from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.scores import Rankings
 from ipcir_steps.evaluate.paraphrases import spread_over
@@ -93,4 +93,6 @@ def main(args: argparse.Namespace) -> None:
     queries = read_queries(args.queries)
     subsets = {file.role: chosen(queries, read_ids(file), file) for file in args.subsets}
     scored = score(rankings, queries, args.benchmark, subset, failures, subsets)
+    if told := about_rankings(args.rankings).get("verification"):
+        scored["verification"] = told
     write_json(args.output, marked(scored, args.mark))

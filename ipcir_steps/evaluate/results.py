@@ -18,7 +18,7 @@ from ipcir_steps.core.records import read_queries
 from ipcir_steps.core.statistics import paired_interval
 from ipcir_steps.evaluate.literature import read_published
 from ipcir_steps.evaluate.subsets import cautions_of, views
-from ipcir_steps.variants import BASE, VARIANTS
+from ipcir_steps.variants import BASE, card_of, unverified
 
 
 class Identity(Section):
@@ -76,9 +76,10 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
                 "backbone": backbone,
                 "baseline": baseline,
                 "variant": variant,
-                "description": VARIANTS[variant].description,
+                "description": card_of(variant).description,
                 "queries": scored["query_count"],
                 "failures": scored["failure_count"],
+                **_verification(scored, loaded.get((backbone, baseline, unverified(variant))), strata, settings),
                 "metrics": scored["metrics"],
                 "difference": {} if variant == BASE else _differences(base, scored, strata, settings),
                 "published": {
@@ -103,6 +104,15 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
         **_subsets(pairs, strata, lost, settings),
         "provenance": digest({"/".join(_name(path)): sha256(path) for path in metrics}),
     }
+
+
+def _verification(scored: dict, before: dict | None, strata: dict[str, str], settings: Results) -> dict:
+    """Of verified lists: how they were ordered, how many could not be, and the difference to the same ones before."""
+    told = scored.get("verification")
+    if not told:
+        return {}
+    change = _differences(before, scored, strata, settings) if before and before is not scored else {}
+    return {"verification": {**told, "difference": change}}
 
 
 def _count(lost: list[dict]) -> dict:

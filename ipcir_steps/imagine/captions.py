@@ -28,9 +28,8 @@ def captioner(model_path: str | Path, settings: Captions) -> Callable:
     """
     import torch
 
-    device, dtype = placement(settings.device, settings.dtype)
-    model, read, decode, unwritten = (_blip2 if _kind(model_path) == "blip-2" else _other)(model_path, settings, dtype)
-    model = model.to(device).eval()
+    model, _, read, decode, unwritten = opened(model_path, settings)
+    device = model.device
     how = {"num_beams": max(settings.beams, settings.count), "do_sample": False}
     if settings.nucleus:
         how = {"do_sample": True, "top_p": settings.top_p, "top_k": 0, "temperature": settings.temperature}
@@ -53,6 +52,14 @@ def captioner(model_path: str | Path, settings: Captions) -> Callable:
     return caption
 
 
+def opened(model_path: str | Path, settings: Captions):
+    """(model, processor, read, decode, unwritten) of a captioner on its device: ``read`` makes a PIL image its inputs,
+    with the prompt; ``decode`` makes what it generated text; ``unwritten`` are tokens that it must not write."""
+    device, dtype = placement(settings.device, settings.dtype)
+    model, *rest = (_blip2 if _kind(model_path) == "blip-2" else _other)(model_path, settings, dtype)
+    return model.to(device).eval(), *rest
+
+
 def _kind(model_path: str | Path) -> str:
     """The model type of a configuration; BLIP-2's where there is none, whose loader then says what is missing."""
     path = Path(model_path) / "config.json"
@@ -72,7 +79,7 @@ def _blip2(model_path, settings: Captions, dtype):
     def decode(output, inputs):
         return processor.batch_decode(output, skip_special_tokens=True)
 
-    return model, read, decode, unwritten
+    return model, processor, read, decode, unwritten
 
 
 def _other(model_path, settings: Captions, dtype):
@@ -93,7 +100,7 @@ def _other(model_path, settings: Captions, dtype):
         start = inputs["input_ids"].shape[1] if chats else 0  # a chat model repeats the question
         return processor.batch_decode(output[:, start:], skip_special_tokens=True)
 
-    return model, read, decode, []
+    return model, processor, read, decode, []
 
 
 def add_image_token(model, processor) -> list[int]:

@@ -8,6 +8,13 @@ def of_backbones(pattern, **more):
     )(wildcards)
 
 
+def variants_of_run():
+    """Names of all lists that are scored: the variants, and behind each its verified list where lists are verified."""
+    if CONFIG.verify.judge is None:
+        return list(VARIANTS)
+    return [each for name in VARIANTS for each in (name, verified_name(name))]
+
+
 def subsets_of(wildcards):
     """{name: file of query ids} of a dataset; they are ids of the split with labels."""
     dataset = dataset_of(wildcards)
@@ -28,7 +35,7 @@ def subset_keys(wildcards):
 
 def failures_of_steps(wildcards):
     """The failures of every step before the ranking, in order."""
-    left_out = {"proxies", *drawing(wildcards).unused}
+    left_out = {"proxies", "verify", *drawing(wildcards).unused}
     steps = ["datasets", *(step for step in SHARDED if step not in left_out)]
     return [
         *expand(paths.STEP_FAILURES, step=steps, **wildcards),

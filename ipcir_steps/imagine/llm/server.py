@@ -8,6 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import httpx
 
@@ -18,6 +19,7 @@ from ipcir_steps.core.files import digest, seed
 from ipcir_steps.imagine.llm import Group
 from ipcir_steps.imagine.llm.pictures import Picture, identity, messages
 
+T = TypeVar("T")
 LARGEST_ANSWER = 4_000_000  # bytes
 FIRST_PAUSE = 0.5  # seconds, doubled after each failed attempt
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request otherwise
@@ -101,13 +103,14 @@ class Server:
             "top_p": self.settings.top_p,
             "max_tokens": self.settings.max_new_tokens,
             "seed": request_seed % 2**31,
-            **self._format(schema),
+            **self.format(schema),
         }
-        text = self._persist(body)
+        text = self._persist(body, _text)
         self.cache.put(key, text)
         return text
 
-    def _format(self, schema: dict | None) -> dict:
+    def format(self, schema: dict | None) -> dict:
+        """How a schema is sent in a request."""
         if schema is None or self.settings.response_format == "none":
             return {}
         if self.settings.response_format == "json_object":
@@ -115,11 +118,19 @@ class Server:
         form = {"name": "answer", "strict": True, "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
 
-    def _persist(self, body: dict) -> str:
+    def ask(self, body: dict, read: Callable[[dict], T]) -> T:
+        """What ``read`` makes of the answer to one request; body: messages and limits, beside the model's name.
+
+        ``read`` may raise LookupError, TypeError, ValueError or AttributeError for what is no such answer, which is
+        then asked for again. Raises StepFailure when all attempts fail.
+        """
+        return self._persist({"model": self.settings.served_model, **body}, read)
+
+    def _persist(self, body: dict, read: Callable[[dict], T]) -> T:
         for attempt in range(1, self.settings.attempts + 1):
             self._ready()
             try:
-                return self._post(body)
+                return self._post(body, read)
             except _Again as again:
                 if attempt == self.settings.attempts:
                     raise StepFailure(f"no answer after {attempt} attempts, the last: {again}") from None
@@ -127,7 +138,7 @@ class Server:
                 time.sleep(min(self.settings.longest_wait, pause if again.pause is None else again.pause))
         raise AssertionError("attempts is at least 1")
 
-    def _post(self, body: dict) -> str:
+    def _post(self, body: dict, read: Callable[[dict], T]) -> T:
         """One attempt, over within ``settings.timeout`` however slowly the server drips."""
         deadline = time.monotonic() + self.settings.timeout
         content = b""
@@ -153,13 +164,21 @@ class Server:
             raise ModelError(f"{self.settings.base_url} refused the request with status {status}: {detail}")
         try:
             answer = json.loads(content)
-            text = answer["choices"][0]["message"]["content"]
             self.tokens += int((answer.get("usage") or {}).get("completion_tokens") or 0)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise _Again("the answer is no chat completion") from None
-        if not isinstance(text, str):
-            raise _Again("the answer has no text")
-        return text
+            return read(answer)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise _Again(str(error) if isinstance(error, Textless) else "the answer is no chat completion") from None
+
+
+class Textless(ValueError):
+    """An answer of the right form without a text."""
+
+
+def _text(answer: dict) -> str:
+    text = answer["choices"][0]["message"]["content"]
+    if not isinstance(text, str):
+        raise Textless("the answer has no text")
+    return text
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -34,9 +34,9 @@ class Estimates:
         self._texts: dict[str, Estimate] = {}
 
     def step(self, name: str) -> Estimate:
-        """Per image (captions, proxies) or query (reasoning, layouts, masks)."""
+        """Per image (captions, proxies) or query (reasoning, layouts, masks, verify)."""
         section = getattr(self.config, name)
-        if getattr(section, "backend", "transformers") == "openai":
+        if getattr(section, "remote", False):
             return Estimate("a server's, not counted", seconds=dict.fromkeys(MACHINES, 0.0))
         return self._of(name, getattr(self.counts, name))
 

@@ -71,6 +71,8 @@ def devices(config: Resolved, step: str) -> list[str]:
 
 
 def section(config: Resolved, step: str):
+    if step == "verify":
+        return config.captions if config.verify.judge == "captioner" else config.verify.chat
     return getattr(config, SECTIONS.get(step, step))
 
 
@@ -135,6 +137,8 @@ def working(config: Resolved, step: str, item: int, backbone: str | None = None)
         return segmenting(config, item)
     if step == "proxies":
         return drawing(config, item)
+    if step == "verify":
+        return looking(config, item)
     return encoding(config, item, backbone)
 
 
@@ -158,6 +162,13 @@ def captioning(config: Resolved, item: int) -> float:
     hidden, inner = text["hidden_size"], text.get("ffn_dim") or text["intermediate_size"]
     activations = rows * tokens * (4 * hidden + 2 * inner) * item + rows * text["vocab_size"] * 4 * 6
     return cache(text["num_hidden_layers"], hidden, rows, tokens, item) + activations + 0.3 * GB
+
+
+def looking(config: Resolved, item: int) -> float:
+    """Of a judge: a candidate with all its captions side by side, or one question with its pictures."""
+    if config.verify.judge == "captioner":
+        return captioning(config, item)
+    return 0 if config.verify.remote else 2 * GB
 
 
 def answering(config: Resolved, step: str, item: int) -> float:

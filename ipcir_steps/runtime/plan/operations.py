@@ -14,6 +14,7 @@ from ipcir_steps.runtime.plan.captioning import captioning
 from ipcir_steps.runtime.plan.diffusion import drawing
 from ipcir_steps.runtime.plan.memory import ROWS
 from ipcir_steps.runtime.plan.seen import KIND, answering
+from ipcir_steps.runtime.plan.verifying import verifying
 from ipcir_steps.runtime.plan.work import Typical, Unknown, Work, counted, decoding, meta
 
 
@@ -78,6 +79,10 @@ class Counts:
     def proxies(self) -> list[Work]:
         """Per image: the steps of the U-Net, the decoder, and a share of text and reference, which all images have."""
         return drawing(self)
+
+    def verify(self) -> list[Work]:
+        """Per query: all its candidates."""
+        return verifying(self)
 
     def image(self, backbone: str) -> list[Work]:
         model = self._clip(backbone)

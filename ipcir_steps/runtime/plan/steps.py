@@ -13,7 +13,7 @@ from ipcir_steps.runtime.plan.memory import Need, need
 from ipcir_steps.runtime.plan.weights import roles_of
 
 # Bytes of a record with its copy in the journal and in the gathered file, as in CIRCO's released captions and layouts.
-RECORDS = {"captions": 3 * 900, "reasoning": 3 * 1000, "layouts": 3 * 1300, "masks": 3 * 1600}
+RECORDS = {"captions": 3 * 900, "reasoning": 3 * 1000, "layouts": 3 * 1300, "masks": 3 * 1600, "verify": 3 * 1500}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +78,16 @@ def steps(config: Resolved, counts: Counts, directory: Path, device: str = "cuda
             yield Step(name, number, unit, found, estimate, number * each, needs)
     for backbone in config.backbones:
         yield from of_backbone(config, counts, directory, backbone, estimates, device)
+    if config.verify.judge:
+        found = measured(config, directory, "verify")
+        each = found.bytes_per_item if found else RECORDS["verify"]
+        needs, work = need(config, "verify", device), estimates.step("verify")
+        yield Step("verify", counts.queries, "queries", found, work, counts.queries * each, needs)
 
 
 def measured(config: Resolved, directory: Path, name: str) -> Speed | None:
-    section = getattr(config, name)
-    local = getattr(section, "backend", "transformers") != "openai"
+    section = config.verify.judging if name == "verify" else getattr(config, name)
+    local = not getattr(section, "remote", False)
     roles = generator_of(config.proxies).roles if name == "proxies" else roles_of(config, name)
     sources = [config.models[role].source for role in roles] if local else []
     # Proxies are counted one by one, so their number per query may differ.

@@ -121,6 +121,8 @@ def roles_of(config: Resolved, step: str) -> list[str]:
         return generator_roles(config.proxies, config.models)
     if step in ("reasoning", "layouts"):
         return [] if getattr(config, step).backend == "openai" else ["llm"]
+    if step == "verify":
+        return [] if config.verify.remote else [config.verify.role]
     return {"captions": ["captioner"], "masks": ["detector", "segmenter"], "features": ["clip"], "baseline": ["clip"]}[
         step
     ]

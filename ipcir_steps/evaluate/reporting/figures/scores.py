@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.evaluate.reporting.figures import cards, style
-from ipcir_steps.variants import CONTROLS, METHOD, VARIANTS
+from ipcir_steps.variants import CONTROLS, METHOD, VARIANTS, card_of, unverified, verified_name
 
 LEGEND = 7.4  # inches that the descriptions of the variants take in two columns
 
@@ -22,16 +22,18 @@ def scores(result: dict):
     result: a dataset's result file. The whisker is the 95 % paired bootstrap interval of the difference to base,
     drawn around the variant's value.
     """
-    plt, many = style.start(), len(VARIANTS)
+    plt, there = style.start(), {entry["variant"] for entry in result["entries"]}
+    order_of = [each for name in VARIANTS for each in (name, verified_name(name)) if each in (there | {*VARIANTS})]
+    many = len(order_of)
     metrics = [name for name in BENCHMARKS[result["protocol"]].headline if name in result["entries"][0]["metrics"]]
     groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))
     width = max(1.2 + 2.2 * len(metrics), LEGEND)
     title = [f"{result['dataset']}: {result['queries']} queries", *style.lines(width, result.get("caution", ""))]
-    size = (width, 1.1 + 0.2 * len(title) + 0.75 * len(groups))
+    size = (width, 1.1 + 0.2 * len(title) + 0.75 * len(groups) * many / len(VARIANTS))
     figure, axes = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, metric in zip(axes[0], metrics, strict=True):
         for entry in result["entries"]:
-            group, order = groups.index((entry["backbone"], entry["baseline"])), list(VARIANTS).index(entry["variant"])
+            group, order = groups.index((entry["backbone"], entry["baseline"])), order_of.index(entry["variant"])
             change, value = entry["difference"].get(metric), 100 * entry["metrics"][metric]
             whisker = None
             if change:
@@ -39,7 +41,8 @@ def scores(result: dict):
             label = f"{entry['variant']}: {entry['description']}" if metric == metrics[0] and group == 0 else None
             axis.barh(
                 group + 0.78 / many * (order - (many - 1) / 2), value, 0.72 / many, xerr=whisker, label=label,
-                color=VARIANTS[entry["variant"]].colour, error_kw={"elinewidth": 0.7, "capsize": 1.5},
+                color=card_of(entry["variant"]).colour, error_kw={"elinewidth": 0.7, "capsize": 1.5},
+                **({} if entry["variant"] == unverified(entry["variant"]) else {"hatch": "////", "edgecolor": "white"}),
             )  # fmt: skip
         axis.set_title(metric)
         axis.set_xlabel("percent")

@@ -8,7 +8,7 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.files import read_json, write_text
 from ipcir_steps.evaluate.subsets import cautions_of, views
-from ipcir_steps.variants import BASE, METHOD, VARIANTS
+from ipcir_steps.variants import BASE, METHOD, VARIANTS, unverified
 
 TITLES = {
     1: "Table 1. Text baselines and IP-CIR",
@@ -82,7 +82,7 @@ def parts(results: Sequence[dict], number: int) -> list[Part]:
                 (*(cell(e, name) for name in names), *gap(e, key, alone), *spread(e, key)),
             )
             for e in result["entries"]
-            if e["variant"] in SHOWN[number]
+            if unverified(e["variant"]) in SHOWN[number]
         ]
         names = (*names, *((GAP,) if alone else ()), *(one.metric for one in spread(result["entries"][0], key)))
         lost = result["failures"]["queries"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ipcir_steps.evaluate.reporting.figures.style import name_of
 from ipcir_steps.evaluate.reporting.tables import GAP, SPREAD, Cell, Part, Row
-from ipcir_steps.variants import BASE, VARIANTS
+from ipcir_steps.variants import BASE, card_of
 
 NOTE = (
     "Percent. In brackets: difference to the base of the same backbone and method, points, with its 95 % paired "
@@ -58,7 +58,7 @@ def heading(part: Part) -> str:
 
 def method(row: Row) -> str:
     name = name_of(row.baseline)
-    return name if row.variant == BASE else f"{name}, {VARIANTS[row.variant].label}"
+    return name if row.variant == BASE else f"{name}, {card_of(row.variant).label}"
 
 
 def difference(cell: Cell) -> str:

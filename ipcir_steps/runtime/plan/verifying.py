@@ -1,0 +1,45 @@
+"""Operations of a judge for one query: all its candidates, each with the target captions or in a question."""
+
+from ipcir_steps.runtime.plan.captioning import TEMPLATE, patches_of, seeing
+from ipcir_steps.runtime.plan.work import Unknown, Work, counted, decoding, meta
+
+QUESTION = 90  # tokens of a question with its target captions
+NUMBER = 3  # tokens of a number and its comma in an ordered answer
+
+
+def verifying(counts) -> list[Work]:
+    """The work of one query. Lists of one baseline share most of their candidates, so each backbone and baseline is
+    counted with ``k`` of its own. Raises Unknown naming the model."""
+    verify = counts.config.verify
+    source = counts.config.models[verify.role].source
+    model = counts.architecture(verify.role, source).parts["model"]
+    kind, lists = model.get("model_type", "blip-2"), len(counts.config.backbones) * len(counts.config.baselines)
+    if verify.judge == "captioner" and kind == "blip-2":
+        each, number, passes = reading(counts, verify.role), verify.k * lists, 1
+    elif verify.judge == "yes_no" and kind == "qwen2_5_vl":
+        each, number, passes = asking(counts, model, 2, 1), verify.k * lists, 1
+    elif verify.judge == "grid" and kind == "qwen2_5_vl":
+        each, number, passes = asking(counts, model, 5, NUMBER * verify.k), lists, NUMBER * verify.k
+    else:
+        raise Unknown(f"the operations of {source} as the judge {verify.judge} are not counted")
+    return [Work(verify.role, number * each, number * passes)]
+
+
+def reading(counts, role: str) -> int:
+    """BLIP-2: the candidate through vision tower and Q-Former once, then each target caption behind it."""
+    model, typical = counts.model(role), counts.typical
+    queries, vision = model.config.num_query_tokens, model.config.vision_config
+    states, total = counted(lambda: model.vision_model(meta(1, 3, *[vision.image_size] * 2)).last_hidden_state)
+    asked = meta(1, queries, model.config.qformer_config.hidden_size)
+    total += counted(lambda: model.qformer(query_embeds=asked, encoder_hidden_states=states))[1]
+    rows = counts.config.captions.count
+    return total + decoding(model.language_model, rows, queries + 1 + typical.caption_tokens, 1)[0]
+
+
+def asking(counts, model: dict, pictures: int, new: int) -> int:
+    """A question about pictures of ``longest`` pixels; a sheet of candidates has four times as many as one."""
+    verify, vision = counts.config.verify, model["vision_config"]
+    patches = patches_of((verify.longest * 3 // 4, verify.longest), vision)
+    prompt = pictures * patches // vision.get("spatial_merge_size", 2) ** 2 + TEMPLATE + QUESTION
+    text = counts.model(verify.role, "text")
+    return pictures * seeing(vision, patches) + sum(decoding(text, 1, prompt, new))

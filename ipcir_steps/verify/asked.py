@@ -1,0 +1,86 @@
+"""What a judge is asked: one query, and candidates that its lists begin with."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import PIL.Image
+
+from ipcir_steps.core.errors import InputError, StepFailure
+from ipcir_steps.core.files import digest, inside, sha256
+from ipcir_steps.core.images import load_image
+from ipcir_steps.core.records import Image, Query, as_dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """One query and what its lists begin with.
+
+    captions: target captions, empty where there are none. sets: candidates by name, one tuple for each distinct
+    beginning of a list (or image set of CIRR), its names in rising order of their digests, so that the place of an
+    image says nothing of its rank.
+    """
+
+    query: Query
+    captions: tuple[str, ...]
+    sets: tuple[tuple[str, ...], ...]
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Every candidate once."""
+        return shuffled(self.query.query_id, {name for names in self.sets for name in names})
+
+    def content(self) -> list:
+        """What the judgements depend on beside judge and pixels, as JSON."""
+        return [as_dict(self.query), self.captions, self.sets]
+
+
+def shuffled(query_id: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: digest([query_id, name])))
+
+
+def asked(
+    queries: Sequence[Query],
+    captions: Mapping[str, Sequence[str]],
+    lists: Iterable[Mapping[str, Sequence[str]]],
+    k: int,
+) -> list[Asked]:
+    """lists: {query id: image names, best first} of every variant; the first ``k`` of each are candidates. A query that
+    no list ranks has none."""
+    sets: dict[str, dict[tuple[str, ...], None]] = {query.query_id: {} for query in queries}
+    for ranked in lists:
+        for query_id, names in ranked.items():
+            first = [name for name in names[:k] if name is not None]
+            if query_id in sets and first:
+                sets[query_id][shuffled(query_id, first)] = None
+    return [Asked(q, tuple(captions.get(q.query_id, ())), tuple(sorted(sets[q.query_id]))) for q in queries]
+
+
+class Pictures:
+    """Images of a dataset by name, read from below its root; the digest of a file is taken once."""
+
+    def __init__(self, root: Path, images: Iterable[Image]):
+        self.root, self._images = root, {image.name: image for image in images}
+        self.digest: Callable[[str], str] = functools.cache(lambda name: sha256(self.path(name)))
+
+    def path(self, name: str) -> Path:
+        """Raises InputError for an image that is not of the dataset."""
+        return inside(self.root, self._image(name).path, record=name, field="path")
+
+    def open(self, name: str) -> PIL.Image.Image:
+        """RGB, upright. Raises StepFailure when it cannot be read."""
+        return load_image(self.root, self._image(name))
+
+    def _image(self, name: str) -> Image:
+        if name not in self._images:
+            raise InputError(f"{name!r} is neither in the gallery nor a reference", field="--gallery")
+        return self._images[name]
+
+
+def readable(pictures: Pictures, name: str) -> str:
+    """The digest of an image's file. Raises StepFailure where there is no file."""
+    try:
+        return pictures.digest(name)
+    except OSError as error:
+        raise StepFailure(f"image {name} cannot be read ({error.strerror})") from error

@@ -1,0 +1,80 @@
+"""Input functions of verification: which lists are judged, by which model, and how they are ordered anew."""
+
+
+def judging_needed():
+    if CONFIG.verify.judge is None:
+        raise WorkflowError("config.yaml: verify.judge is not set: nothing is verified")
+
+
+def judge_environment():
+    """The packages that the judge needs: those of the captioner, or of a chat model."""
+    return "vision" if CONFIG.verify.judge in (None, "captioner") else "language"
+
+
+def tunes_others(wildcards):
+    """Whether a dataset of the run is tuned on this split."""
+    tuned = {CONFIG.datasets[name].tuned_on for name in CONFIG.run}
+    return wildcards.dataset in tuned and wildcards.split == dataset_of(wildcards).split
+
+
+def judged_lists(wildcards):
+    """Every list whose first candidates are judged, whatever its backbone, baseline and variant."""
+    judging_needed()
+    kinds = []
+    if tunes_others(wildcards):
+        kinds.append(paths.TUNED_RANKINGS)
+    if wildcards.dataset in CONFIG.run or not kinds:
+        kinds += [paths.RANKINGS, paths.SUBSET]
+    return expand(
+        kinds,
+        **wildcards,
+        backbone=stack_of(wildcards).backbones,
+        baseline=CONFIG.baselines,
+        variant=VARIANTS,
+    )
+
+
+def judge_manifest(wildcards):
+    """The model that judges; nothing where a server answers."""
+    verify = CONFIG.verify
+    if not verify.remote and verify.role not in stack_of(wildcards).models:
+        known = ", ".join(stack_of(wildcards).models)
+        raise WorkflowError(
+            f"config.yaml: verify.role: there is no model {verify.role!r} in the stack (known: {known})"
+        )
+    return [] if verify.remote else manifest(verify.role)(wildcards)
+
+
+def judge_options(wildcards, input):
+    captioner = CONFIG.verify.judge == "captioner"
+    return options(
+        input,
+        root=dataset_root(wildcards),
+        captioner=section_json(stack_of(wildcards), "captions") if captioner else None,
+        cache=paths.CACHE,
+    )
+
+
+def judge_keys(wildcards):
+    """What judging takes from the configuration: everything of the section but how lists are ordered anew."""
+    names = type(CONFIG.verify.judging).model_fields
+    own = (
+        ["stack.captions.prompt", "stack.captions.dtype"]
+        if CONFIG.verify.judge == "captioner"
+        else []
+    )
+    return [*(f"verify.{name}" for name in names), "datasets.{dataset}.root", *own]
+
+
+def mix_choice(wildcards):
+    """The choice of weight and temperature on the dataset that this one is tuned on; nothing where they are set."""
+    name = dataset_of(wildcards).tuned_on
+    if name is None:
+        return []
+    split = CONFIG.datasets[name].split
+    return paths.VERIFY_CHOICE.format(**{**wildcards, "dataset": name, "split": split})
+
+
+def mix_keys(wildcards):
+    own = [] if dataset_of(wildcards).tuned_on else ["verify.combine"]
+    return ["verify.k", "datasets.{dataset}.tuned_on", *own]
