@@ -36,7 +36,7 @@ class Deep:
         unet, up = self.unet, self.unet.up_blocks[-1]
         if self.kept is None or len(self.kept) != len(rows):
             raise RuntimeError("a shallow call follows no whole call with as many rows")
-        embedded = unet.time_embedding(unet.time_proj(time.expand(len(rows))).to(rows.dtype))
+        embedded = unet.time_embedding(unet.time_proj(time.expand(len(rows)).to(rows.device)).to(rows.dtype))
         skips = [unet.conv_in(rows)]
         for number in range(LAYERS - 1):
             skips.append(layer(unet.down_blocks[0], number, skips[-1], embedded, text))

@@ -29,6 +29,12 @@ class TextToImage:
         model = model_of(models, "generator", f"generator {settings.generator}")
         self.identity = {role: models[role].digest for role in ("generator", *ADDED) if role in models}
         check(settings, settings.scheduler)
+        for field in ("guidance_until", "reuse_every"):
+            if getattr(settings, field) != 1:
+                raise InputError(
+                    f"is for generator migc alone, not for {settings.generator}",
+                    file="--settings", field=field, remedy="Leave it out.",
+                )  # fmt: skip
         self.pipeline = load_pipeline(self.automatic, model, settings)
         choose(self.pipeline, settings, model.name)
         fit(self.pipeline, settings, models)
@@ -48,6 +54,7 @@ class TextToImage:
             "width": self.settings.width,
             "height": self.settings.height,
             "generator": noise_sources(seeds),
+            **({"true_cfg_scale": 1.0} if self.settings.guidance <= 1 else {}),  # none: no second run of the network
             **({"eta": self.settings.tcd_eta} if self.settings.scheduler == "tcd" else {}),
             **self.extra(task, seeds),
         }

@@ -17,6 +17,12 @@ FILES = {
     "clip": {"model": "open_clip_config.json"},
 }
 
+# Of a pipeline whose network is a transformer; "index" tells which pipeline.
+FLOW = {
+    "index": "model_index.json", "transformer": "transformer/config.json", "vae": "vae/config.json",
+    "text_encoder": "text_encoder/config.json", "text_encoder_2": "text_encoder_2/config.json",
+}  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
@@ -66,6 +72,9 @@ def absent(role: str, directory: Path) -> list[str]:
 
 def read_parts(role: str, directory: Path) -> dict[str, dict]:
     """The configs that lie in a model's directory; empty unless all of them do."""
+    if role == "generator" and (directory / FLOW["transformer"]).is_file():
+        found = {part: directory / name for part, name in FLOW.items()}
+        return {part: json.loads(path.read_text(encoding="utf-8")) for part, path in found.items() if path.is_file()}
     if absent(role, directory):
         return {}
     files = files_of(role)
@@ -82,7 +91,9 @@ CLASSES = {
     ("vision", "model"): "transformers:CLIPVisionModel",
     ("generator", "text_encoder"): "transformers:CLIPTextModel",
     ("generator", "unet"): "diffusers:UNet2DConditionModel",
+    ("generator", "text_encoder_2"): "transformers:T5EncoderModel",
     ("generator", "vae"): "diffusers:AutoencoderKL",
+    ("decoder", "model"): "diffusers:AutoencoderTiny",
 }
 
 
@@ -102,13 +113,16 @@ def _build(role: str, part: str, config: dict):
         return open_clip.CLIP(**config)
     import transformers
 
-    if part == "text":  # the language model of Qwen2.5-VL is a Qwen2
+    if part == "text" or (part == "text_encoder" and "text_config" in config):  # of Qwen2.5-VL: it is a Qwen2
         return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_rest(config["text_config"])))
     if role == "llm":
         config = {key: value for key, value in config.items() if key != "quantization_config"}
         own = transformers.AutoConfig.for_model(config["model_type"], **_rest(config))
         return transformers.AutoModelForCausalLM.from_config(own)
-    module, name = CLASSES[CAPTIONERS.get(config.get("model_type"), role), part].split(":")
+    if part == "transformer" or (part == "vae" and "_class_name" in config):
+        module, name = "diffusers", config["_class_name"]
+    else:
+        module, name = CLASSES[CAPTIONERS.get(config.get("model_type"), role), part].split(":")
     kind = getattr(importlib.import_module(module), name)
     if module == "diffusers":
         return kind.from_config({key: value for key, value in config.items() if not key.startswith("_")})

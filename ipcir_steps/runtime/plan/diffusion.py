@@ -1,9 +1,15 @@
 """Operations of the proxy generators that have a U-Net, with the real processors of a layout on the meta device.
 
-Stable Diffusion 1 and 2, SDXL and InstructPix2Pix. The pipelines of transformers (FLUX, Qwen-Image-Edit) are not
-counted. ``counts`` is an ``operations.Counts``: it has the configuration, what is typical, and the models.
+Stable Diffusion 1 and 2, SDXL and InstructPix2Pix; ``flows`` has the pipelines of transformers. ``counts`` is an
+``operations.Counts``: it has the configuration, what is typical, and the models.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from ipcir_steps.core import paths
+from ipcir_steps.runtime.plan import flows
+from ipcir_steps.runtime.plan.weights import weights
 from ipcir_steps.runtime.plan.work import Unknown, Work, counted, meta
 
 ROWS = {
@@ -23,6 +29,8 @@ def drawing(counts) -> list[Work]:
         raise Unknown(f"the generator {settings.generator} is your own")
     if settings.generator == "migc":
         return with_layout(counts)
+    if flows.pipeline(counts):
+        return flows.drawing(counts)
     return plain(counts, ROWS[settings.generator] if settings.guidance > 1 else 1)
 
 
@@ -34,9 +42,18 @@ def plain(counts, rows: int) -> list[Work]:
     step = unet_step(counts, unet, rows * batch) / batch
     texts = settings.count if settings.prompt == "target_captions" else 1
     text = texts * text_states(counts, rows) / settings.count
-    return [
-        Work("generator", settings.steps * step + text + decoder(counts), settings.steps / batch),
-    ]
+    beside = 1 + lora_share(counts)
+    return [Work("generator", settings.steps * step * beside + text + decoder(counts), settings.steps / batch)]
+
+
+def lora_share(counts) -> float:
+    """What LoRA weights add that stay beside those of the U-Net: as many operations for each number as these have."""
+    config = counts.config
+    if "lora" not in config.models or config.proxies.lora_fused:
+        return 0.0
+    manifest = Path(paths.MANIFEST.format(stack=config.stack_name, role="lora"))
+    known = weights("lora", config.models["lora"].source, manifest)
+    return known.numbers / sum(weight.numel() for weight in counts.model("generator", "unet").parameters())
 
 
 def unet_step(counts, unet, rows: int) -> int:
@@ -67,8 +84,8 @@ def width_of(unet) -> int:
 
 
 def decoder(counts) -> int:
-    vae = counts.model("generator", "vae")
-    latents = meta(1, vae.config.latent_channels, *latent_size(counts))
+    latents = meta(1, counts.model("generator", "vae").config.latent_channels, *latent_size(counts))
+    vae = counts.model("decoder") if "decoder" in counts.config.models else counts.model("generator", "vae")
     return counted(lambda: vae.decode(latents))[1]
 
 
@@ -84,32 +101,51 @@ def with_layout(counts) -> list[Work]:
     batch = min(settings.count, settings.proxies_per_batch)
     from_reference = typical.from_reference if "elite_global" in counts.config.models else 0
     instances = typical.instances + from_reference
-    first = min(settings.migc_steps + 1, settings.steps)
-    constant, by_step = layout_steps(counts, batch, instances, from_reference)
-    unet = first * by_step[0] + (settings.steps - first) * by_step[1]
+    constant, unet = layout_calls(counts, planned(settings), batch, instances, from_reference)
     once = constant + text_states(counts, instances + 2)
     if from_reference:
         once += from_reference * elite(counts) + text_states(counts, from_reference)
+    unet *= 1 + lora_share(counts)
     return [Work("generator", unet / batch + once / settings.count + decoder(counts), settings.steps / batch)]
 
 
-def layout_steps(counts, batch: int, instances: int, from_reference: int) -> tuple[int, tuple[int, int]]:
-    """(what is computed once per query, (a step of the MIGC blocks, one of the naive fuser)) for a batch of images."""
+def planned(settings) -> list:
+    """The calls of the U-Net in one run, as the generator will make them."""
+    from ipcir_steps.imagine.proxies.course import Course, calls
+    from ipcir_steps.imagine.proxies.samplers import BETAS, sampler
+
+    name = "euler" if settings.scheduler == "default" else settings.scheduler
+    scheduler = sampler(name, BETAS, settings.spacing)
+    scheduler.set_timesteps(settings.steps)
+    course = Course(
+        settings.steps, settings.guidance, settings.migc_until, settings.guidance_until, settings.reuse_every
+    )
+    return calls(course, scheduler.timesteps, scheduler.config.num_train_timesteps, settings.migc_steps)
+
+
+def layout_calls(counts, made: Sequence, batch: int, instances: int, from_reference: int) -> tuple[int, int]:
+    """(what is computed once per query, all calls of the U-Net in a run) for a batch of images."""
     import torch
 
-    settings = counts.config.proxies
-    unet = counts.model("generator", "unet")
+    from ipcir_steps.imagine.proxies.deep import Deep
+
+    settings, unet = counts.config.proxies, counts.model("generator", "unet")
     stage, plan = prepared(counts, unet, instances, from_reference)
-    latents, text = meta(2 * batch, unet.config.in_channels, *latent_size(counts)), meta(2 * batch, 77, width_of(unet))
+    deep, time = Deep(unet), torch.tensor(1)
+    stage.plan, stage.fuser_steps = plan, settings.steps
 
-    def step(number: int) -> int:
-        stage.step = number
-        return counted(lambda: unet(latents, torch.tensor(1), text))[1]
+    def cost(call) -> int:
+        rows = (2 if call.guided else 1) * batch
+        latents, text = meta(rows, unet.config.in_channels, *latent_size(counts)), meta(rows, 77, width_of(unet))
+        stage.migc, stage.guided, stage.twins = call.migc, call.guided, call.guided
+        return counted(lambda: (deep.whole if call.whole else deep.shallow)(latents, time, text))[1]
 
-    stage.plan, stage.twins, stage.migc_steps, stage.fuser_steps = plan, True, 0, settings.steps
-    steps = [step(number) for number in (0, 1, 0, 1)]  # the first ones also fill the plan's cache
-    stage.plan = None
-    return sum(steps[:2]) - sum(steps[2:]), (steps[2], steps[3])
+    first, later = 0, {}
+    for call in dict.fromkeys(made):  # a shallow call comes after a whole one of its phase
+        first += cost(call)
+        later[call] = cost(call)
+    stage.plan, stage.migc, stage.guided, stage.twins = None, None, True, False
+    return first - sum(later.values()), sum(later[call] for call in made)
 
 
 def prepared(counts, unet, instances: int, from_reference: int):

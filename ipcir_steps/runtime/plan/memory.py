@@ -201,13 +201,26 @@ def drawing(config: Resolved, item: int) -> float:
     settings = config.proxies
     if settings.generator == "directory":
         return 0
+    flow = config_of(config, "generator", "transformer")
+    if flow is not None:
+        return in_transformer(config, flow, item)
     model = config_of(config, "generator", "unet") or {"block_out_channels": [320]}
     channels = model["block_out_channels"]
     channels = channels[0] if isinstance(channels, list | tuple) else channels
-    rows = 2 * min(settings.count, settings.proxies_per_batch)
+    rows = (2 if settings.guidance > 1 else 1) * min(settings.count, settings.proxies_per_batch)
     maps = rows * channels * settings.width * settings.height / 64 * item * 24
-    decoding = settings.width * settings.height * 128 * item * 12
-    return max(maps, decoding)
+    width = 64 if "decoder" in config.models else 128  # of the decoder at full size
+    return max(maps, settings.width * settings.height * width * item * 12)
+
+
+def in_transformer(config: Resolved, model: dict, item: int) -> float:
+    """One block of all tokens of a batch: its normed input, queries, keys, values and the four times wider inner layer,
+    and the other stream beside it. An editing pipeline's reference has about 1024 x 1024 pixels."""
+    settings = config.proxies
+    width = model["num_attention_heads"] * model["attention_head_dim"]
+    tokens = settings.width * settings.height / 256 + 512 + (4096 if settings.generator == "image_editing" else 0)
+    blocks = min(settings.count, settings.proxies_per_batch) * tokens * width * item * 24
+    return max(blocks, settings.width * settings.height * 128 * item * 12)
 
 
 def encoding(config: Resolved, item: int, backbone: str | None) -> float:

@@ -16,8 +16,12 @@ from ipcir_steps.runtime.plan.architectures import Architecture, find
 SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"}
 ITEM = {"float32": 4, "float16": 2, "bfloat16": 2}
 NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-# Published files that are on no hub, by role: bytes, float32. Made of the classes that read them.
-BY_HAND = {"migc": 229_519_499, "elite_global": 192_338_867, "elite_local": 192_338_729}
+# Published files that are on no hub, by role: bytes, float32. Made of the classes that read them. Of LoRA weights and
+# of a small decoder what they are for Stable Diffusion 1.x: rank 64 in every layer, TAESD.
+BY_HAND = {
+    "migc": 229_519_499, "elite_global": 192_338_867, "elite_local": 192_338_729, "lora": 269_000_000,
+    "decoder": 9_800_000,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

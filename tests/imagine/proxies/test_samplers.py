@@ -32,7 +32,7 @@ def sources(*seeds):
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("prediction", ["epsilon", pytest.param("v_prediction", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_without_instances_it_is_the_pipeline_of_diffusers(base, layout, name, prediction):
     for steps, guidance in ((2, 7.5), (4, 1.0), (7, 3.0)):
