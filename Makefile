@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE := 1
 WORKERS ?= 2
 PARALLEL := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo demo-check serve test test-all lint mini-benchmarks mini mini-test integration rehearsal clean
+.PHONY: demo demo-check serve test test-all lint mini-benchmarks mini mini-test mini-balance integration rehearsal clean
 
 demo: $(READY)  ## the main job on the embedded default: every step, real model classes, one table
 	snakemake --cores 2 results/mini_twins_metrics.json results/browser/mini_twins
@@ -40,6 +40,9 @@ mini: $(READY)  ## train every model of the mini world from scratch (hours; resu
 mini-test: $(READY)  ## the test world with the shipped models: fails when a metric dropped by more than its noise
 	snakemake --cores 2 results/mini_test_metrics.json --configfile configs/mini_evaluation.yaml
 	ipcir mini check --results results/mini_test_metrics.json
+
+mini-balance: mini-test  ## the rules that balance each query, on that world with wrong proxies mixed in
+	python -m dev.benchmarks.balance --hold captions --output results/mini_balance.json
 
 test: $(READY)  ## every part of the workflow, in about five minutes on two cores
 	pytest -q $(PARALLEL)

@@ -18,7 +18,7 @@ import torch
 from dev.benchmarks.worlds import WORLDS, load, mixed
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
-from ipcir_steps.core.files import write_json
+from ipcir_steps.core.files import read_json, write_json
 from ipcir_steps.core.statistics import paired_interval
 from ipcir_steps.evaluate.tuning.choose import agreed, matched_spread
 from ipcir_steps.seek.balance.apply import balance
@@ -85,34 +85,72 @@ def best(values: Sequence[float]) -> int:
     return max(range(len(values)), key=lambda number: (values[number], number))
 
 
+def verdicts(table: Sequence[dict]) -> dict[str, dict]:
+    """{rule: by how much it is above one lambda chosen on labels, on average; where it is below the best constant by
+    more than the noise; and whether it is recommended: within half a point of the labels, and nowhere below}."""
+    value = {(row["variant"], row["world"], row["baseline"], row["choice"]): row["value"] for row in table}
+    told = {}
+    for name in RULES:
+        rows = [row for row in table if row["choice"] == f"rule {name}"]
+        above = [row["value"] - value[row["variant"], row["world"], row["baseline"], "labelled"] for row in rows]
+        below = [f"{row['world']}, {row['baseline']}" for row in rows if row["change"][2] < 0]
+        mean = sum(above) / len(above)
+        told[name] = {"above the labels": mean, "below a constant": below, "recommended": mean >= -0.5 and not below}
+    return told
+
+
+def show(table: Sequence[dict]) -> None:
+    """Means over the baselines, one line per choice; a mark for every baseline that is below the best constant."""
+    choices, worlds = (list(dict.fromkeys(row[key] for row in table)) for key in ("choice", "world"))
+    print("|", " | ".join(["", *worlds]), "|")
+    print("|---|" + "--:|" * len(worlds))
+    for choice in choices:
+        cells = []
+        for world in worlds:
+            rows = [row for row in table if (row["choice"], row["world"]) == (choice, world)]
+            mean, below = sum(row["value"] for row in rows) / len(rows), sum(row["change"][2] < 0 for row in rows)
+            cells.append(f"{mean:.1f}{'*' * below}")
+        print("|", " | ".join([choice, *cells]), "|")
+    for name, verdict in verdicts(table).items():
+        print(name, verdict)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--directory", type=Path, default=Path(), help="where the workflow ran")
     parser.add_argument("--baselines", nargs="+", default=BASELINES)
-    parser.add_argument("--variants", nargs="+", default=["rp_bm"])
+    parser.add_argument("--variant", default="rp_bm")
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--constants", action="store_true", help="each rule's trust at the constants, too")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--hold", choices=RULES, help="fail unless this rule can be recommended")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write; one that is there is shown")
     args = parser.parse_args()
+    if not args.output.exists():
+        write_json(args.output, run(args))
+    table = read_json(args.output)
+    show(table)
+    if args.hold and not verdicts(table)[args.hold]["recommended"]:
+        raise SystemExit(f"{args.hold} is not to be recommended")
+
+
+def run(args: argparse.Namespace) -> list[dict]:
+    """A row for every world, baseline and choice: value, and its difference to the best constant with its interval."""
     table = []
-    for variant in args.variants:
-        for world in args.worlds:
-            for baseline in args.baselines:
-                began = time.monotonic()
-                sides = []
-                for dataset in ("mini_val", "mini_test"):
-                    found, features = load(args.directory, dataset, baseline)
-                    sides.append((found, mixed(features, WORLDS[world])))
-                told = measure(*sides, variant, args.constants)
-                bar = max((told[name] for name in CONSTANTS), key=lambda one: one["values"].mean())["values"]
-                for choice, one in told.items():
-                    strata = np.zeros(len(bar))
-                    change = paired_interval(bar, one["values"], strata, seed=0)
-                    row = {"variant": variant, "world": world, "baseline": baseline, "choice": choice}
-                    row |= {"value": 100 * float(one["values"].mean()), "change": [100 * part for part in change]}
-                    table.append(row | {"lambda": one["lambda"], "trust": one.get("trust")})
-                print(f"{variant} {world} {baseline}: {time.monotonic() - began:.1f} s", flush=True)
-                write_json(args.output, table)
+    for world in args.worlds:
+        for baseline in args.baselines:
+            began, sides = time.monotonic(), []
+            for dataset in ("mini_val", "mini_test"):
+                found, features = load(args.directory, dataset, baseline)
+                sides.append((found, mixed(features, WORLDS[world])))
+            told = measure(*sides, args.variant, args.constants)
+            bar = max((told[name] for name in CONSTANTS), key=lambda one: one["values"].mean())["values"]
+            for choice, one in told.items():
+                change = paired_interval(bar, one["values"], np.zeros(len(bar)), seed=0)
+                row = {"variant": args.variant, "world": world, "baseline": baseline, "choice": choice}
+                row |= {"value": 100 * float(one["values"].mean()), "change": [100 * part for part in change]}
+                table.append(row | {"lambda": one["lambda"], "trust": one.get("trust")})
+            print(f"{args.variant} {world} {baseline}: {time.monotonic() - began:.1f} s", flush=True)
+    return table
 
 
 if __name__ == "__main__":

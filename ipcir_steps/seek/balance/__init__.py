@@ -67,4 +67,4 @@ def told(rule: str, found: inputs.RetrievalInputs, done) -> dict:
 def _medians(sides) -> dict[str, float]:
     text, proxy = sides.text_sd / sides.text_mean, sides.proxy_sd / sides.proxy_mean
     shown = {"text_dispersion": text, "proxy_dispersion": proxy, "correlation": sides.correlation}
-    return {name: round(float(values.median()), DIGITS) for name, values in shown.items()}
+    return {name: round(float(values.median()), DIGITS) for name, values in shown.items() if len(values)}

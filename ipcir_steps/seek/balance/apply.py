@@ -19,7 +19,7 @@ class Balanced:
     """What a rule made. Row n of a tensor belongs to query n of the inputs.
 
     fused: {proxy: features of every query}. lams: {variant: float32 [Q]}. trust: {proxy: mean trust of each query's
-    proxies, float32 [Q]}, of those made from proxies. sides: {proxy: what both sides show}.
+    proxies, float32 [Q]}, of those made from proxies. sides: {proxy: what both sides show of the queries that have it}.
     """
 
     fused: Mapping[str, Features]
@@ -36,23 +36,26 @@ def balance(
     chosen; fusion: settings of eq. 1; limits: as in ``scan``."""
     chosen = [VARIANTS[name] for name in variants if name != BASE]
     ids = [query.query_id for query in inputs.queries]
-    fused, trusts, sides, lams = {}, {}, {}, {}
+    fused, trusts, sides, known, lams = {}, {}, {}, {}, {}
     for name in dict.fromkeys(variant.proxy for variant in chosen):
         told: dict[str, float] = {}
         trust = None if rule.trust is None else _telling(rule, inputs, limits, told)
         fused[name] = fuse(name, features, fusion.weights, fusion.scale, run_seed, trust)
         rows = torch.from_numpy(fused[name].values[align(fused[name], ids)].copy())
-        # Similarities need a direction: those of a query without a proxy mean nothing.
-        rows[[query_id in set(fused[name].missing) for query_id in ids]] = 1
+        gone = set(fused[name].missing)
+        known[name] = torch.tensor([query_id not in gone for query_id in ids], dtype=torch.bool)
+        rows[~known[name]] = 1  # similarities need a direction: these mean nothing
         sides[name] = sides_of(inputs, rows, **limits)
         if "proxies" in FUSIONS[name].needs:
             trusts[name] = torch.tensor([told.get(query_id, 1.0) for query_id in ids])
     for variant in chosen:
-        own = lambda_of(rule, sides[variant.proxy], variant.combine)
+        own, some = torch.ones(len(ids)), known[variant.proxy]
+        if some.any():
+            own[some] = lambda_of(rule, sides[variant.proxy].of(some), variant.combine)
         if FUSIONS[variant.proxy].needs == ("proxies",):  # nothing else speaks where the proxies are not trusted
             own = 1 - trusts[variant.proxy] * (1 - own)
         lams[variant.name] = own.clamp(0, 1)
-    return Balanced(fused, lams, trusts, sides)
+    return Balanced(fused, lams, trusts, {name: of.of(known[name]) for name, of in sides.items()})
 
 
 def _telling(rule: Rule, inputs: RetrievalInputs, limits: Mapping, told: dict[str, float]):

@@ -20,8 +20,7 @@ class Rule:
     """How much the standardised similarities of text and proxy count, and which proxies do.
 
     weights: sides -> (text [Q], proxy [Q]), positive; ``lambda_of`` turns them into lambda. trust: what each proxy
-    counts in eq. 1, [Q, N] in [0, 1]; None: 1. together: the weights are means over all queries, because what one query
-    shows of its target is mostly noise. help: what it is.
+    counts in eq. 1, [Q, N] in [0, 1]; None: 1. together: eq. 2 has one lambda for all queries. help: what it is.
     """
 
     name: str
@@ -50,17 +49,40 @@ def spread(sides: Sides) -> Weights:
 
 
 def agreed(sides: Sides) -> Weights:
-    """Each side by how clearly it sees the image on which both agree: for independent noise the best weights are in the
-    ratio of the target's two z-scores. The first image of the weighted sum stands for the target; weights and image
-    take turns (pseudo-relevance). The image is looked for in both lists.
+    """Fisher's linear discriminant of the image on which both sides agree from the gallery, each query by itself."""
+    return discriminant(*heights(sides), sides.correlation)
+
+
+def agreed_together(sides: Sides) -> Weights:
+    """``agreed`` with the means over all queries: what one query shows of its target is mostly noise."""
+    text, proxy, correlation = (values.mean().expand(len(values)) for values in (*heights(sides), sides.correlation))
+    return discriminant(text, proxy, correlation)
+
+
+def heights(sides: Sides) -> Weights:
+    """How far the image on which both sides agree stands above the mean of each, standard deviations [Q].
+
+    It is the first image of the sum weighted by these heights, which take turns with it (pseudo-relevance), and is
+    looked for in both lists.
     """
     text, proxy = (values.flatten(1) for values in sides.standard())
     absent = (sides.lists < 0).flatten(1)
-    weight = [torch.ones(len(text), 1), torch.ones(len(text), 1)]
+    height = [torch.ones(len(text), 1), torch.ones(len(text), 1)]
     for _ in range(ROUNDS):
-        first = (weight[0] * text + weight[1] * proxy).masked_fill(absent, -torch.inf).argmax(1, keepdim=True)
-        weight = [side.gather(1, first).clamp(min=LEAST) for side in (text, proxy)]
-    return weight[0].flatten(), weight[1].flatten()
+        first = (height[0] * text + height[1] * proxy).masked_fill(absent, -torch.inf).argmax(1, keepdim=True)
+        height = [side.gather(1, first).clamp(min=LEAST) for side in (text, proxy)]
+    return height[0].flatten(), height[1].flatten()
+
+
+def discriminant(text: torch.Tensor, proxy: torch.Tensor, correlation: torch.Tensor) -> Weights:
+    """The weights of two standardised sides that best part a target at these heights from images whose sides have this
+    correlation (Fisher, 1936): what a side tells that the other does not.
+
+    >>> import torch
+    >>> [w.item() for w in discriminant(torch.tensor(2.0), torch.tensor(4.0), torch.tensor(0.5))]
+    [0.0010000000474974513, 3.0]
+    """
+    return (text - correlation * proxy).clamp(min=LEAST), (proxy - correlation * text).clamp(min=LEAST)
 
 
 def lambda_of(rule: Rule, sides: Sides, combine: str) -> torch.Tensor:
@@ -71,8 +93,6 @@ def lambda_of(rule: Rule, sides: Sides, combine: str) -> torch.Tensor:
     S_p), and eq. 2 cannot give it less; so lambda is 0 where the text should count less than that.
     """
     text, proxy = rule.weights(sides)
-    if rule.together:
-        text, proxy = (weight.mean().expand(len(weight)) for weight in (text, proxy))
     if combine == "sum":
         text, proxy = text / sides.text_sd, proxy / sides.proxy_sd
         return text / (text + proxy)
@@ -88,10 +108,10 @@ _ALL = (
     Rule("spread", "by how much the scores in the head of each list differ (NQC)", spread),
     Rule("agreed", "by how clearly each side sees the image on which they agree", agreed),
     Rule("overlap", "agreed over all queries, with a query's proxies trusted if their list overlaps that of the text",
-         agreed, trust.by_lists, together=True),
+         agreed_together, trust.by_lists, together=True),
     Rule("cohesion", "agreed over all queries, with each proxy trusted by its agreement with the others",
-         agreed, trust.by_one_another, together=True),
+         agreed_together, trust.by_one_another, together=True),
     Rule("captions", "agreed over all queries, with each proxy trusted by its agreement with the target captions",
-         agreed, trust.by_captions, together=True),
+         agreed_together, trust.by_captions, together=True),
 )  # fmt: skip
 RULES = {rule.name: rule for rule in _ALL}

@@ -37,6 +37,10 @@ class Sides:
         text, proxy = ((values - mean[:, None, None]) / sd[:, None, None] for values, mean, sd in of)
         return text, proxy
 
+    def of(self, rows: torch.Tensor) -> "Sides":
+        """Those of some queries. rows: bool [Q]."""
+        return Sides(**{field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)})
+
     def head(self, count: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
         """S_t and S_p, float32 [Q], mean over the ``count`` images of both lists that stand highest in their sum."""
         total = sum(self.standard()).masked_fill(self.lists < 0, -torch.inf).flatten(1)

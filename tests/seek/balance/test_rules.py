@@ -11,7 +11,7 @@ from ipcir_steps.config.retrieval import Fusion
 from ipcir_steps.core.features import Features
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.balance.apply import balance
-from ipcir_steps.seek.balance.rules import RULES, Rule, lambda_of
+from ipcir_steps.seek.balance.rules import RULES, Rule, discriminant, lambda_of
 from ipcir_steps.seek.balance.sides import sides_of
 from ipcir_steps.variants import BASE, VARIANTS
 
@@ -78,6 +78,21 @@ def test_a_common_lambda_of_eq_2_is_that_of_the_mean_and_the_sum_keeps_each_quer
     odds = (apart / (1 - apart)).mean()
     assert float(common[0]) == pytest.approx(float(odds / (1 + odds)), rel=1e-4)
     assert len(set(lambda_of(rule_of(3.0, 1.0, True), sides, "sum").tolist())) > 1
+
+
+def test_the_discriminant_parts_best(world):
+    """No other weights part targets at these heights better from images whose sides are correlated."""
+    draw, correlation = torch.Generator().manual_seed(0), 0.7
+    shared, own = torch.randn(200_000, 1, generator=draw), torch.randn(200_000, 2, generator=draw)
+    others = correlation**0.5 * shared + (1 - correlation) ** 0.5 * own
+    text, proxy = discriminant(torch.tensor(2.5), torch.tensor(3.0), torch.tensor(correlation))
+
+    def apart(share: float) -> float:
+        weights = torch.tensor([share, 1 - share])
+        return float(weights @ torch.tensor([2.5, 3.0]) / (others @ weights).std())
+
+    best = max((step / 100 for step in range(101)), key=apart)
+    assert float(text / (text + proxy)) == pytest.approx(best, abs=0.03)
 
 
 @pytest.mark.parametrize("rule", ["agreed", "cohesion", "captions"])
