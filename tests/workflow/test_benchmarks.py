@@ -58,6 +58,8 @@ def test_genecis_ranks_each_query_in_its_own_gallery(done):
 def test_icir_scores_the_whole_gallery_of_an_instance(done):
     metrics = entries(done, "icir")
     assert set(metrics["base"]) >= {"mAP", "mmAP", "minmAP"} and 0 < metrics["rp_bm"]["mAP"] <= 1
+    audited = done.run("ipcir", "audit", "results/icir_metrics.json")
+    assert audited.returncode == 0 and "balance" in audited.stdout, audited.stdout[-2000:] + audited.stderr
     told = read_json(done / "results/icir/all/mini/ldre/balance.json")
     assert told["rule"] == "captions" and set(told["queries"]["rp_bm"]) == {
         query["query_id"] for query in read_jsonl(done / "results/icir/all/queries.jsonl")
