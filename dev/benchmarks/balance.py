@@ -4,6 +4,7 @@
     python -m dev.benchmarks.balance --output balance.json
 
 Labels choose one lambda on the other world (mini_val), which gets the same mixture of wrong proxies.
+`--datasets mini_test mini_val` measures the other way round.
 """
 
 import argparse
@@ -119,6 +120,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--directory", type=Path, default=Path(), help="where the workflow ran")
     parser.add_argument("--baselines", nargs="+", default=BASELINES)
+    parser.add_argument("--datasets", nargs=2, default=["mini_val", "mini_test"], help="with labels, and measured")
     parser.add_argument("--variant", default="rp_bm")
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--constants", action="store_true", help="each rule's trust at the constants, too")
@@ -139,7 +141,7 @@ def run(args: argparse.Namespace) -> list[dict]:
     for world in args.worlds:
         for baseline in args.baselines:
             began, sides = time.monotonic(), []
-            for dataset in ("mini_val", "mini_test"):
+            for dataset in args.datasets:
                 found, features = load(args.directory, dataset, baseline)
                 sides.append((found, mixed(features, WORLDS[world])))
             told = measure(*sides, args.variant, args.constants)
