@@ -181,7 +181,7 @@ def read_photo(path: Path, record: dict, same_bytes: Callable, transform: Callab
         return {**record, "problem": error.problem}, None
     except UNREADABLE as error:
         return {**record, "problem": str(error)}, None
-    return {**record, "fingerprint": pictures.fingerprint(pixels)}, pixels
+    return {**record, "fingerprint": pictures.fingerprint(pixels, image)}, pixels
 
 
 def encode(batch: list, same_bytes: Callable, encoder) -> dict:

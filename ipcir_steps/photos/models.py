@@ -45,8 +45,10 @@ class Models:
             return self._loaded.get(role)
 
     def encoder(self, tower: str):
-        """The "image" or "text" tower of the CLIP model (seek.embeddings.clip.Encoder); the other is not loaded."""
-        return self.get(f"clip {tower}", lambda: self._encoder(tower))
+        """The "image" or "text" tower of the CLIP model (seek.embeddings.clip.Encoder); the other is not loaded. A
+        language model is both, and is loaded once."""
+        other = self._kept(f"clip {'text' if tower == 'image' else 'image'}")
+        return other if hasattr(other, "joint") else self.get(f"clip {tower}", lambda: self._encoder(tower))
 
     def _encoder(self, tower: str):
         from ipcir_steps.seek.embeddings.clip import load_encoder
@@ -63,10 +65,14 @@ class Models:
         from ipcir_steps.core.manifests import load_manifest
 
         settings = self.stack.config.embeddings
-        mine = load_manifest(self.stack.clip()).digest, settings.ratio, settings.encoder
-        # A model that is prepared for by its own processor has no ratio.
+        reading = settings.reading.model_dump(mode="json")
+        mine = load_manifest(self.stack.clip()).digest, settings.ratio, settings.encoder, reading
+        # A model that is prepared for by its own processor has no ratio, one with two towers no way of reading.
         theirs = identity.get("digest"), identity.get("ratio", settings.ratio), identity.get("encoder", "torch")
-        return theirs != mine
+        if (*theirs, identity.get("reading", reading)) != mine:
+            return True
+        padded = "ratio" in identity
+        return padded != {"auto": padded, "target_pad": True, "model": False}[settings.preprocessing]
 
     def unload(self, idle: float) -> list[str]:
         """Let go of the models that nobody asked for in the last ``idle`` seconds; their roles."""

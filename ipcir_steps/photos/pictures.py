@@ -74,13 +74,17 @@ def taken(image: PIL.Image.Image) -> str | None:
     return None
 
 
-def fingerprint(pixels) -> int:
+def fingerprint(pixels, image: PIL.Image.Image) -> int:
     """64 bits that hardly change when a picture is scaled or stored anew: which of 8 x 8 neighbours is brighter.
 
-    pixels: preprocessed picture, float tensor [3, size, size]. Returned as a signed number, which SQLite holds.
+    pixels: preprocessed picture, float tensor [3, size, size]; where the model is given something else, ``image``
+    itself is looked at. Returned as a signed number, which SQLite holds.
     """
+    import numpy as np
     import torch
 
+    if getattr(pixels, "ndim", 0) != 3:
+        pixels = torch.from_numpy(np.array(image.convert("RGB").resize((224, 224)))).permute(2, 0, 1).float()
     small = torch.nn.functional.adaptive_avg_pool2d(pixels.mean(0)[None], (8, 9))[0]
     bits = (small[:, 1:] > small[:, :-1]).flatten().tolist()
     value = sum(1 << place for place, bit in enumerate(bits) if bit)

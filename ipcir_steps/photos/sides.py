@@ -6,7 +6,9 @@ from collections.abc import Collection
 import numpy as np
 import torch
 
+from ipcir_steps.config.baselines import BASELINES
 from ipcir_steps.core.errors import InputError
+from ipcir_steps.photos import pictures
 from ipcir_steps.photos.similar import Proxy
 from ipcir_steps.seek.baselines.inputs import Inputs, same_encoder
 
@@ -39,11 +41,12 @@ class Held(Inputs):
 def text_side(imagination, captions: Collection[int]) -> torch.Tensor:
     """f_t [D]: the stack's baseline on the captions that count; further terms of the question are added to it."""
     from ipcir_steps.seek.baselines import find
-    from ipcir_steps.seek.baselines.simple import weighted_sum
 
-    finder, question = imagination.finder, imagination.question
+    finder = imagination.finder
     config, rows = finder.models.stack.config, sorted(captions)
     name = config.baselines[0]
+    if getattr(BASELINES.get(name), "sees", False):
+        return _with_terms(_together(imagination), imagination)
     function, section = find(config.custom_baselines.get(name, name))
     settings = getattr(config, name, None) if isinstance(getattr(config, name, None), section) else section()
     held = {
@@ -54,7 +57,23 @@ def text_side(imagination, captions: Collection[int]) -> torch.Tensor:
     files = {"weights": finder.models.stack.mapping(name)}
     inputs = Held([imagination.query], "folder", files, finder.directory, imagination.seed, None, held, finder)
     values, _ = function(inputs, settings)
-    text = torch.from_numpy(np.asarray(values, np.float32)[0])
+    return _with_terms(torch.from_numpy(np.asarray(values, np.float32)[0]), imagination)
+
+
+def _together(imagination) -> torch.Tensor:
+    """The picture and its request, read together [D]."""
+    from ipcir_steps.seek.baselines.joint import reader_of
+
+    encoder = reader_of(imagination.finder.models.encoder("text"))
+    picture = encoder.transform(pictures.opened(imagination.file))
+    return torch.nn.functional.normalize(encoder.joint([picture], [imagination.query.caption]), dim=-1)[0]
+
+
+def _with_terms(text: torch.Tensor, imagination) -> torch.Tensor:
+    """``text`` [D] and the further pictures and terms of the question, each by its weight."""
+    from ipcir_steps.seek.baselines.simple import weighted_sum
+
+    finder, question = imagination.finder, imagination.question
     main = question.main
     more = [(finder.asker.image(part), part.weight) for part in question.references if part is not main[0]]
     more += [(finder.asker.text(part.text), part.weight) for part in question.terms if part is not main[1]]

@@ -200,6 +200,7 @@ SHARDS = {"model.safetensors.index.json": INDEX, **{key: {} for key in sorted(IN
         ({"vocab.json": {}, "merges.txt": {}, "pytorch_model.bin": {}, "original/consolidated.00.pth": {}}, []),
         ({"chat_template.jinja": {}, "additional_chat_templates/tools.jinja": {}},
          ["additional_chat_templates/tools.jinja", "chat_template.jinja"]),
+        ({"preprocessor_config.json": {}, "video.mp4": {}}, ["preprocessor_config.json"]),
     ],
 )  # fmt: skip
 def test_a_language_model(more, expected):

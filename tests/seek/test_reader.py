@@ -49,7 +49,10 @@ def sibling(source, directory, kind):
     return directory
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen2_vl", "qwen3_vl"])
+@pytest.fixture(
+    scope="module",
+    params=["qwen2_5_vl", *(pytest.param(name, marks=pytest.mark.slow) for name in ("qwen2_vl", "qwen3_vl"))],
+)
 def model(request, tmp_path_factory):
     """With weights so large that the words and the picture before the last token count."""
     directory = tmp_path_factory.mktemp("reader")

@@ -21,12 +21,7 @@ def text_features(inputs: Inputs, settings: Joint) -> tuple[np.ndarray, set[str]
     The instruction is ``embeddings.reading.query_instruction``. Raises ModelError for a backbone with two towers, which
     has no feature of both. Goes on where it was killed.
     """
-    encoder, images = inputs.encoder, inputs.image_of()
-    if not hasattr(encoder, "joint"):
-        raise ModelError(
-            f"baseline joint needs a multimodal language model as backbone, {encoder.identity['model']} has two towers."
-            " Take image_text."
-        )
+    encoder, images = reader_of(inputs.encoder), inputs.image_of()
 
     def prepare(query: Query):
         try:
@@ -50,3 +45,13 @@ def text_features(inputs: Inputs, settings: Joint) -> tuple[np.ndarray, set[str]
     discard(inputs.output)
     missing = {query.query_id for query, value in zip(inputs.queries, values, strict=True) if not value.any()}
     return _normalize(values), missing
+
+
+def reader_of(encoder):
+    """The encoder, which reads both together. Raises ModelError for one with two towers."""
+    if not hasattr(encoder, "joint"):
+        raise ModelError(
+            f"baseline joint needs a multimodal language model as backbone, {encoder.identity['model']} has two towers."
+            " Take image_text."
+        )
+    return encoder

@@ -14,7 +14,7 @@ import torch
 from ipcir_steps.config.vision import Embeddings, Reading
 from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
-from ipcir_steps.core.images import open_rgb
+from ipcir_steps.core.images import decode
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 
@@ -41,7 +41,7 @@ class Reader:
         raise ModelError(f"pseudo-words need a model in open_clip's layout, {self.identity['model']} is another.")
 
     def transform(self, image: PIL.Image.Image) -> PIL.Image.Image:
-        """RGB, ``reading.longest`` pixels on the longer side at most."""
+        """Of any mode → RGB, ``reading.longest`` pixels on the longer side at most."""
         image = image.convert("RGB")
         image.thumbnail((self.reading.longest,) * 2, PIL.Image.Resampling.BICUBIC)
         return image
@@ -49,7 +49,7 @@ class Reader:
     def read(self, path: Path) -> PIL.Image.Image:
         """Decode and prepare an image file. Raises StepFailure when it cannot be read."""
         try:
-            return self.transform(open_rgb(path))
+            return self.transform(decode(path))
         except InputError as error:
             raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
 
