@@ -12,6 +12,7 @@ class Variant:
     the text similarity S_t alone.
     combine: "product" is eq. 2, lambda S_t + (1 - lambda) S_t S_p; "sum" is lambda S_t + (1 - lambda) S_p.
     control: it has no proxy of the query, so what it gains is not a gain of imagination.
+    drawn: it needs images that were drawn.
     label: its name in figures and tables. description: what it is, in the result files.
     colour: of its bars and marks, "#RRGGBB"; they must differ in lightness too.
     """
@@ -23,15 +24,16 @@ class Variant:
     description: str
     colour: str
     control: bool = False
+    drawn: bool = True
 
 
 _ALL = (
-    Variant("base", None, "product", "base", "text baseline alone", "#999999"),
+    Variant("base", None, "product", "base", "text baseline alone", "#999999", drawn=False),
     Variant("pi", "pi", "sum", "+ proxies", "weighted sum with the plain proxies", "#56B4E9"),
     Variant("rp", "rp", "sum", "+ robust proxy", "weighted sum with the robust proxy", "#0072B2"),
     Variant("rp_bm", "rp", "product", "IP-CIR", "IP-CIR: robust proxy, balanced (eq. 2)", "#D55E00"),
     Variant("no_proxy", "no_proxy", "product", "no proxy",
-            "control: fusion without any proxy", "#009E73", control=True),
+            "control: fusion without any proxy", "#009E73", control=True, drawn=False),
     Variant("other_proxy", "other_proxy", "product", "other queries' proxies",
             "control: fusion with other queries' proxies", "#CC79A7", control=True),
 )  # fmt: skip
@@ -41,6 +43,7 @@ BASE = "base"  # what every other variant is compared with
 METHOD = "rp_bm"  # the paper's method in full
 LADDER = tuple(variant.name for variant in _ALL if not variant.control)  # base, and as the parts are added
 CONTROLS = tuple(variant.name for variant in _ALL if variant.control)
+UNDRAWN = tuple(variant.name for variant in _ALL if not variant.drawn)  # all that there is without images
 PROXIES = tuple(dict.fromkeys(variant.proxy for variant in _ALL if variant.proxy))  # the fused proxies that are needed
 
 

@@ -63,11 +63,7 @@ rule metrics:
 rule results:
     """Write every backbone, baseline and variant of a dataset into one file."""
     input:
-        metrics=of_backbones(
-            paths.METRICS,
-            baseline=CONFIG.baselines,
-            variant=variants_of_run(),
-        ),
+        metrics=scored_variants,
         queries=of_metrics_split(paths.QUERIES),
         failures=of_metrics_split(paths.FAILURES),
     output:

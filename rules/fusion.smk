@@ -4,7 +4,7 @@
 rule fusion:
     """Fuse proxy, query and perturbation (eq. 1), or a control without the right proxies."""
     input:
-        proxies=paths.PROXY_FEATURES,
+        proxies=where_drawn(paths.PROXY_FEATURES),
         references=paths.REFERENCE_FEATURES,
         target_captions=paths.TARGET_CAPTION_FEATURES,
         source_captions=paths.SOURCE_CAPTION_FEATURES,

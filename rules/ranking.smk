@@ -19,6 +19,8 @@ rule ranking:
         "logs/{dataset}/{split}/{backbone}/{baseline}/ranking.log",
     benchmark:
         paths.RANKING_TIMES
+    wildcard_constraints:
+        dataset=ranked_datasets(drawn=True),
     conda:
         "../envs/analysis.yaml"
     container:
@@ -30,7 +32,7 @@ rule ranking:
     params:
         options=lambda wildcards, input: options(
             input,
-            variants=VARIANTS,
+            variants=variants_of(wildcards),
             mark=mark(wildcards),
             whole=whole(wildcards),
             **lambda_options(wildcards),
@@ -41,6 +43,14 @@ rule ranking:
     shell:
         "IPCIR_RULE=ranking IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"
         " --settings {params.settings:q} --output-dir {params.directory} 2> {log}"
+
+
+use rule ranking as ranking_undrawn with:
+    """The same where nothing is drawn: the variants without proxies."""
+    output:
+        expand([paths.RANKINGS, paths.SUBSET], variant=UNDRAWN, allow_missing=True),
+    wildcard_constraints:
+        dataset=ranked_datasets(drawn=False),
 
 
 rule balance:

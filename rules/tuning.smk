@@ -8,7 +8,7 @@ rule tuning:
         gallery=paths.GALLERY_FEATURES,
         queries=paths.QUERIES,
         gallery_images=paths.GALLERY,
-        fusion=expand(paths.FUSED, proxy=PROXIES, allow_missing=True),
+        fusion=tuned_proxies,
     output:
         paths.LAMBDA,
     log:
@@ -26,6 +26,7 @@ rule tuning:
     params:
         options=lambda wildcards, input: options(
             input,
+            variants=tuned_variants(wildcards),
             benchmark=dataset_benchmark(wildcards),
             exclude_reference=dataset_of(wildcards).exclude_reference,
         ),

@@ -116,7 +116,8 @@ class Config(Section):
                 raise ValueError(f"{where}: {setting!r} is there in every frontier; choose another name")
             for dataset in self.run:
                 try:
-                    self.stack_of(dataset, setting)
+                    if self.stack_of(dataset, setting).proxies.generator == NOTHING:
+                        raise ValueError(f"{where}: generator {NOTHING!r} is compared in every frontier; leave it out")
                 except pydantic.ValidationError as error:
                     raise ValueError(f"{where}: {_explain(error.errors()[0])}") from error
         return self

@@ -17,7 +17,8 @@ class Generator:
 
     name: package.module:Class. roles: models that it cannot do without; optional_roles: models that it uses where they
     are configured. needs_layouts: it draws layouts; needs_masks: it looks at the masks of reference instances;
-    needs_captions: it reads the target captions.
+    needs_captions: it reads the target captions. draws: it makes images; else only the variants without proxies are
+    ranked.
     A custom generator declares what differs from these defaults as literals in its class.
     """
 
@@ -27,10 +28,13 @@ class Generator:
     needs_layouts: bool = True
     needs_masks: bool = True
     needs_captions: bool = False
+    draws: bool = True
 
     @property
     def unused(self) -> set[str]:
-        """Steps whose work it does not read. Masks are of the instances of layouts, so they need layouts."""
+        """Steps whose work is not needed. Masks are of the instances of layouts, so they need layouts."""
+        if not self.draws:
+            return {"layouts", "masks", "proxies"}
         masks = set() if self.needs_masks else {"masks"}
         return masks if self.needs_masks or self.needs_layouts else masks | {"layouts"}
 
@@ -48,6 +52,7 @@ GENERATORS = {
     "image_editing": _shipped("image_editing:ImageEditing", needs_layouts=False, needs_masks=False,
                               optional_roles=ADDED),
     "directory": _shipped("directory:Directory", roles=(), needs_layouts=False, needs_masks=False),
+    "none": _shipped("nothing:Nothing", roles=(), needs_layouts=False, needs_masks=False, draws=False),
 }  # fmt: skip
 
 SAMPLERS = ("euler", "dpm++_2m_karras", "unipc", "ddim", "lcm", "tcd")

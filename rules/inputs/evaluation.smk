@@ -8,10 +8,13 @@ def of_backbones(pattern, **more):
     )(wildcards)
 
 
-def variants_of_run():
-    """Names of all lists that are scored: the variants, and behind each its verified list where lists are verified."""
-    if CONFIG.verify.judge is None:
-        return list(VARIANTS)
+def variants_of_run(wildcards):
+    """Names of all lists that are scored: the variants, and behind each its verified list where lists are verified.
+
+    Lists are verified where something is drawn.
+    """
+    if CONFIG.verify.judge is None or not drawing(wildcards).draws:
+        return variants_of(wildcards)
     return [each for name in VARIANTS for each in (name, verified_name(name))]
 
 
@@ -37,10 +40,17 @@ def failures_of_steps(wildcards):
     """The failures of every step before the ranking, in order."""
     left_out = {"proxies", "verify", *drawing(wildcards).unused}
     steps = ["datasets", *(step for step in SHARDED if step not in left_out)]
+    own = paths.fill(paths.PROXY_FAILURES, generator=generator_of(wildcards))
     return [
         *expand(paths.STEP_FAILURES, step=steps, **wildcards),
-        paths.PROXY_FAILURES.format(generator=generator_of(wildcards), **wildcards),
+        *where_drawn(own)(wildcards),
     ]
+
+
+def scored_variants(wildcards):
+    """The metrics of every backbone, baseline and variant."""
+    known = {"baseline": CONFIG.baselines, "variant": variants_of_run(wildcards)}
+    return of_backbones(paths.METRICS, **known)(wildcards)
 
 
 def results_settings(wildcards):

@@ -17,6 +17,7 @@ def of_settings(pattern):
 
 def drawn_indices(wildcards):
     """The index of every setting's proxies, the stack's own first."""
+    must_draw(wildcards)
     configured = labelled(paths.PROXY_INDEX, generator=generator_of(wildcards))
     return [
         file(wildcards)

@@ -11,6 +11,7 @@ def generator_of(wildcards):
 
 def proxy_index(wildcards):
     """The index of a dataset's proxies."""
+    must_draw(wildcards)
     return paths.PROXY_INDEX.format(generator=generator_of(wildcards), **wildcards)
 
 
@@ -20,6 +21,40 @@ def drawing(wildcards):
         return generation.generator_of(stack_of(wildcards).proxies)
     except InputError as error:
         raise WorkflowError(str(error))
+
+
+def must_draw(wildcards):
+    if not drawing(wildcards).draws:
+        raise WorkflowError(
+            f"{wildcards.dataset}: its stack has proxies.generator: none, so there are no proxies to look at"
+        )
+
+
+def variants_of(wildcards):
+    """The variants that a dataset is ranked with."""
+    return tuple(VARIANTS) if drawing(wildcards).draws else UNDRAWN
+
+
+def fused_of(wildcards):
+    """The fused proxies that they need."""
+    found = (VARIANTS[name].proxy for name in variants_of(wildcards))
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def where_drawn(pattern):
+    """Input function: ``pattern``, where the generator draws something."""
+    return lambda wildcards: (
+        expand(pattern, **wildcards) if drawing(wildcards).draws else []
+    )
+
+
+def undrawn_datasets():
+    """Names of the datasets whose generator draws nothing."""
+    return [
+        name
+        for name in CONFIG.datasets
+        if CONFIG.stack_of(name).proxies.generator == "none"
+    ]
 
 
 def drawing_roles(wildcards):

@@ -1,5 +1,7 @@
 """Input functions of ranking and tuning."""
 
+import re
+
 from ipcir_steps.benchmarks import BENCHMARKS
 
 
@@ -17,7 +19,23 @@ def chosen_lambda(wildcards):
 def fused_proxies(wildcards):
     """The fused proxies: by the weights of eq. 1 alone, or also by what the dataset's rule trusts."""
     pattern = paths.BALANCED if dataset_of(wildcards).rule else paths.FUSED
-    return expand(pattern, proxy=PROXIES, **wildcards)
+    return expand(pattern, proxy=fused_of(wildcards), **wildcards)
+
+
+def tuned_proxies(wildcards):
+    """The fused proxies of the variants whose lambda is chosen."""
+    return expand(paths.FUSED, proxy=fused_of(wildcards), **wildcards)
+
+
+def tuned_variants(wildcards):
+    """The variants whose lambda is chosen, where these are not all."""
+    return None if drawing(wildcards).draws else variants_of(wildcards)
+
+
+def ranked_datasets(drawn):
+    """Regular expression: the datasets whose generator draws something, or the others."""
+    names = "|".join(map(re.escape, undrawn_datasets())) or "(?!)"
+    return rf"(?!(?:{names})/)[A-Za-z0-9][A-Za-z0-9_.-]*?" if drawn else names
 
 
 def lambda_keys(wildcards):

@@ -51,6 +51,7 @@ def example_inputs():
         return [] if unused else of_metrics_split(paths.LAYOUTS)(wildcards)
 
     def index(wildcards):
+        must_draw(wildcards)
         generator = generator_of(wildcards)
         return of_metrics_split(paths.PROXY_INDEX, generator=generator)(wildcards)
 

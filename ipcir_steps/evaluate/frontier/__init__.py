@@ -12,6 +12,7 @@ from ipcir_steps.core.files import read_json, write_json, write_text
 from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.seek.ranking import inputs
 from ipcir_steps.seek.ranking.command import add_lambda, lambdas_of
+from ipcir_steps.variants import UNDRAWN
 
 
 class Settings(Comparison):
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.evaluate.reporting.figures import style
 
     settings = read_settings(args.settings, Settings)
-    lams = lambdas_of(["base", "no_proxy", *search.IMAGINED], args)
+    lams = lambdas_of([*UNDRAWN, *search.IMAGINED], args)
     shared = search.read(args, lams, settings.fusion, settings.ranking)
     costs = read_json(args.costs)["settings"]
     drawn = {file.role: shared.drawn(load_features(file), file) for file in args.drawn}

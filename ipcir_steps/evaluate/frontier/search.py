@@ -17,14 +17,13 @@ from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.statistics import paired_interval
 from ipcir_steps.evaluate.tuning.choose import without_groups
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, from_args
-from ipcir_steps.variants import METHOD
+from ipcir_steps.variants import METHOD, UNDRAWN
 
 if TYPE_CHECKING:
     import torch
 
 SHARED = ("references", "target_captions", "source_captions")
-IMAGINED = ("rp", METHOD, "other_proxy")  # the variants that need proxies
-UNIMAGINED = ("base", "no_proxy")
+IMAGINED = ("rp", METHOD, "other_proxy")  # the variants that are compared, of those that need images
 
 Lists = dict[str, list[tuple[str, float]]]  # {query id: [(image, score)], best first}
 
@@ -88,7 +87,7 @@ class Search:
     def unimagined(self) -> dict[str, Lists]:
         """The lists that need no proxy: by the text alone, and of the fusion without proxies."""
         fused = self._fused((self.references, self.perturbation), self.known, self.fusion.weights[1:])
-        return self._lists(UNIMAGINED, {"no_proxy": fused}, {"no_proxy": self.known})
+        return self._lists(UNDRAWN, {"no_proxy": fused}, {"no_proxy": self.known})
 
     def imagined(self, mean: "torch.Tensor", known: "torch.Tensor", variants=IMAGINED) -> dict[str, Lists]:
         """The lists of f_p [Q, D]. known: bool [Q], the queries that have proxies; the others keep the text's list."""

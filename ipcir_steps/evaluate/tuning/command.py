@@ -24,6 +24,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--per-variant", action="store_true", help="choose each variant's own lambda, the controls' too; needs --fusion"
     )
     add_fused(parser)
+    parser.add_argument(
+        "--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="V",
+        help="with --per-variant: those whose lambda is chosen (default: all)",
+    )  # fmt: skip
     add_parts(parser, required=False)
     parser.add_argument(
         "--benchmark", choices=sorted(BENCHMARKS), help="benchmark whose metric decides; without it no labels are used"
@@ -48,7 +52,7 @@ def tune_variants(args: argparse.Namespace) -> dict:
 
     settings = read_settings(args.settings, Tuning)
     needed(args, "fusion", "benchmark")
-    variants = [variant for variant in VARIANTS if variant != BASE]
+    variants = [variant for variant in args.variants if variant != BASE]
     queries = without_groups(read_queries(args.queries))  # those without a list too, which count as not found
     if not all(query.targets for query in queries):
         raise InputError("has queries without targets", file=args.queries, remedy=WITH_LABELS)

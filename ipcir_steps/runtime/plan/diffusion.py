@@ -23,7 +23,7 @@ ROWS = {
 def drawing(counts) -> list[Work]:
     """Per image."""
     settings = counts.config.proxies
-    if settings.generator == "directory":
+    if settings.generator in ("directory", "none"):
         return []
     if settings.generator not in ROWS:
         raise Unknown(f"the generator {settings.generator} is your own")

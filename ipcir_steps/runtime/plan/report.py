@@ -101,9 +101,9 @@ def notes(config: Resolved, steps: list[Step], machine: Machine) -> list[str]:
             f"{speed / 1e12:.3g} TFLOP/s of one {machine.title}, or their weights read at {machine.read:.0%} of "
             f"{machine.bandwidth / 1e9:.0f} GB/s where that takes longer; each step loads its model once."
         )
-    proxies = next(step for step in steps if step.name == "proxies")
-    if config.proxies.generator == "migc" and proxies.per_item(machine.name):
-        lines.append(f"An image takes {proxies.per_item(machine.name):.1f} s by this plan; {REPORTED}.")
+    each = next((step.per_item(machine.name) for step in steps if step.name == "proxies"), None)
+    if config.proxies.generator == "migc" and each:
+        lines.append(f"An image takes {each:.1f} s by this plan; {REPORTED}.")
     for step in steps:
         if step.needs and step.needs.device > machine.memory:
             wanted = f"{step.name} needs {size(step.needs.device)} of device memory"

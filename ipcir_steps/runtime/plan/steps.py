@@ -120,6 +120,8 @@ def of_backbone(
     }
     source = config.clip[backbone].source
     architecture = config.clip[backbone].architecture or config.embeddings.architecture
+    if "proxies" in generator_of(config.proxies).unused:
+        del rows["proxies"]
     settings = {**config.embeddings.model_dump(mode="json"), "architecture": architecture}
     width = finished.width(directory, backbone, source)
     needs = need(config, "features", device, backbone)
