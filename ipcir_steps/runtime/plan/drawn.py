@@ -47,6 +47,7 @@ def operations(setting: Setting, typical: Typical | None = None) -> tuple[float 
 class _Configuration:
     proxies: Proxies
     models: dict[str, Source]
+    stack_name: str = ""  # whose manifests tell the sizes of models that are not there yet
 
 
 def seconds(directory: Path, dataset: str, split: str, name: str, setting: Setting) -> dict:
