@@ -37,7 +37,7 @@ rule tuned_ranking:
             exclude_reference=dataset_of(wildcards).exclude_reference,
         ),
         settings=section_json(CONFIG, "ranking"),
-        taken=from_config("ranking", "datasets.{dataset}.exclude_reference"),
+        taken=from_config("ranking", tuned_ranking_keys),
         directory=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "IPCIR_RULE=tuned_ranking IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"

@@ -31,7 +31,7 @@ use rule captions as verify with:
         rule="verify",
         options=judge_options,
         settings=canonical(CONFIG.verify.judging.model_dump(mode="json")),
-        taken=from_config(judge_keys),
+        taken=from_config("seed", judge_keys),
 
 
 use rule gather_captions as gather_verify with:

@@ -18,26 +18,27 @@ class Asked:
     """One query and what its lists begin with.
 
     captions: target captions, empty where there are none. sets: candidates by name, one tuple for each distinct
-    beginning of a list (or image set of CIRR), its names in rising order of their digests, so that the place of an
-    image says nothing of its rank.
+    beginning of a list (or image set of CIRR), its names in an order that follows from ``seed``, so that the place of
+    an image says nothing of its rank.
     """
 
     query: Query
     captions: tuple[str, ...]
     sets: tuple[tuple[str, ...], ...]
+    seed: int = 0
 
     @property
     def candidates(self) -> tuple[str, ...]:
         """Every candidate once."""
-        return shuffled(self.query.query_id, {name for names in self.sets for name in names})
+        return shuffled({name for names in self.sets for name in names}, self.seed, self.query.query_id)
 
     def content(self) -> list:
         """What the judgements depend on beside judge and pixels, as JSON."""
         return [as_dict(self.query), self.captions, self.sets]
 
 
-def shuffled(query_id: str, names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(names, key=lambda name: digest([query_id, name])))
+def shuffled(names: Iterable[str], run_seed: int, query_id: str) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: digest([run_seed, "verify", query_id, name])))
 
 
 def asked(
@@ -45,6 +46,7 @@ def asked(
     captions: Mapping[str, Sequence[str]],
     lists: Iterable[Mapping[str, Sequence[str]]],
     k: int,
+    run_seed: int = 0,
 ) -> list[Asked]:
     """lists: {query id: image names, best first} of every variant; the first ``k`` of each are candidates. A query that
     no list ranks has none."""
@@ -53,8 +55,8 @@ def asked(
         for query_id, names in ranked.items():
             first = [name for name in names[:k] if name is not None]
             if query_id in sets and first:
-                sets[query_id][shuffled(query_id, first)] = None
-    return [Asked(q, tuple(captions.get(q.query_id, ())), tuple(sorted(sets[q.query_id]))) for q in queries]
+                sets[query_id][shuffled(first, run_seed, query_id)] = None
+    return [Asked(q, tuple(captions.get(q.query_id, ())), tuple(sorted(sets[q.query_id])), run_seed) for q in queries]
 
 
 class Pictures:

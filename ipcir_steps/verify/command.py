@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=InFile, help="manifest or directory of the model that judges")
     parser.add_argument("--captioner", default="{}", metavar="JSON", help="captioner: settings of the captions step")
     parser.add_argument("--cache", type=Scratch, help="directory of judgements that were made before; default: none")
+    parser.add_argument("--seed", type=int, default=0, help="run seed: the order of candidates in a grid")
     add_shards(parser, "queries", "JSON lines to write: query_id, judged, failed")
     add_settings(parser, Judging)
 
@@ -46,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
     pictures = Pictures(args.root, [*read_images(args.references), *read_images(args.gallery_images)])
     cache = Cache(args.cache)
     lists = [read_rankings(path) for path in args.rankings]
-    items = asked(read_queries(args.queries), read_captions(args.captions), lists, settings.k)
+    items = asked(read_queries(args.queries), read_captions(args.captions), lists, settings.k, args.seed)
     run_shards(
         items,
         lambda batch: [judged(item, judge, pictures, cache) for item in batch],

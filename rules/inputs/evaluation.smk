@@ -18,6 +18,10 @@ def variants_of_run(wildcards):
     return [each for name in VARIANTS for each in (name, verified_name(name))]
 
 
+def verified_keys(wildcards):
+    return ["verify.judge"] if CONFIG.verify.judge else []
+
+
 def subsets_of(wildcards):
     """{name: file of query ids} of a dataset; they are ids of the split with labels."""
     dataset = dataset_of(wildcards)

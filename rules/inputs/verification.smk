@@ -1,11 +1,6 @@
 """Input functions of verification: which lists are judged, by which model, and how they are ordered anew."""
 
 
-def judging_needed():
-    if CONFIG.verify.judge is None:
-        raise WorkflowError("config.yaml: verify.judge is not set: nothing is verified")
-
-
 def judge_environment():
     """The packages that the judge needs: those of the captioner, or of a chat model."""
     return "vision" if CONFIG.verify.judge in (None, "captioner") else "language"
@@ -19,7 +14,6 @@ def tunes_others(wildcards):
 
 def judged_lists(wildcards):
     """Every list whose first candidates are judged, whatever its backbone, baseline and variant."""
-    judging_needed()
     kinds = []
     if tunes_others(wildcards):
         kinds.append(paths.TUNED_RANKINGS)
@@ -45,25 +39,30 @@ def judge_manifest(wildcards):
     return [] if verify.remote else manifest(verify.role)(wildcards)
 
 
+CAPTIONER = ("prompt", "device", "dtype")  # what the captioner's likelihoods depend on
+
+
 def judge_options(wildcards, input):
-    captioner = CONFIG.verify.judge == "captioner"
+    read = None
+    if CONFIG.verify.judge == "captioner":
+        captions = stack_of(wildcards).captions
+        read = canonical({name: getattr(captions, name) for name in CAPTIONER})
     return options(
-        input,
-        root=dataset_root(wildcards),
-        captioner=section_json(stack_of(wildcards), "captions") if captioner else None,
-        cache=paths.CACHE,
+        input, root=dataset_root(wildcards), captioner=read, cache=paths.CACHE
     )
 
 
 def judge_keys(wildcards):
     """What judging takes from the configuration: everything of the section but how lists are ordered anew."""
-    names = type(CONFIG.verify.judging).model_fields
-    own = (
-        ["stack.captions.prompt", "stack.captions.dtype"]
-        if CONFIG.verify.judge == "captioner"
-        else []
-    )
-    return [*(f"verify.{name}" for name in names), "datasets.{dataset}.root", *own]
+    keys = [f"verify.{name}" for name in type(CONFIG.verify.judging).model_fields]
+    if CONFIG.verify.judge == "captioner":
+        keys += [f"stack.captions.{name}" for name in CAPTIONER]
+    return [*keys, "datasets.{dataset}.root"]
+
+
+def tuned_ranking_keys(wildcards):
+    names = ["exclude_reference", *(["benchmark"] if whole(wildcards) else [])]
+    return [f"datasets.{{dataset}}.{name}" for name in names]
 
 
 def mix_choice(wildcards):

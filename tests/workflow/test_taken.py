@@ -80,6 +80,8 @@ CHANGES = {
     "models": {"stacks": {"mini": {"models": {"llm": {"source": "resources/mini/models/other"}}}}},
     "clip": {"stacks": {"mini": {"clip": {"mini": {"source": "resources/mini/models/other"}}}}},
     "architecture": {"stacks": {"mini": {"clip": {"mini": {"architecture": "ViT-B-16"}}}}},
+    "judge": {"verify": {"judge": "captioner", "k": 9}},
+    "mix": {"verify": {"combine": {"weight": 0.9}}},
     "frontier": {"frontier": {"counts": [1]}},
     "mapping": {"stacks": {"mini": {"mappings": {"searle": {"mini": {"source": "resources/mini/models/other"}}}}}},
 }  # fmt: skip
