@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
+from ipcir_steps.core.errors import ModelError
+
 FIRST = 64  # most probable tokens that are sorted at first: nearly always the whole nucleus
 
 
@@ -134,6 +136,9 @@ class Decoder:
         if not choices:
             return
         logits = torch.stack([line for _, line in choices])
+        if logits.isnan().any():
+            kind = str(self.model.dtype).removeprefix("torch.")
+            raise ModelError(f"the language model gives no numbers in {kind}. Set dtype to bfloat16 or float32.")
         for (row, _), line in zip(choices, logits, strict=True):
             row.allow(line)
         if self.temperature == 0:

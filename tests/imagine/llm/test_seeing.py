@@ -151,6 +151,22 @@ def test_such_a_model_also_answers_prompts_without_a_picture(model, tmp_path):
     assert len(set(record["captions"])) == 2
 
 
+def test_what_is_no_number_is_no_answer(model, tmp_path):
+    """As a model gives in a number format whose range it leaves."""
+    import shutil
+
+    shutil.copytree(model, tmp_path / "model")
+    weights = load_file(model / "model.safetensors")
+    name = next(key for key in weights if key.endswith("norm.weight") and "visual" not in key)
+    weights[name] = weights[name] * torch.nan
+    save_file(weights, tmp_path / "model/model.safetensors", metadata={"format": "pt"})
+    picture = Picture.of(PIL.Image.new("RGB", (60, 60)), 1024)
+    with pytest.raises(ModelError, match="no numbers in float32. Set dtype to bfloat16"):
+        open_llm(Reasoning(), tmp_path / "model", None, True).answer(
+            [Group([[{"role": "user", "content": "x"}]], 1, None, picture)]
+        )
+
+
 def answering(text):
     def behave(handler, body, number):
         handler.complete(text)
