@@ -134,23 +134,25 @@ def few_steps(steps: int, distilled: bool) -> Proxies:
 
 
 def evaluate_few(built: Path, seed: int, count: int) -> dict[str, float]:
-    """Figures as ``evaluate_text`` of few steps: ``lcm_{steps}_``, distilled; ``teacher_{steps}_``, not.
+    """Figures as ``evaluate_text``: ``teacher_{steps}_`` of the mini stack's steps and of few, ``lcm_{steps}_``.
 
     Also ``noun_colour`` as ``evaluate_references`` has it, and ``likeness``: the mean cosine of CLIP's features with
     those of what the mini stack draws from the same noise.
     """
-    figures = {}
+    stack = Config().stacks["mini"].proxies
+    courses = [(f"teacher_{stack.steps}", stack, False)]
+    for who, few in (("lcm", True), ("teacher", False)):
+        courses += [(f"{who}_{steps}", few_steps(steps, few), few) for steps in (1, 2, 4)]
+    figures, usual = {}, None
     with tempfile.TemporaryDirectory() as directory:
         texts, nouns = from_text(seed, count), from_references(seed, count // 2, Path(directory), named=False)
-        usual = features(built, drawn_by(generator(built, elite=False), texts))
-        for steps in (1, 2, 4):
-            for who, few in (("lcm", True), ("teacher", False)):
-                settings = few_steps(steps, few)
-                images = drawn_by(generator(built, False, settings, few), texts)
-                found = judged(built, texts, images)
-                found["noun_colour"] = agreement_of(built, nouns, generator(built, True, settings, few))["colour"]
-                found["likeness"] = float((features(built, images) * usual).sum(-1).mean())
-                figures |= {f"{who}_{steps}_{name}": value for name, value in found.items()}
+        for name, settings, few in courses:
+            images = drawn_by(generator(built, False, settings, few), texts)
+            shown = features(built, images)
+            usual = shown if usual is None else usual
+            found = judged(built, texts, images) | {"likeness": float((shown * usual).sum(-1).mean())}
+            found["noun_colour"] = agreement_of(built, nouns, generator(built, True, settings, few))["colour"]
+            figures |= {f"{name}_{key}": value for key, value in found.items()}
     return figures
 
 
