@@ -119,6 +119,12 @@ def test_queries_without_trusted_proxies_are_ranked_by_the_text_or_without_them(
     assert set(gone) <= set(mixed.fused["pi"].missing)
 
 
+def test_the_plain_proxies_count_as_much_as_they_are_trusted(world):
+    mixed = done(world([(range(60), range(2))]), "captions", ["pi"])
+    trusted = mixed.trust["pi"]
+    assert 0.4 < float(trusted.mean()) < 0.8 and bool((mixed.lams["pi"] >= 1 - trusted - 1e-4).all())
+
+
 def test_a_rule_without_trust_leaves_eq_1_as_it_is(world):
     from ipcir_steps.seek.fusion.recipes import fuse
 

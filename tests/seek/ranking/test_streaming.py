@@ -38,6 +38,16 @@ def _assert_lists(scores, indices, got, k, gap=1e-5):
 
 
 @pytest.mark.parametrize("combine", ["product", "sum"])
+def test_each_query_may_have_its_own_lambda_in_every_tile(combine):
+    draw = torch.Generator().manual_seed(1)
+    text, proxy, gallery = (torch.randn(rows, 8, generator=draw) for rows in (900, 900, 1500))
+    own = torch.rand(900, generator=draw)
+    (indices, scores), *_ = scan(text, gallery, [Balance("p", (own, 0.3), combine)], {"p": proxy}, 7)
+    for number, lam in enumerate((own[:, None], 0.3)):
+        _assert_lists(_scores(text, proxy, gallery, lam, combine), indices[number], scores[number], 7)
+
+
+@pytest.mark.parametrize("combine", ["product", "sum"])
 @pytest.mark.parametrize(
     "queries, images, dims, k, block",
     [(7, 1000, 32, 50, 128), (1, 333, 16, 10, 64), (5, 1, 8, 50, 8192), (3, 40, 8, 50, 64), (520, 2500, 8, 5, 1024)],
