@@ -11,6 +11,7 @@ class Variant:
     proxy: the fused proxy whose similarity is S_p, a name in ``ipcir_steps.seek.fusion.recipes.FUSIONS``; None ranks by
     the text similarity S_t alone.
     combine: "product" is eq. 2, lambda S_t + (1 - lambda) S_t S_p; "sum" is lambda S_t + (1 - lambda) S_p.
+    "rrf" is reciprocal rank fusion of the two lists, lambda its weight.
     control: it has no proxy of the query, so what it gains is not a gain of imagination.
     drawn: it needs images that were drawn.
     label: its name in figures and tables. description: what it is, in the result files.
@@ -19,7 +20,7 @@ class Variant:
 
     name: str
     proxy: str | None
-    combine: Literal["product", "sum"]
+    combine: Literal["product", "sum", "rrf"]
     label: str
     description: str
     colour: str
@@ -38,6 +39,10 @@ _ALL = (
             "control: fusion with other queries' proxies", "#CC79A7", control=True),
 )  # fmt: skip
 VARIANTS = {variant.name: variant for variant in _ALL}
+# Ranked where the configuration names them (``extra_variants``).
+EXTRA = {
+    "rrf": Variant("rrf", "rp", "rrf", "+ robust proxy, RRF", "robust proxy by reciprocal rank fusion", "#F0E442"),
+}
 
 BASE = "base"  # what every other variant is compared with
 METHOD = "rp_bm"  # the paper's method in full
@@ -69,8 +74,9 @@ def unverified(name: str) -> str:
 
 def card_of(name: str) -> Variant:
     """The card of a variant, or of its verified lists."""
-    if name in VARIANTS:
-        return VARIANTS[name]
-    card = VARIANTS[unverified(name)]
+    known = {**VARIANTS, **EXTRA}
+    if name in known:
+        return known[name]
+    card = known[unverified(name)]
     told = {"label": f"{card.label}, verified", "description": f"{card.description}; first candidates verified"}
     return dataclasses.replace(card, name=name, **told)

@@ -63,6 +63,8 @@ rule rerank:
         "logs/{dataset}/{split}/{backbone}/{baseline}/rerank.log",
     benchmark:
         "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/rerank.tsv"
+    wildcard_constraints:
+        dataset=ranked_datasets(drawn=True),
     conda:
         "../envs/analysis.yaml"
     container:
@@ -84,6 +86,24 @@ rule rerank:
     shell:
         "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir rerank {params.options}"
         " --settings {params.settings:q} 2> {log}"
+
+
+use rule rerank as rerank_undrawn with:
+    """The same where nothing is drawn: the variants without proxies."""
+    input:
+        rankings=expand(
+            [paths.RANKINGS, paths.SUBSET], variant=UNDRAWN, allow_missing=True
+        ),
+        judgements=paths.JUDGEMENTS,
+        queries=paths.QUERIES,
+    output:
+        expand(
+            [paths.RANKINGS, paths.SUBSET],
+            variant=[verified_name(name) for name in UNDRAWN],
+            allow_missing=True,
+        ),
+    wildcard_constraints:
+        dataset=ranked_datasets(drawn=False),
 
 
 use rule rerank as rerank_tuning with:

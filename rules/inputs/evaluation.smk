@@ -15,7 +15,9 @@ def variants_of_run(wildcards):
     """
     if CONFIG.verify.judge is None or not drawing(wildcards).draws:
         return variants_of(wildcards)
-    return [each for name in VARIANTS for each in (name, verified_name(name))]
+    return [
+        each for name in variants_of(wildcards) for each in (name, verified_name(name))
+    ]
 
 
 def verified_keys(wildcards):

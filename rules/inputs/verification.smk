@@ -24,7 +24,7 @@ def judged_lists(wildcards):
         **wildcards,
         backbone=stack_of(wildcards).backbones,
         baseline=CONFIG.baselines,
-        variant=VARIANTS,
+        variant=variants_of(wildcards),
     )
 
 
@@ -68,12 +68,12 @@ def tuned_ranking_keys(wildcards):
 def mix_choice(wildcards):
     """The choice of weight and temperature on the dataset that this one is tuned on; nothing where they are set."""
     name = dataset_of(wildcards).tuned_on
-    if name is None:
+    if name is None or not drawing(wildcards).draws:
         return []
     split = CONFIG.datasets[name].split
     return paths.VERIFY_CHOICE.format(**{**wildcards, "dataset": name, "split": split})
 
 
 def mix_keys(wildcards):
-    own = [] if dataset_of(wildcards).tuned_on else ["verify.combine"]
+    own = [] if mix_choice(wildcards) else ["verify.combine"]
     return ["verify.k", "datasets.{dataset}.tuned_on", *own]

@@ -13,7 +13,7 @@ from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.rankings import write_rankings
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.ranking import inputs
-from ipcir_steps.variants import BASE, VARIANTS
+from ipcir_steps.variants import BASE, EXTRA, VARIANTS, card_of
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_fused(parser)
     add_lambda(parser)
     parser.add_argument(
-        "--variants", nargs="+", default=[BASE], choices=VARIANTS, metavar="V", help=", ".join(VARIANTS)
+        "--variants",
+        nargs="+",
+        default=[BASE],
+        choices=[*VARIANTS, *EXTRA],
+        metavar="V",
+        help=", ".join([*VARIANTS, *EXTRA]),
     )
     help_text = "lists also hold the targets below their end, at their places (i-CIR)"
     parser.add_argument("--whole", action="store_true", help=help_text)
@@ -39,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     rule, own = own_lambdas(args.lambda_file, found.queries, args.variants)
     lists = rank_gallery(found, {variant: (lam,) for variant, lam in {**lams, **own}.items()}, settings, args.whole)
     for variant, (rows,) in lists.items():
-        about = {"variant": variant, "lambda": lams[variant], "combine": VARIANTS[variant].combine}
+        about = {"variant": variant, "lambda": lams[variant], "combine": card_of(variant).combine}
         about |= {"rule": rule} if variant in own else {}
         about |= {"excluded_reference": args.exclude_reference} | ({"whole": True} if args.whole else {})
         write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, marked(about, args.mark))
@@ -119,7 +124,7 @@ def own_lambdas(path: Path | None, queries: Sequence[Query], variants: Iterable[
 def fused_files(variants: Iterable[str], paths: Sequence[Path]) -> dict[str, Path]:
     """The file of each fused proxy that the variants need, found by its name. Raises InputError for one that lacks."""
     found = {path.name.removesuffix(".safetensors"): path for path in paths}
-    needed = {VARIANTS[variant].proxy for variant in variants} - {None}
+    needed = {card_of(variant).proxy for variant in variants} - {None}
     for name in sorted(needed - found.keys()):
         raise InputError(f"lacks {name}.safetensors", field="--fusion", remedy="Make it with ipcir fusion.")
     return {name: found[name] for name in sorted(needed)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Union
 from ipcir_steps.core.rankings import Entry
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, places_below, searches, target_rows
-from ipcir_steps.variants import BASE, VARIANTS
+from ipcir_steps.variants import BASE, card_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class Lists:
     def add(self, query: Query, text: Entries, ranked: Mapping[str, Sequence[Entries]]) -> None:
         """The lists of one query: by the text alone, and {variant: a list per lambda} of the others."""
         for variant, of_lams in self._found.items():
-            own = variant != BASE and query.query_id not in self._without[VARIANTS[variant].proxy]
+            own = variant != BASE and query.query_id not in self._without[card_of(variant).proxy]
             for number, filled in enumerate(of_lams):
                 filled[query.query_id] = ranked[variant][number] if own else text
 
@@ -52,23 +52,53 @@ def rank_gallery(
     """
     from ipcir_steps.seek.ranking.streaming import Balance, scan
 
-    variants = [VARIANTS[name] for name in lams if name != BASE]
+    variants = [card_of(name) for name in lams if name != BASE]
     lists = Lists(lams, inputs.without)
     count = 1 + sum(len(lams[variant.name]) for variant in variants)
     for rows, subset, k in searches(inputs, settings.k, whole, count, settings.memory_mb):
         of_rows = {v: tuple(_of_rows(lam, rows) for lam in lams[v.name]) for v in variants}
-        balances = [Balance(), *(Balance(v.proxy, own, v.combine) for v, own in of_rows.items())]
+        # A rank fusion's place is kept by its proxy alone, which costs no pass of its own.
+        balances = [Balance(), *(_balance_of(v, own) for v, own in of_rows.items())]
         found = scan(
             inputs.text[rows], inputs.gallery, balances, {name: part[rows] for name, part in inputs.proxies.items()},
             k, inputs.excluded(rows), subset, block=settings.block, memory_mb=settings.memory_mb,
         )  # fmt: skip
         targets = target_rows(inputs, rows) if whole else None
+        found = [*found[:1], *_with_rrf(inputs, rows, subset, k, found[1:], of_rows, settings)]
         lists_of = (_named(indices, scores, inputs.names, settings.k, targets) for indices, scores in found)
         of_queries = zip(*lists_of, strict=True)
         for row, (text, *others) in zip(rows, of_queries, strict=True):
             ranked = dict(zip((variant.name for variant in variants), others, strict=True))
             lists.add(inputs.queries[row], text[0], ranked)
     return lists.of(inputs.queries)
+
+
+def _balance_of(variant, lams):
+    from ipcir_steps.seek.ranking.streaming import Balance
+
+    return (
+        Balance(variant.proxy, (0.0,), "sum")
+        if variant.combine == "rrf"
+        else Balance(variant.proxy, lams, variant.combine)
+    )
+
+
+def _with_rrf(inputs: RetrievalInputs, rows, subset, k: int, found, of_rows: Mapping, settings) -> Iterator:
+    """(indices, scores) of every variant, those of rank fusions made of the first ``DEPTH`` places of both sides."""
+    from ipcir_steps.seek.ranking.rrf import DEPTH, fused
+    from ipcir_steps.seek.ranking.streaming import Balance, scan
+
+    for (variant, lams), known in zip(of_rows.items(), found, strict=True):
+        if variant.combine != "rrf":
+            yield known
+            continue
+        sides = scan(
+            inputs.text[rows], inputs.gallery, [Balance(), Balance("proxy", (0.0,), "sum")],
+            {"proxy": inputs.proxies[variant.proxy][rows]}, max(k, DEPTH), inputs.excluded(rows), subset,
+            block=settings.block, memory_mb=settings.memory_mb,
+        )  # fmt: skip
+        (text,), (proxy,) = (indices for indices, _ in sides)
+        yield fused(text, proxy, lams, k)
 
 
 def _of_rows(lam: Lambda, rows):
@@ -111,14 +141,18 @@ def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, Lambda]) -> dict[st
         for variant, lam in lams.items():
             if variant != BASE:
                 own = float(_of_rows(lam, row))
-                scores = _balanced(text, similar[VARIANTS[variant].proxy], own, VARIANTS[variant].combine)
+                scores = _balanced(text, similar[card_of(variant).proxy], own, card_of(variant).combine)
                 ranked[variant] = [_sorted(names, scores)]
         lists.add(query, _sorted(names, text), ranked)
     return {variant: rows for variant, (rows,) in lists.of(inputs.queries).items()}
 
 
 def _balanced(text, proxy, lam: float, combine: str):
-    """S_f of some images (eq. 2, or the sum of the paper's plainer variants)."""
+    """S_f of some images (eq. 2, the sum of the paper's plainer variants, or the fusion of their ranks)."""
+    if combine == "rrf":
+        from ipcir_steps.seek.ranking.rrf import shares_of
+
+        return lam * shares_of(text) + (1 - lam) * shares_of(proxy)
     return (text * proxy if combine == "product" else proxy).lerp(text, lam)
 
 
