@@ -38,7 +38,7 @@ use rule gather_captions as gather_verify with:
     """Join the shards, one record per query."""
     input:
         queries=paths.QUERIES,
-        shards=of_every_device("verify"),
+        shards=of_every_device(of_device("verify")),
     output:
         done=paths.JUDGEMENTS,
         failures=paths.fill(paths.STEP_FAILURES, step="verify"),

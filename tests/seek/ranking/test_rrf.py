@@ -48,7 +48,7 @@ def test_the_lists_are_those_of_the_formula(inputs, lam):
 def test_image_sets_are_fused_among_themselves(inputs):
     found = dict(rank_subsets(inputs, {"base": 1.0, "rrf": 0.4})["rrf"])
     expected = by_hand(inputs, 1, 0.4, [3, 9, 4])
-    assert {name: score for name, score in found["q1"]} == pytest.approx({f"i{n}": v for n, v in expected.items()})
+    assert dict(found["q1"]) == pytest.approx({f"i{n}": v for n, v in expected.items()})
 
 
 def test_an_image_below_the_depth_of_a_side_has_no_share_of_it():
