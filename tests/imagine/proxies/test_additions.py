@@ -1,5 +1,7 @@
 """LoRA weights beside MIGC and ELITE, and a small decoder: real files of every layout, and those that do not fit."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -168,3 +170,21 @@ def test_decoders_that_do_not_fit(stable_diffusion, tmp_path):
 def test_the_memory_layout_changes_no_picture(latents):
     plain, other = latents()[0], latents(channels_last=True)[0]
     assert (plain - other).abs().max() <= 1e-4 * plain.abs().max()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_layers_compute_the_same(stable_diffusion):
+    """They round differently, no more. All are marked; a residual and a feed-forward one are run."""
+    plain, other = (StableDiffusionPipeline.from_pretrained(stable_diffusion, safety_checker=None) for _ in range(2))
+    fit(other, Proxies(compile=True), {})
+    assert sum(layer._compiled_call_impl is not None for layer in other.unet.modules()) == 22 + 16
+    source = torch.Generator().manual_seed(1)
+    states, embedded = torch.randn(2, 32, 4, 4, generator=source), torch.randn(2, 64, generator=source)
+    for name, inputs in (
+        ("mid_block.resnets.0", (states, embedded)),
+        ("mid_block.attentions.0.transformer_blocks.0.ff", (states.flatten(2).transpose(1, 2),)),
+    ):
+        with torch.no_grad():
+            ours, theirs = (pipeline.unet.get_submodule(name)(*inputs) for pipeline in (other, plain))
+        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()

@@ -21,6 +21,7 @@ ROLES = {
     "facebook/sam-vit-base": ("segmenter", 93.7e6),
     "stable-diffusion-v1-5/stable-diffusion-v1-5": ("generator", (860 + 83.7 + 123) * 1e6),
     "stabilityai/sd-turbo": ("generator", (866 + 83.7 + 340) * 1e6),
+    "madebyollin/taesd": ("decoder", 2.445e6),
     "timm/vit_base_patch32_clip_224.openai": ("clip", 151e6),
     "timm/vit_large_patch14_clip_224.openai": ("clip", 428e6),
     "laion/CLIP-ViT-g-14-laion2B-s12B-b42K": ("clip", 1.367e9),
