@@ -48,6 +48,13 @@ def stored_dtype(wildcards):
     return stack_of(wildcards).proxies.dtype if wildcards.role == "generator" else None
 
 
+def judging_roles(stack):
+    """The model that verifies, where one does."""
+    verify = CONFIG.verify
+    there = verify.judge and not verify.remote and verify.role in stack.models
+    return [verify.role] if there else []
+
+
 def prefetched():
     """Manifests of every model that the datasets of the run need."""
     found = []
@@ -55,7 +62,8 @@ def prefetched():
         stack = CONFIG.stacks[name]
         mapped = [name for name in CONFIG.baselines if name in stack.mappings]
         known = {"stack": name, "backbone": stack.backbones}
-        found += expand(paths.MANIFEST, role=stack.roles_in_use(), **known)
+        roles = [*stack.roles_in_use(), *judging_roles(stack)]
+        found += expand(paths.MANIFEST, role=list(dict.fromkeys(roles)), **known)
         found += expand(paths.CLIP_MANIFEST, **known)
         found += expand(paths.MAPPING_MANIFEST, baseline=mapped, **known)
     return found

@@ -38,11 +38,13 @@ def scores(result: dict):
             whisker = None
             if change:
                 whisker = [[100 * (change["value"] - change["low"])], [100 * (change["high"] - change["value"])]]
-            label = f"{entry['variant']}: {entry['description']}" if metric == metrics[0] and group == 0 else None
+            verified = entry["variant"] != unverified(entry["variant"])
+            told = f"{entry['variant']}: {'verified' if verified else entry['description']}"
+            label = told if metric == metrics[0] and group == 0 else None
             axis.barh(
                 group + 0.78 / many * (order - (many - 1) / 2), value, 0.72 / many, xerr=whisker, label=label,
                 color=card_of(entry["variant"]).colour, error_kw={"elinewidth": 0.7, "capsize": 1.5},
-                **({} if entry["variant"] == unverified(entry["variant"]) else {"hatch": "////", "edgecolor": "white"}),
+                **({"hatch": "////", "edgecolor": "white"} if verified else {}),
             )  # fmt: skip
         axis.set_title(metric)
         axis.set_xlabel("percent")
