@@ -43,6 +43,8 @@ def _spent(rows: Sequence[Mapping], costs: Mapping[str, Mapping], side: str) -> 
 
 
 def _panel(axis, result: Mapping, rows: Mapping[str, Mapping], spent: Mapping[str, float]) -> None:
+    from matplotlib import ticker
+
     whole = rows[CONFIGURED]["value"]
     settings = list(dict.fromkeys(row["setting"] for row in rows.values() if row["name"] != NOTHING))
     for number, setting in enumerate(settings):
@@ -71,6 +73,10 @@ def _panel(axis, result: Mapping, rows: Mapping[str, Mapping], spent: Mapping[st
                 axis.plot(spent[row["name"]], 100 * row["value"], fillstyle="none", linestyle="none", **look)
     _levels(axis, result, rows, spent)
     axis.set_xscale("log")
+    axis.margins(x=0.12)
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _levels(axis, result: Mapping, rows: Mapping[str, Mapping], spent: Mapping[str, float]) -> None:
