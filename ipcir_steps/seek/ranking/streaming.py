@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.seek.ranking.blocks import LANES, blocks, check
+from ipcir_steps.seek.ranking.blocks import FIRST, LANES, blocks, check
 from ipcir_steps.seek.ranking.topk import TopK
 
 TILE = 1024  # rows and columns of one product: it stays in the processor's cache for all that is made of it
@@ -141,10 +141,14 @@ def top_sum(differences, gallery, k=50, **limits):
         raise InputError("has NaN or infinite values", record=[row // captions, row % captions], field="differences")
     size = block_rows(dims, len(rows), len(rows), k, limits)
     best = TopK(len(rows), min(k, len(gallery)), device, floor=0.0)
+    # One buffer for all products: made and freed between the small lists that are kept, they would scatter the heap.
+    room = torch.empty(min(TILE, len(rows)) * max(TILE, min(size, FIRST)), device=device)
     for start, columns in _columns(gallery, size, device):
         for low in range(0, len(rows), TILE):
+            part = rows[low : low + TILE]
+            product = room[: len(part) * len(columns)].view(len(part), len(columns))
             # Padding scores 0, which is never above the floor.
-            best.add(torch.mm(rows[low : low + TILE], columns.T).neg_(), low, start)
+            best.add(torch.mm(part, columns.T, out=product).neg_(), low, start)
         best.settle()
     best.merge()
     return best.scores.double().sum(1).float().view(queries, captions).cpu()
