@@ -21,7 +21,7 @@ rule gallery_features:
         container("vision")
     threads: 1
     resources:
-        mem_mb=sized("features"),
+        mem_mb=sized("image_features"),
         runtime=720,
         gpu=1,
     params:
@@ -67,6 +67,10 @@ use rule gallery_features as source_captions_features with:
         "logs/{dataset}/{split}/{backbone}/source_captions.log",
     benchmark:
         paths.fill(paths.FEATURES_TIMES, features="source_captions")
+    resources:
+        mem_mb=sized("text_features"),
+        runtime=720,
+        gpu=1,
     params:
         rule="source_captions_features",
         kind="captions",

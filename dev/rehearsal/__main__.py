@@ -1,6 +1,6 @@
 """Rehearse the published configuration at full size, without its weights, on one photograph and one query.
 
-    python -m dev.rehearsal --photo PHOTO.jpg            # about an hour on two cores, 60 GB of disk, 22 GB of memory
+    python -m dev.rehearsal --photo PHOTO.jpg            # 76 minutes on two busy cores, 20 GB of disk, 22 GB of memory
     python -m dev.rehearsal --photo PHOTO.jpg --next     # the next step only; 1 when there is none
 
 Each step's models are written with random weights, its real command runs in a process of its own, and the models are

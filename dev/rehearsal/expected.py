@@ -71,7 +71,7 @@ def looked_at(step: Step, config: Resolved, tokens: int) -> Met:
     """Of the step's inputs and results."""
     from PIL import Image
 
-    if step.planned == "features":
+    if step.planned.endswith("_features"):
         return Met(rows=rows(Path(step.output)))
     if step.planned in ("reasoning", "layouts"):
         return Met(**lengths(step.planned, config, tokens))
@@ -100,10 +100,9 @@ def operations(step: Step, config: Resolved, met: Met, counts: Counts) -> float 
         model = counts.model("llm")
         start = decoding(model, 1, met.shared, 1)[0] if met.shared else 0
         return start + sum(decoding(model, met.answers, met.own, met.new, met.shared))
-    if step.planned == "features":
-        kind = counts.text if "captions" in step.name else counts.image
-        length = total(counts.text(step.backbone))  # how long a feature is, a text tells
-        return length + met.rows * total(kind(step.backbone))
+    if step.planned.endswith("_features"):
+        kind = counts.text if step.planned == "text_features" else counts.image
+        return met.rows * total(kind(step.backbone))
     if step.planned == "baseline":
         return None
     times = config.proxies.count if step.planned == "proxies" else 1

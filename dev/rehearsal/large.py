@@ -96,7 +96,7 @@ def steps(everything: Config) -> Iterator[Step]:
     yield Step(f"{LARGE}: gather", "gather_captions", words, (), f"{LARGE}/source_captions.jsonl")
     words = f"embeddings images --images {LARGE}/gallery.jsonl --root {LARGE}/photos --model {manifest(WIDE)}"
     yield Step(f"{WIDE}: gallery", "gallery_features", words, (WIDE,), f"{LARGE}/wide.safetensors",
-               section_json(config, "embeddings"), "features", WIDE)  # fmt: skip
+               section_json(config, "embeddings"), "image_features", WIDE)  # fmt: skip
     captions = f"--target-captions {files('target_captions')} --source-captions {files('source_captions')}"
     words = f"baselines ldre {queries} --benchmark circo {captions} --gallery {files('gallery')}"
     text, settings = f"{LARGE}/text.safetensors", section_json(config, "ldre")

@@ -96,7 +96,8 @@ def features(config: Resolved, backbone: str) -> Iterator[Step]:
         ("proxies", f"proxies --index {SPLIT}/proxies/migc/index.jsonl {QUERIES} --images {SPLIT}/proxies/migc"),
     ):
         words = f"embeddings {words} --model {manifest(backbone)}"
-        output, of = f"{SPLIT}/{backbone}/{name}.safetensors", {"planned": "features", "backbone": backbone}
+        planned = "text_features" if "captions" in name else "image_features"
+        output, of = f"{SPLIT}/{backbone}/{name}.safetensors", {"planned": planned, "backbone": backbone}
         yield Step(f"{backbone}: {name}", f"{name}_features", words, (backbone,), output, settings, **of)
 
 

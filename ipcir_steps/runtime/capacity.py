@@ -94,8 +94,10 @@ def _width(settings: Resolved, backbone: str) -> int:
 
 def _memory(job: Job, config: Config) -> Iterator[tuple[tuple[float, str], tuple[float, str]]]:
     """((host, step), (device, step)) of a job that runs a model on this machine."""
-    step = "features" if job.rule.endswith("_features") else job.rule
-    if step not in (*STEPS, "features") or job.wildcards.get("dataset") not in config.datasets:
+    step = job.rule
+    if step.endswith("_features"):
+        step = "text_features" if "captions" in step else "image_features"
+    if step not in (*STEPS, "image_features", "text_features") or job.wildcards.get("dataset") not in config.datasets:
         return
     settings = config.resolved(job.wildcards["dataset"])
     kind = memory.devices(settings, step)[0]  # a GPU that only other machines have does not count

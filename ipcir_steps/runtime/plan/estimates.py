@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ipcir_steps.config import Resolved
 from ipcir_steps.runtime.plan.machines import MACHINES, Machine
-from ipcir_steps.runtime.plan.memory import dtype_of
+from ipcir_steps.runtime.plan.memory import TOWERS, dtype_of
 from ipcir_steps.runtime.plan.operations import Counts
 from ipcir_steps.runtime.plan.weights import models_of, weights
 from ipcir_steps.runtime.plan.work import Typical, Unknown, Work
@@ -41,14 +41,14 @@ class Estimates:
         return self._of(name, getattr(self.counts, name))
 
     def image(self, backbone: str) -> Estimate:
-        found = self._of("features", lambda: self.counts.image(backbone), backbone)
+        found = self._of("image_features", lambda: self.counts.image(backbone), backbone)
         least = DECODING / self.config.embeddings.workers
         seconds = {name: max(value, DECODING if name == "core" else least) for name, value in found.seconds.items()}
         return dataclasses.replace(found, seconds=seconds)
 
     def text(self, backbone: str) -> Estimate:
         if backbone not in self._texts:
-            self._texts[backbone] = self._of("features", lambda: self.counts.text(backbone), backbone)
+            self._texts[backbone] = self._of("text_features", lambda: self.counts.text(backbone), backbone)
         return self._texts[backbone]
 
     def baseline(self, name: str, backbone: str, gallery: int, width: int) -> Estimate:
@@ -80,7 +80,7 @@ class Estimates:
             return Estimate(f"operations are counted with {error.name or 'torch'}, which is not installed here")
         sizes, start = {}, PROGRAM
         for role, source, manifest in models_of(self.config, step, backbone):
-            found = weights(role, source, manifest)
+            found = weights(role, source, manifest, tower=TOWERS.get(step))
             sizes[role] = found
             start += found.stored / LOADING if found else 0
         seconds = {name: self._seconds(machine, step, works, sizes) for name, machine in MACHINES.items()}

@@ -27,7 +27,9 @@ PICTURE = 1400  # of a picture of 1024 pixels in one, as Qwen2.5-VL reads it
 TINY = 0.2 * GB  # for models of the mini world, which a rule may still have to make, and for their work
 CLUSTERS = ("sbatch", "bsub", "qsub", "kubectl")  # commands that hand jobs to other machines
 # Where a step's device and dtype are set.
-SECTIONS = {"features": "embeddings", "baseline": "embeddings"}
+SECTIONS = {"image_features": "embeddings", "text_features": "embeddings", "baseline": "embeddings"}
+# The half of a CLIP model that a step loads.
+TOWERS = {"image_features": "image", "text_features": "text", "baseline": "text"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +53,9 @@ def megabytes(
 ) -> int:
     """``mem_mb`` of one job: its need and Snakemake's with a reserve, doubled with every further attempt.
 
-    step: ``captions``, ``reasoning``, ``layouts``, ``masks``, ``proxies``, ``features`` (any embedding of a backbone)
-    or ``baseline``. device: ``cpu`` or ``cuda``; by default as configured. There ``auto`` is a GPU when this machine
-    has one, a CPU when it has none, and the larger of both where it can hand jobs to others.
+    step: ``captions``, ``reasoning``, ``layouts``, ``masks``, ``proxies``, ``baseline``, ``image_features`` or
+    ``text_features`` (of a backbone). device: ``cpu`` or ``cuda``; by default as configured. There ``auto`` is a GPU
+    when this machine has one, a CPU when it has none, and the larger of both where it can hand jobs to others.
     """
     kinds = [device] if device else devices(config, step)
     host = ENGINE + max(need(config, step, kind, backbone, baseline).host for kind in kinds)
@@ -93,10 +95,10 @@ def need(config: Resolved, step: str, device: str, backbone: str | None = None, 
     if any(source.startswith(f"{MINI}/") for _, source, _ in models):
         return job(device, PROGRAM, TINY, TINY, {"mini world"})
     host, on_device, how = PROGRAM, 0.0, set()
-    if step == "features":
+    if step.endswith("_features"):
         host += features(config, backbone)
     for role, source, manifest in models:
-        found = weights(role, source, manifest)
+        found = weights(role, source, manifest, tower=TOWERS.get(step))
         if found is None:
             host += UNKNOWN
             how.add(f"{source} is unknown")
@@ -139,7 +141,7 @@ def working(config: Resolved, step: str, item: int, backbone: str | None = None)
         return drawing(config, item)
     if step == "verify":
         return looking(config, item)
-    return encoding(config, item, backbone)
+    return encoding(config, item, backbone, TOWERS[step])
 
 
 def config_of(config: Resolved, role: str, part: str = "model") -> dict | None:
@@ -223,9 +225,12 @@ def in_transformer(config: Resolved, model: dict, item: int) -> float:
     return max(blocks, settings.width * settings.height * 128 * item * 12)
 
 
-def encoding(config: Resolved, item: int, backbone: str | None) -> float:
-    """A batch through the wider tower, and the decoded pictures of the next one."""
+def encoding(config: Resolved, item: int, backbone: str | None, tower: str) -> float:
+    """A batch through a tower, and of pictures those decoded for the next one."""
     known = find("clip", config.clip[backbone or config.backbones[0]].source)
+    text = known.parts["model"].get("text_cfg") if known else None
+    if tower == "text" and text and "width" in text:
+        return config.embeddings.batch_size * text.get("context_length", 77) * text["width"] * 14 * item + 0.1 * GB
     vision = (known.parts["model"].get("vision_cfg", {}) if known else {}) or {}
     width, size, patch = vision.get("width", 1664), vision.get("image_size", 224), vision.get("patch_size") or 14
     batch = config.embeddings.batch_size

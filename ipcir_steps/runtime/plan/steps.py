@@ -124,14 +124,14 @@ def of_backbone(
         del rows["proxies"]
     settings = {**config.embeddings.model_dump(mode="json"), "architecture": architecture}
     width = finished.width(directory, backbone, source)
-    needs = need(config, "features", device, backbone)
+    needs = {unit: need(config, f"{unit}_features", device, backbone) for unit in ("image", "text")}
     for name, (items, unit) in rows.items():
         found = speed(directory, finished.features(directory, backbone, name), settings, [source])
         stored = counts.queries if name == "references" else items  # one row per query, whoever shares the image
         stored = counts.queries * captions if name == "source_captions" else stored
         estimate = estimates.image(backbone) if unit == "images" else estimates.text(backbone)
         disk = stored * width * 4 if width else None
-        yield Step(f"{backbone}: {name}", items, unit, found, estimate, disk, needs)
+        yield Step(f"{backbone}: {name}", items, unit, found, estimate, disk, needs[unit.removesuffix("s")])
     for baseline in config.baselines:
         own = getattr(config, baseline, None)
         settings = own.model_dump(mode="json") if own is not None and baseline not in config.custom_baselines else None

@@ -40,21 +40,38 @@ class Weights:
         return self.stored if self.quantised else self.numbers * ITEM[dtype]
 
 
-def weights(role: str, source: str, manifest: Path | None = None, dtype: str | None = None) -> Weights | None:
+def weights(
+    role: str, source: str, manifest: Path | None = None, dtype: str | None = None, tower: str | None = None
+) -> Weights | None:
     """Of one model; None where it is neither on disk nor one of the published.
 
     role: ``captioner``, ``clip``, …; manifest: what ``ipcir models`` wrote, when it did; dtype: in which its step reads
-    it, where the repository has files in half precision too.
+    it, where the repository has files in half precision too; tower: the half of a CLIP
+    model, ``image`` or ``text``, that its step loads.
     """
     place, files = fetched(source, manifest)
+    known = find(role, source, place)
     if files:
-        return of_files(role, source, place, files)
-    known = find(role, source)
+        whole = of_files(role, source, place, files)
+        in_parts = all(path.suffix == ".safetensors" for path in files)  # open_clip reads others whole
+        return part(whole, known, tower) if in_parts else whole
     if known is not None and known.parameters:
-        return of_architecture(known, dtype)
+        return part(of_architecture(known, dtype), known, tower)
     if role in BY_HAND:
         return Weights(BY_HAND[role], BY_HAND[role] // 4, "float32", "published size")
     return None
+
+
+def part(whole: Weights, known: Architecture | None, tower: str | None) -> Weights:
+    """Of a model in open_clip's layout the weights of one tower; of any other all."""
+    text = (known.parts["model"].get("text_cfg") or {}) if known and tower else {}
+    if not {"width", "layers", "vocab_size"} <= text.keys():
+        return whole
+    width = text["width"]
+    numbers = width * (text["vocab_size"] + text.get("context_length", 77) + known.parts["model"]["embed_dim"])
+    share = (numbers + 12 * text["layers"] * width**2) / whole.numbers
+    share = share if tower == "text" else 1 - share
+    return dataclasses.replace(whole, stored=int(whole.stored * share), numbers=int(whole.numbers * share))
 
 
 def fetched(source: str, manifest: Path | None) -> tuple[Path | None, list[Path]]:
@@ -127,9 +144,7 @@ def roles_of(config: Resolved, step: str) -> list[str]:
         return [] if getattr(config, step).backend == "openai" else ["llm"]
     if step == "verify":
         return [] if config.verify.remote else [config.verify.role]
-    return {"captions": ["captioner"], "masks": ["detector", "segmenter"], "features": ["clip"], "baseline": ["clip"]}[
-        step
-    ]
+    return {"captions": ["captioner"], "masks": ["detector", "segmenter"], "baseline": ["clip"]}.get(step, ["clip"])
 
 
 def models_of(config: Resolved, step: str, backbone: str | None = None) -> Iterator[tuple[str, str, Path]]:
