@@ -11,7 +11,7 @@ from ipcir_steps.config.vision import Captions
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import read_json, read_jsonl, write_jsonl
-from ipcir_steps.core.rankings import about_rankings, read_rankings, read_scored
+from ipcir_steps.core.rankings import about_rankings, read_rankings, read_scored, write_rankings
 from ipcir_steps.verify import captioner
 from tests.verify.conftest import LISTS, NAMES
 
@@ -134,6 +134,19 @@ def test_the_mix_is_chosen_by_labels(world):
     assert about_rankings(out / "base_verified.rankings.parquet")["verification"]["weight"] == 0.5
     scores = [score for _, score in read_scored(out / "base_verified.rankings.parquet")["q0"]]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_image_sets_are_ordered_anew_too(world):
+    """CIRR's Recall_subset comes from lists of its own."""
+    members = [("image3", 0.9), ("image1", 0.5), ("image5", 0.1)]
+    write_rankings(world.root / "base.subset.parquet", [("q0", members)], {"variant": "base"})
+    values = {"image1": 0.0, "image3": -5.0, "image5": 5.0}
+    record = {"query_id": "q0", "judged": [{"images": list(values), "values": list(values.values())}], "failed": []}
+    write_jsonl(world.root / "known.jsonl", [record])
+    command = ["rerank", "--rankings", str(world.root / "base.subset.parquet"), "--judgements"]
+    command += [str(world.root / "known.jsonl"), "--queries", str(world.root / "queries.jsonl")]
+    assert main([*command, "--output-dir", str(world.root / "o"), "--settings", '{"weight": 1.0}']) == 0
+    assert read_rankings(world.root / "o/base_verified.subset.parquet") == {"q0": ["image5", "image1", "image3"]}
 
 
 @pytest.mark.parametrize(
