@@ -104,6 +104,8 @@ use rule rerank as rerank_undrawn with:
         ),
     wildcard_constraints:
         dataset=ranked_datasets(drawn=False),
+    params:
+        taken=from_config("verify.k", "verify.combine"),
 
 
 use rule rerank as rerank_tuning with:

@@ -75,5 +75,5 @@ def mix_choice(wildcards):
 
 
 def mix_keys(wildcards):
-    own = [] if mix_choice(wildcards) else ["verify.combine"]
-    return ["verify.k", "datasets.{dataset}.tuned_on", *own]
+    chosen = bool(mix_choice(wildcards))
+    return ["verify.k", "datasets.{dataset}.tuned_on" if chosen else "verify.combine"]
