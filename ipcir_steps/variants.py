@@ -39,7 +39,7 @@ _ALL = (
             "control: fusion with other queries' proxies", "#CC79A7", control=True),
 )  # fmt: skip
 VARIANTS = {variant.name: variant for variant in _ALL}
-# Ranked where the configuration names them (``extra_variants``).
+# Ranked by the commands where they are named; the workflow leaves them out.
 EXTRA = {
     "rrf": Variant("rrf", "rp", "rrf", "+ robust proxy, RRF", "robust proxy by reciprocal rank fusion", "#F0E442"),
 }
