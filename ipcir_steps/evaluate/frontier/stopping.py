@@ -1,7 +1,7 @@
 """How many proxies each query would have got, had drawing stopped as soon as another one changed little.
 
-Worked out from proxies that are all there: what would have been drawn is exact, because the first n of N proxies are
-those that a run with n draws.
+Worked out from proxies that are all there: the first n of N proxies are those that a run with n draws, up to rounding
+in a batch of another size.
 """
 
 import dataclasses
