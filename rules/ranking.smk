@@ -30,6 +30,7 @@ rule ranking:
         mem_mb=growing(1600),
         runtime=240,
     params:
+        rule="ranking",
         options=lambda wildcards, input: options(
             input,
             variants=variants_of(wildcards),
@@ -41,7 +42,7 @@ rule ranking:
         taken=from_config("ranking", lambda_keys),
         directory=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "IPCIR_RULE=ranking IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"
+        "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"
         " --settings {params.settings:q} --output-dir {params.directory} 2> {log}"
 
 
@@ -51,6 +52,8 @@ use rule ranking as ranking_undrawn with:
         expand([paths.RANKINGS, paths.SUBSET], variant=UNDRAWN, allow_missing=True),
     wildcard_constraints:
         dataset=ranked_datasets(drawn=False),
+    params:
+        rule="ranking_undrawn",
 
 
 rule balance:

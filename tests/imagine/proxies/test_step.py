@@ -187,7 +187,7 @@ def test_bad_boxes_are_recorded(world, stable_diffusion, box, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"generator": "nothing.here:Class"}, "cannot be imported"),
+        ({"generator": "nothing.here:Class"}, "no module of that name"),
         ({"generator": "directory"}, "is not a folder"),
         ({"width": 63}, "multiple of 8"),
         ({"generator": "text_to_image"}, "generator=MANIFEST"),

@@ -151,7 +151,7 @@ def test_batches_of_the_stacks_fit_a_gpu_of_24_gb(stack):
     """A model's weights, its batch and CUDA's context, with a twentieth to spare."""
     config = load_config({}).with_stack(stack)
     needs = {step: need(config, step, "cuda").device for step in ("captions", "reasoning", "layouts", "proxies")}
-    needs["features"] = max(need(config, "features", "cuda", backbone).device for backbone in config.backbones)
+    needs["features"] = max(need(config, "image_features", "cuda", backbone).device for backbone in config.backbones)
     if stack == "published":
         needs["masks"] = need(config, "masks", "cuda").device
     assert min(needs.values()) > 1e9 and max(needs.values()) < 0.95 * 24e9, needs
