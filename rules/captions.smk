@@ -26,6 +26,7 @@ rule captions:
         gpu=1,
     params:
         rule="captions",
+        step="captions",
         options=lambda wildcards, input: options(input, root=dataset_root(wildcards)),
         seed=CONFIG.seed,
         shards=numbers_of_device,
@@ -33,6 +34,6 @@ rule captions:
         taken=from_config("seed", "stack.captions", "datasets.{dataset}.root"),
     shell:
         "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir devices --count {resources.gpu} --"
-        " ipcir {params.rule} {params.options}"
+        " ipcir {params.step} {params.options}"
         " --seed {params.seed} --shard {params.shards}"
         " --settings {params.settings:q} --output {output} 2> {log}"

@@ -13,7 +13,7 @@ use rule proxies as drawn with:
     benchmark:
         paths.DRAWN_TIMES
     params:
-        rule="proxies",
+        rule="drawn",
         options=proxies_options,
         settings=stack_settings("proxies"),
         taken=from_config(

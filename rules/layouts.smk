@@ -20,6 +20,7 @@ use rule reasoning as layouts with:
         gpu=1,
     params:
         rule="layouts",
+        step="layouts",
         options=llm_options("layouts"),
         settings=stack_settings("layouts"),
         taken=from_config(llm_keys("layouts")),

@@ -21,6 +21,7 @@ use rule captions as masks with:
         gpu=1,
     params:
         rule="masks",
+        step="masks",
         options=lambda wildcards, input: options(
             input, root=dataset_root(wildcards), cache=paths.CACHE
         ),

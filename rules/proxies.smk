@@ -30,6 +30,7 @@ use rule captions as proxies with:
         gpu=1,
     params:
         rule="proxies",
+        step="proxies",
         options=proxies_options,
         settings=stack_settings("proxies"),
         taken=from_config("seed", "stack.proxies", "datasets.{dataset}.root"),

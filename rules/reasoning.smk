@@ -27,6 +27,7 @@ use rule captions as reasoning with:
         gpu=1,
     params:
         rule="reasoning",
+        step="reasoning",
         options=llm_options("reasoning"),
         settings=stack_settings("reasoning"),
         taken=from_config(llm_keys("reasoning")),

@@ -105,6 +105,7 @@ use rule rerank as rerank_undrawn with:
     wildcard_constraints:
         dataset=ranked_datasets(drawn=False),
     params:
+        rule="rerank_undrawn",
         taken=from_config("verify.k", "verify.combine"),
 
 

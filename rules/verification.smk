@@ -29,6 +29,7 @@ use rule captions as verify with:
         gpu=1,
     params:
         rule="verify",
+        step="verify",
         options=judge_options,
         settings=canonical(CONFIG.verify.judging.model_dump(mode="json")),
         taken=from_config("seed", judge_keys),
