@@ -13,7 +13,7 @@ from ipcir_steps.core.shards import run_shards
 from ipcir_steps.imagine import llm
 from ipcir_steps.imagine.llm import Backend, Group
 from ipcir_steps.imagine.llm.pictures import Shown, picture_of
-from ipcir_steps.imagine.llm.prompts import Prompt, load_prompt
+from ipcir_steps.imagine.llm.prompts import PER_CAPTION, Prompt, load_prompt
 
 LONGEST = 300  # characters; CLIP reads 77 tokens
 
@@ -88,7 +88,7 @@ def encloses(args: argparse.Namespace) -> bool:
 
 def main(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, Reasoning)
-    prompt = load_prompt(settings.prompt)
+    prompt = load_prompt(settings.prompt, PER_CAPTION)
     captions = read_captions(args.captions)
     shown = Shown.of_files(prompt, args.references, args.root)
     backend = llm.open_llm(settings, args.model, args.cache, prompt.sees)

@@ -114,9 +114,9 @@ class Imagination:
     def _asked(self, settings):
         """(prompt, model, pictures that the prompt shows) of reasoning or layouts."""
         from ipcir_steps.imagine.llm.pictures import Shown
-        from ipcir_steps.imagine.llm.prompts import load_prompt
+        from ipcir_steps.imagine.llm.prompts import FIELDS, PER_CAPTION, load_prompt
 
-        prompt = load_prompt(settings.prompt)
+        prompt = load_prompt(settings.prompt, PER_CAPTION if settings is self.config.reasoning else FIELDS)
         shown = Shown(prompt.longest, {self.reference.name: self.question.image}, self.reference.root)
         return prompt, self._llm(settings, prompt.sees), shown
 

@@ -94,12 +94,12 @@ def _width(settings: Resolved, backbone: str) -> int:
 
 def _memory(job: Job, config: Config) -> Iterator[tuple[tuple[float, str], tuple[float, str]]]:
     """((host, step), (device, step)) of a job that runs a model on this machine."""
-    step = job.rule
+    step = "proxies" if job.rule == "drawn" else job.rule
     if step.endswith("_features"):
         step = "text_features" if "captions" in step else "image_features"
     if step not in (*STEPS, "image_features", "text_features") or job.wildcards.get("dataset") not in config.datasets:
         return
-    settings = config.resolved(job.wildcards["dataset"])
+    settings = config.resolved(job.wildcards["dataset"], job.wildcards.get("setting"))
     kind = memory.devices(settings, step)[0]  # a GPU that only other machines have does not count
     need = memory.need(settings, step, kind, job.wildcards.get("backbone"), job.wildcards.get("baseline"))
     name = f"{step} of stack {settings.stack_name}"

@@ -55,6 +55,16 @@ def judging_roles(stack):
     return [verify.role] if there else []
 
 
+def frontier_models(stack):
+    """The models that play a role in a setting of the frontier, and in nothing else."""
+    named = (
+        model
+        for setting in CONFIG.frontier.settings.values()
+        for model in setting.models.values()
+    )
+    return [model for model in named if model in stack.models]
+
+
 def prefetched():
     """Manifests of every model that the datasets of the run need."""
     found = []
@@ -62,7 +72,11 @@ def prefetched():
         stack = CONFIG.stacks[name]
         mapped = [name for name in CONFIG.baselines if name in stack.mappings]
         known = {"stack": name, "backbone": stack.backbones}
-        roles = [*stack.roles_in_use(), *judging_roles(stack)]
+        roles = [
+            *stack.roles_in_use(),
+            *judging_roles(stack),
+            *frontier_models(stack),
+        ]
         found += expand(paths.MANIFEST, role=list(dict.fromkeys(roles)), **known)
         found += expand(paths.CLIP_MANIFEST, **known)
         found += expand(paths.MAPPING_MANIFEST, baseline=mapped, **known)

@@ -89,3 +89,11 @@ def test_it_is_part_of_the_one_message(config, monkeypatch):
         text = preflight.report(preflight.of_jobs(run(config), config, installed_here=False, here=here))
         assert "GB of 7 models are to be downloaded" in text and "MIGC_SD14.ckpt" in text
         assert ("of memory, this machine has 1.0 GB" in text) == here
+
+
+def test_a_setting_of_the_frontier_needs_what_it_draws_with():
+    big = {"proxies": {"width": 1024, "height": 1024, "proxies_per_batch": 5, "count": 5}}
+    config = load_config({"frontier": {"settings": {"big": big}}})
+    whole = demand([job("proxies", True, dataset="circo", split="val")], config)
+    drawn = demand([job("drawn", True, dataset="circo", split="val", setting="big")], config)
+    assert drawn.host[0] > whole.host[0] and drawn.host[1] == "proxies of stack published"

@@ -51,3 +51,14 @@ def workspace_stack() -> dict:
     from tests.workflow.conftest import SMALL
 
     return SMALL["stacks"]["mini"]
+
+
+def test_models_of_the_frontier_are_prefetched(make_workspace, ipcir, tmp_path, photos):
+    """A model that only a setting of the frontier names is fetched with the others."""
+    workspace = make_workspace(tmp_path / "work", ipcir)
+    turbo = {"generator": {"source": "resources/mini/models/sd"}, "turbo": {"source": "resources/mini/models/sd"}}
+    point = {"proxies": {"generator": "text_to_image"}, "models": {"generator": "turbo"}}
+    config = {"datasets": {"mine": photos}, "run": ["mine"], "stacks": {"mini": {"models": turbo}}}
+    for settings, there in (({}, False), ({"turbo": point}, True)):
+        done = workspace.snakemake("prefetch", "--dry-run", config={**config, "frontier": {"settings": settings}})
+        assert ("resources/manifests/mini/turbo.json" in done.stdout) == there

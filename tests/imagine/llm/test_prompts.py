@@ -3,7 +3,7 @@
 import pytest
 
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.imagine.llm.prompts import load_prompt
+from ipcir_steps.imagine.llm.prompts import PER_CAPTION, load_prompt
 
 
 @pytest.mark.parametrize("name", ["reasoning", "single"])
@@ -23,5 +23,9 @@ def test_wrong_prompt_files_are_named(tmp_path):
     (tmp_path / "p.yaml").write_text("user: Given {picture}")
     with pytest.raises(InputError, match=r"p\.yaml.*'user'.*\{picture\}"):
         load_prompt(str(tmp_path / "p.yaml"))
+    (tmp_path / "all.yaml").write_text("user: One of {captions}")
+    assert load_prompt(str(tmp_path / "all.yaml"))
+    with pytest.raises(InputError, match=r"all\.yaml.*'user'.*\{captions\}.*caption, relative_caption"):
+        load_prompt(str(tmp_path / "all.yaml"), PER_CAPTION)  # reasoning asks for each caption by itself
     with pytest.raises(InputError, match="reasoning"):
         load_prompt("no_such_prompt")

@@ -3,6 +3,7 @@ docs/language.md."""
 
 import dataclasses
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import yaml
@@ -12,6 +13,7 @@ from ipcir_steps.core.files import digest, used
 
 HERE = Path(__file__).parent
 FIELDS = {"caption", "captions", "relative_caption"}
+PER_CAPTION = FIELDS - {"captions"}  # of a prompt that is asked for each source caption by itself
 SIDE = 1024  # pixels of the longer side of a picture that is shown, where a prompt does not say
 
 
@@ -41,8 +43,11 @@ class Prompt:
         return [{"role": r, "content": c} for r, c in (*before, (role, user))]
 
 
-def load_prompt(name: str) -> Prompt:
-    """A prompt of this directory by name, or any prompt file by path. Raises InputError naming what is wrong."""
+def load_prompt(name: str, fields: Collection[str] = FIELDS) -> Prompt:
+    """A prompt of this directory by name, or any prompt file by path. Raises InputError naming what is wrong.
+
+    fields: the placeholders that its step fills in.
+    """
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / f"{name}.yaml"
     remedy = f"Use one of {', '.join(sorted(p.stem for p in HERE.glob('*.yaml')))} or a path ending in .yaml."
     try:
@@ -51,10 +56,10 @@ def load_prompt(name: str) -> Prompt:
         raise InputError(f"cannot be read as a prompt ({error})", file=path, remedy=remedy) from error
     if not isinstance(content, dict) or not isinstance(content.get("user"), str):
         raise InputError("is missing or is not a text", file=path, field="user", remedy=remedy)
-    unknown = set(re.findall(r"\{(\w+)\}", content["user"])) - FIELDS
+    unknown = set(re.findall(r"\{(\w+)\}", content["user"])) - set(fields)
     if unknown:
         problem = f"unknown placeholder {{{min(unknown)}}}"
-        raise InputError(problem, file=path, field="user", remedy=f"Placeholders are {', '.join(sorted(FIELDS))}.")
+        raise InputError(problem, file=path, field="user", remedy=f"Placeholders are {', '.join(sorted(fields))}.")
     messages = [("system", content["system"].strip())] if content.get("system") else []
     try:
         for example in content.get("examples", ()):
