@@ -4,7 +4,7 @@
 use rule scores_figure as queries_figure with:
     """Draw queries: first places (figs. 3, 4), ablation (fig. 6), layouts on their proxies, failures."""
     input:
-        **example_inputs(),
+        **example_inputs(ladder),
     output:
         svg=report(
             paths.fill(paths.QUERY_FIGURE, suffix="svg"),
@@ -33,7 +33,7 @@ use rule scores_figure as queries_figure with:
 rule browser:
     """Write a page that shows every query with its captions, layout, proxies and lists; it needs no server."""
     input:
-        **example_inputs(),
+        **example_inputs(ladder_and_verified),
     output:
         directory(paths.BROWSER),
     log:
@@ -50,6 +50,6 @@ rule browser:
         runtime=60,
     params:
         options=example_options,
-        taken=from_config("figures", "datasets.{dataset}.root"),
+        taken=from_config("figures", "datasets.{dataset}.root", verified_keys),
     shell:
         "IPCIR_RULE=browser IPCIR_CONFIG={params.taken:q} ipcir browser {params.options} --output {output} 2> {log}"

@@ -12,7 +12,7 @@ from ipcir_steps.core import paths
 from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED
-from ipcir_steps.variants import LADDER, PROXIES, UNDRAWN, VARIANTS
+from ipcir_steps.variants import LADDER, METHOD, PROXIES, UNDRAWN, VARIANTS
 from ipcir_steps.variants import verified_name
 from snakemake.exceptions import WorkflowError
 

@@ -35,8 +35,11 @@ def caption_of(name=None):
     )
 
 
-def example_inputs():
-    """Input functions of what shows queries: the first backbone and baseline of the configuration."""
+def example_inputs(variants):
+    """Input functions of what shows queries: the first backbone and baseline of the configuration.
+
+    variants: function of the wildcards: whose lists are shown.
+    """
     files = {
         "queries": paths.QUERIES,
         "gallery_images": paths.GALLERY,
@@ -61,13 +64,25 @@ def example_inputs():
             "backbone": stack_of(wildcards).backbones[0],
             "baseline": CONFIG.baselines[0],
         }
-        return of_metrics_split(paths.RANKINGS, variant=LADDER, **first)(wildcards)
+        return of_metrics_split(paths.RANKINGS, variant=variants(wildcards), **first)(
+            wildcards
+        )
 
     return {name: of_metrics_split(file) for name, file in files.items()} | {
         "layouts": layouts,
         "index": index,
         "rankings": shown,
     }
+
+
+def ladder(wildcards):
+    return LADDER
+
+
+def ladder_and_verified(wildcards):
+    """With the method's verified list, where lists are verified."""
+    verified = verified_name(METHOD)
+    return [*LADDER, *([verified] if verified in variants_of_run(wildcards) else [])]
 
 
 def example_options(wildcards, input):

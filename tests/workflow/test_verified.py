@@ -18,7 +18,11 @@ def test_verified_lists_stand_beside_the_others(finished_workspace, drawn_config
         path: path.read_bytes() for path in finished_workspace.directory.glob("results/mine/val/mini/ldre/*.parquet")
     }
     config = {**drawn_config, "verify": {"judge": "captioner", "k": 3}}
-    finished_workspace.snakemake("results/mine_metrics.json", "results/tables/table3.md", config=config)
+    targets = ("results/mine_metrics.json", "results/tables/table3.md", "results/browser/mine")
+    finished_workspace.snakemake(*targets, config=config)
+    assert (
+        '["rp_bm_verified","IP-CIR, verified"]' in (finished_workspace / "results/browser/mine/index.html").read_text()
+    )
     result = json.loads((finished_workspace / "results/mine_metrics.json").read_text())
     names = [entry["variant"] for entry in result["entries"]]
     assert names == [each for name in VARIANTS for each in (name, f"{name}_verified")]

@@ -145,3 +145,14 @@ def test_the_workflow_writes_it(finished):
     assert record["outputs"][0]["files"] == sum(path.is_file() for path in directory.rglob("*"))
     assert record["id"] in (directory / "index.html").read_text()
     assert Path(directory / "index.html").is_file()
+
+
+def test_a_verified_list_is_shown_where_there_is_one(tmp_path):
+    query = Query("q", "r", ("is red",), ("t",))
+    for verified in (False, True):
+        lists = {"base": ["t"], "rp_bm": ["a", "t"], **({"rp_bm_verified": ["t", "a"]} if verified else {})}
+        write_page(tmp_path / "page", Collection([Example(query, lists)], {}), "x", 10, 160)
+        text = (tmp_path / "page/index.html").read_text()
+        data = json.loads(re.search(r'<script id="data"[^>]*>(.*?)</script>', text, re.S)[1])
+        assert [title for _, title in data["lists"]] == ["base", "IP-CIR", "IP-CIR, verified"][: 2 + verified]
+        assert data["queries"][0]["ranks"] == {"base": 1, "rp_bm": 2, **({"rp_bm_verified": 1} if verified else {})}

@@ -10,11 +10,11 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.files import atomic, used, write_text
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
 from ipcir_steps.evaluate.reporting.look import document
-from ipcir_steps.variants import BASE, METHOD, VARIANTS
+from ipcir_steps.variants import BASE, METHOD, card_of, verified_name
 
 HERE = Path(__file__).parent
 SHOWN = 10  # places of each list
-LISTS = (BASE, METHOD)
+LISTS = (BASE, METHOD, verified_name(METHOD))  # the last where lists are verified
 
 
 def write_page(directory: Path, collection: Collection, dataset: str, most: int, pixels: int, mark=None) -> None:
@@ -27,14 +27,15 @@ def write_page(directory: Path, collection: Collection, dataset: str, most: int,
     pictures = Pictures(directory / "pictures", pixels)
     if directory.exists():
         shutil.rmtree(directory)
-    queries = [entry(example, collection, pictures) for example in chosen]
+    lists = [variant for variant in LISTS if any(variant in example.lists for example in chosen)]
+    queries = [entry(example, collection, pictures, lists) for example in chosen]
     data = {
         "dataset": dataset,
         "mark": mark,
         "total": len(collection.examples),
         "key": record_id.KEY,
         "record": record_id.current(),
-        "lists": [[variant, VARIANTS[variant].label] for variant in LISTS],
+        "lists": [[variant, card_of(variant).label] for variant in lists],
         "queries": queries,
     }
     write_text(directory / "index.html", html(data))
@@ -50,14 +51,14 @@ def spread(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[len(examples) * number // count] for number in range(count)] if count else []
 
 
-def entry(example: Example, collection: Collection, pictures: "Pictures") -> dict:
-    """What the page knows of one query. Places are [picture, name, whether it is a target]."""
+def entry(example: Example, collection: Collection, pictures: "Pictures", variants: Sequence[str]) -> dict:
+    """What the page knows of one query. Places of the lists of ``variants`` are [picture, name, whether a target]."""
     query = example.query
     targets = list(query.targets or ())
     gain = example.gain()
     failed = example.failure is not None
     lists = {}
-    for variant in LISTS:
+    for variant in variants:
         names = [name for name in example.lists.get(variant, ())[:SHOWN] if name is not None]
         lists[variant] = [[pictures.add(collection.paths.get(name)), name, name in targets] for name in names]
     return {
@@ -70,7 +71,7 @@ def entry(example: Example, collection: Collection, pictures: "Pictures") -> dic
         "target": list(example.target_captions),
         "layout": example.layout and {name: example.layout[name] for name in ("scene", "instances")},
         "proxies": [pictures.add(path) for path in example.proxies],
-        "ranks": {variant: example.rank(variant) for variant in LISTS},
+        "ranks": {variant: example.rank(variant) for variant in variants},
         "state": "failed" if failed else "won" if gain > 0 else "lost" if gain < 0 else "same",
         "failure": example.failure,
         "lists": lists,
