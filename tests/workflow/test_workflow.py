@@ -53,7 +53,7 @@ def test_same_bytes_from_scratch_with_any_division(drawn, tmp_path, make_workspa
     one = {name: digest for name, digest in digests(drawn / "results").items() if not DRAWN_ONLY.match(name)}
     assert digests(workspace / "results") == one and "mine_metrics.json" in one
     names = {f"{device}-{shard}.jsonl" for device in range(devices) for shard in range(8)}
-    for step in SHARDED:
+    for step in set(SHARDED) - {"verify"}:  # off unless a judge is named
         kept = {path.name for path in (workspace / f"results/mine/val/shards/{step}").glob("[!.]*")}
         assert kept == names, step
     assert loads(workspace) == {
