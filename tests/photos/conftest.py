@@ -127,3 +127,13 @@ def tab(chromium):
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def folder(tmp_path, house) -> Path:
+    """Forty pictures in two directories."""
+    for number, path in enumerate(sorted((house / "photos").iterdir())[:40]):
+        target = tmp_path / "photos" / ("a" if number % 2 else "b") / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return tmp_path / "photos"

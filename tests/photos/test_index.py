@@ -1,6 +1,5 @@
 """The index of a folder: what is read, what is kept, what a killed run leaves."""
 
-import contextlib
 import os
 import random
 import shutil
@@ -19,16 +18,6 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.photos import index, pictures
 from ipcir_steps.photos.files import photos
 from ipcir_steps.photos.store import Store
-
-
-@pytest.fixture
-def folder(tmp_path, house) -> Path:
-    """Forty pictures in two directories."""
-    for number, path in enumerate(sorted((house / "photos").iterdir())[:40]):
-        target = tmp_path / "photos" / ("a" if number % 2 else "b") / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-    return tmp_path / "photos"
 
 
 @pytest.fixture
@@ -275,30 +264,6 @@ def _lines(directory: Path) -> dict[str, tuple]:
         return rows(directory / "mini")
     except sqlite3.OperationalError:
         return {}
-
-
-@pytest.mark.slow
-def test_watching_follows_the_folder(house, folder, tmp_path):
-    process = _start(house, folder, tmp_path / "index", "--watch")
-    try:
-        assert "40 photos" in process.stdout.readline()
-        PIL.Image.new("RGB", (9, 9), "red").save(folder / "later.png")
-        assert process.stdout.readline().startswith("41 photos: 1 read")
-        (folder / "later.png").unlink()
-        assert process.stdout.readline().startswith("40 photos: 0 read, 0 renamed or copied, 1 removed")
-    finally:
-        errors = _interrupted(process)
-    assert process.returncode == 0 and "Traceback" not in errors
-
-
-def _interrupted(process, times: int = 3) -> str:
-    """What a program says that is interrupted as one does it: again, when the first press was lost in a library."""
-    for _ in range(times):
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=30)[1]
-    process.kill()
-    raise AssertionError("does not end when it is interrupted")
 
 
 def test_two_runs_at_once_are_refused(folder, tmp_path, models):
