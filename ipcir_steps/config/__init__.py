@@ -5,6 +5,7 @@ import difflib
 import json
 import re
 import typing
+from collections.abc import Sequence
 
 import pydantic
 
@@ -119,7 +120,7 @@ class Config(Section):
                     if self.stack_of(dataset, setting).proxies.generator == NOTHING:
                         raise ValueError(f"{where}: generator {NOTHING!r} is compared in every frontier; leave it out")
                 except pydantic.ValidationError as error:
-                    raise ValueError(f"{where}: {_explain(error.errors()[0])}") from error
+                    raise ValueError(f"{where}: {_explain(error.errors()[0], Stack)}") from error
         return self
 
     def stack_of(self, dataset: str, setting: str | None = None) -> Stack:
@@ -234,12 +235,14 @@ def plain(value, full: bool = False):
     return value.model_dump(mode="json", exclude_unset=not full)
 
 
-def _explain(error: dict) -> str:
+def _explain(error: dict, section: type[Section] | None = None) -> str:
+    """An error of pydantic in words. section: what was validated; None: the whole configuration."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         if error["loc"][-1] in RENAMED:
             return f"key '{key}' is now called '{RENAMED[error['loc'][-1]]}'"
-        return f"unknown key '{key}' (value {error['input']!r}){_nearest(error['loc'][-1], _keys(error['loc'][:-1]))}"
+        *where, name = error["loc"]
+        return f"unknown key '{key}' (value {error['input']!r}){_nearest(name, _keys(where, section))}"
     if error["type"] == "literal_error":
         known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
         return f"key '{key}': {error['input']!r} is not allowed{_nearest(error['input'], known)}"
@@ -253,9 +256,9 @@ def _explain(error: dict) -> str:
     return told
 
 
-def _keys(path: tuple) -> list[str]:
-    """The valid keys of the section at ``path``."""
-    section = Config
+def _keys(path: Sequence, section: type[Section] | None) -> list[str]:
+    """The valid keys of what lies at ``path`` in a section; None: in the configuration."""
+    section = section or Config
     for part in path:
         field = getattr(section, "model_fields", {}).get(part)
         # A name in a catalogue, such as datasets.circo, has the keys of the catalogue's entries.

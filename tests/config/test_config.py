@@ -59,6 +59,10 @@ def test_catalogues_are_changed_not_replaced():
         ({"datasets": {"circo": {"lambda": {"rule": "capt"}}}}, r"lambda.rule: unknown rule 'capt' .*captions"),
         ({"datasets": {"x": {**MINE, "lambda": {"ViT-L-14": "captions"}}}}, r"lambda.ViT-L-14: 'captions' is not"),
         ({"datasets": {"cirr": {"lambda": {"rule": "agreed"}, "tuned_on": "circo"}}}, r"leave one of them out"),
+        (
+            {"run": ["mini_circo"], "frontier": {"settings": {"fast": {"proxies": {"stepz": 3}}}}},
+            r"frontier.settings.fast: unknown key 'proxies.stepz' \(value 3\) \(did you mean 'steps'\?\)",
+        ),
         ({"datasets": {"x": {"root": "x"}}}, r"key 'datasets.x.benchmark' is missing"),
         ({"datasets": {"x": {**MINE, "stack": "publsihed"}}}, r"datasets.x.stack: .*did you mean 'published'"),
         ({"datasets": {"x": {**MINE, "format": "folder"}}}, r"key 'datasets.x.format' is now called 'benchmark'"),
