@@ -27,13 +27,17 @@ def captioning(counts) -> list[Work]:
 def blip_2(counts, config: dict, rows: int, new: int) -> int:
     """Vision tower, Q-Former, the prompt, then one pass per token."""
     model = counts.model("captioner")
-    queries, vision = model.config.num_query_tokens, model.config.vision_config
+    prompt = model.config.num_query_tokens + 1 + len(counts.config.captions.prompt) // 4
+    return blip_2_seeing(model) + sum(decoding(model.language_model, rows, prompt, new))
+
+
+def blip_2_seeing(model) -> int:
+    """Of BLIP-2's vision tower and Q-Former, for one picture."""
+    vision = model.config.vision_config
     seen = meta(1, getattr(vision, "num_channels", 3), *[vision.image_size] * 2)
     states, total = counted(lambda: model.vision_model(seen).last_hidden_state)
-    asked = meta(1, queries, model.config.qformer_config.hidden_size)
-    total += counted(lambda: model.qformer(query_embeds=asked, encoder_hidden_states=states))[1]
-    prompt = queries + 1 + len(counts.config.captions.prompt) // 4
-    return total + sum(decoding(model.language_model, rows, prompt, new))
+    asked = meta(1, model.config.num_query_tokens, model.config.qformer_config.hidden_size)
+    return total + counted(lambda: model.qformer(query_embeds=asked, encoder_hidden_states=states))[1]
 
 
 def blip(counts, config: dict, rows: int, new: int) -> int:
@@ -62,7 +66,7 @@ def qwen_vl(counts, config: dict, rows: int, new: int) -> int:
     vision = config["vision_config"]
     patches = patches_of(counts.typical.picture, vision)
     question = len(counts.config.captions.prompt or ASK) // 4
-    prompt = patches // vision.get("spatial_merge_size", 2) ** 2 + TEMPLATE + question
+    prompt = tokens_of(patches, vision) + TEMPLATE + question
     return seeing(vision, patches) + sum(decoding(counts.model("captioner", "text"), rows, prompt, new))
 
 
@@ -71,6 +75,11 @@ def patches_of(picture: tuple[int, int], vision: dict) -> int:
     patch, merge = vision.get("patch_size", 14), vision.get("spatial_merge_size", 2)
     height, width = (max(round(side / patch / merge), 1) * merge for side in picture)
     return height * width
+
+
+def tokens_of(patches: int, vision: dict) -> int:
+    """Tokens of a prompt that a picture of so many patches takes: one for each group of patches."""
+    return patches // vision.get("spatial_merge_size", 2) ** 2
 
 
 def seeing(vision: dict, patches: int) -> int:

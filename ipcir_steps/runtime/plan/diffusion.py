@@ -74,7 +74,7 @@ def conditions(unet, rows: int) -> dict | None:
 
 def latent_size(counts) -> tuple[int, int]:
     settings = counts.config.proxies
-    factor = 2 ** (len(counts.model("generator", "vae").config.block_out_channels) - 1)
+    factor = flows.factor(counts)
     return settings.height // factor, settings.width // factor
 
 

@@ -13,7 +13,7 @@ from ipcir_steps.runtime.plan.architectures import Architecture, absent, build, 
 from ipcir_steps.runtime.plan.captioning import captioning
 from ipcir_steps.runtime.plan.diffusion import drawing
 from ipcir_steps.runtime.plan.memory import ROWS
-from ipcir_steps.runtime.plan.seen import KIND, answering
+from ipcir_steps.runtime.plan.seen import KIND, answering, text_of
 from ipcir_steps.runtime.plan.verifying import verifying
 from ipcir_steps.runtime.plan.work import Typical, Unknown, Work, counted, decoding, meta
 
@@ -58,12 +58,12 @@ class Counts:
         return self._answers("layouts", 1, own, self.typical.layout_tokens)
 
     def _answers(self, step: str, answers: int, own: int, tokens: int) -> list[Work]:
+        from ipcir_steps.imagine.llm.prompts import load_prompt
+
         settings = getattr(self.config, step)
-        if settings.backend == "openai":
-            return []
         rows, new = settings.batch_size or ROWS, min(settings.max_new_tokens, tokens)
         kind = self.architecture("llm", self.config.models["llm"].source).parts["model"].get("model_type")
-        if (prompt := read_prompt(settings.prompt)).sees or kind == KIND:
+        if (prompt := load_prompt(settings.prompt)).sees or kind == KIND:
             return [answering(self, prompt, answers, own, new, rows)]
         shared, tail = prompt_tokens(prompt)
         first, later = decoding(self.model("llm"), rows, own + tail, new, shared)
@@ -104,16 +104,9 @@ class Counts:
         return self.model("clip", source=self.config.clip[backbone].source)
 
 
-def read_prompt(name: str):
-    from ipcir_steps.imagine.llm.prompts import load_prompt
-
-    return load_prompt(name)
-
-
 def prompt_tokens(prompt) -> tuple[int, int]:
     """(tokens that all prompts of this kind begin with, tokens of their rest without captions): 4 characters each."""
-    text = "\n".join(f"{role}\n{content}" for role, content in prompt.messages)
-    before, _, after = text.partition("{")
+    before, _, after = text_of(prompt).partition("{")
     return len(before) // 4, len(after) // 4
 
 

@@ -1,7 +1,7 @@
 """Operations of a judge for one query: all its candidates, each with the target captions or in a question."""
 
-from ipcir_steps.runtime.plan.captioning import TEMPLATE, patches_of, seeing
-from ipcir_steps.runtime.plan.work import Unknown, Work, counted, decoding, meta
+from ipcir_steps.runtime.plan.captioning import TEMPLATE, blip_2_seeing, patches_of, seeing, tokens_of
+from ipcir_steps.runtime.plan.work import Unknown, Work, decoding
 
 QUESTION = 90  # tokens of a question with its target captions
 NUMBER = 3  # tokens of a number and its comma in an ordered answer
@@ -27,19 +27,15 @@ def verifying(counts) -> list[Work]:
 
 def reading(counts, role: str) -> int:
     """BLIP-2: the candidate through vision tower and Q-Former once, then each target caption behind it."""
-    model, typical = counts.model(role), counts.typical
-    queries, vision = model.config.num_query_tokens, model.config.vision_config
-    states, total = counted(lambda: model.vision_model(meta(1, 3, *[vision.image_size] * 2)).last_hidden_state)
-    asked = meta(1, queries, model.config.qformer_config.hidden_size)
-    total += counted(lambda: model.qformer(query_embeds=asked, encoder_hidden_states=states))[1]
-    rows = counts.config.captions.count
-    return total + decoding(model.language_model, rows, queries + 1 + typical.caption_tokens, 1)[0]
+    model, rows = counts.model(role), counts.config.captions.count
+    tokens = model.config.num_query_tokens + 1 + counts.typical.caption_tokens
+    return blip_2_seeing(model) + decoding(model.language_model, rows, tokens, 1)[0]
 
 
 def asking(counts, model: dict, pictures: int, new: int) -> int:
     """A question about pictures of ``longest`` pixels; a sheet of candidates has four times as many as one."""
     verify, vision = counts.config.verify, model["vision_config"]
     patches = patches_of((verify.longest * 3 // 4, verify.longest), vision)
-    prompt = pictures * patches // vision.get("spatial_merge_size", 2) ** 2 + TEMPLATE + QUESTION
+    prompt = tokens_of(pictures * patches, vision) + TEMPLATE + QUESTION
     text = counts.model(verify.role, "text")
     return pictures * seeing(vision, patches) + sum(decoding(text, 1, prompt, new))
