@@ -174,7 +174,7 @@ def looking(config: Resolved, item: int) -> float:
 
 
 def answering(config: Resolved, step: str, item: int) -> float:
-    if getattr(config, step).backend == "openai":
+    if getattr(config, step).remote:
         return 0
     model = config_of(config, "llm")
     if model is None:

@@ -87,9 +87,8 @@ def steps(config: Resolved, counts: Counts, directory: Path, device: str = "cuda
 
 def measured(config: Resolved, directory: Path, name: str) -> Speed | None:
     section = config.verify.judging if name == "verify" else getattr(config, name)
-    local = not getattr(section, "remote", False)
     roles = generator_of(config.proxies).roles if name == "proxies" else roles_of(config, name)
-    sources = [config.models[role].source for role in roles] if local else []
+    sources = [config.models[role].source for role in roles]
     # Proxies are counted one by one, so their number per query may differ.
     settings = section.model_dump(mode="json", exclude={"count"} if name == "proxies" else set())
     return speed(directory, finished.shards(directory, name), settings, sources)

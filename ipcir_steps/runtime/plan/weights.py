@@ -141,7 +141,7 @@ def roles_of(config: Resolved, step: str) -> list[str]:
     if step == "proxies":
         return generator_roles(config.proxies, config.models)
     if step in ("reasoning", "layouts"):
-        return [] if getattr(config, step).backend == "openai" else ["llm"]
+        return [] if getattr(config, step).remote else ["llm"]
     if step == "verify":
         return [] if config.verify.remote else [config.verify.role]
     return {"captions": ["captioner"], "masks": ["detector", "segmenter"], "baseline": ["clip"]}.get(step, ["clip"])
