@@ -109,6 +109,18 @@ def encoder(clip_directory):
     return load_encoder(clip_directory)
 
 
+@pytest.fixture
+def small_references(monkeypatch) -> None:
+    """Editing pipelines bring every reference to 1024 x 1024 pixels: seconds that show no more than 96 x 96."""
+    from diffusers.pipelines.flux import pipeline_flux_kontext
+    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus
+
+    monkeypatch.setattr(pipeline_flux_kontext, "PREFERRED_KONTEXT_RESOLUTIONS", [(96, 64)])
+    for module in (pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus):
+        whole = module.calculate_dimensions
+        monkeypatch.setattr(module, "calculate_dimensions", lambda _, ratio, whole=whole: whole(96 * 96, ratio))
+
+
 @pytest.fixture(scope="session")
 def trained_models(once) -> Path:
     """The mini world's checkpoints from the shipped weights (for reading)."""

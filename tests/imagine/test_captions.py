@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 from PIL import Image as PILImage
 from safetensors.torch import load_file, save_file
@@ -13,9 +12,10 @@ from ipcir_steps.config.vision import Captions
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.files import read_json, read_jsonl, write_json
 from ipcir_steps.core.images import load_image
-from ipcir_steps.core.records import Image, write_records
+from ipcir_steps.core.records import Image
 from ipcir_steps.imagine.captions import captioner, clean
 from mini_world import models, shipped
+from tests.imagine.conftest import noise_references
 
 SETTINGS = {"count": 4, "max_new_tokens": 6}
 
@@ -32,13 +32,7 @@ def blip2(tmp_path_factory):
 
 @pytest.fixture
 def references(tmp_path):
-    generator = np.random.default_rng(0)
-    images = [Image(f"image{n}", f"{n}.png") for n in range(5)]
-    for image in images:
-        pixels = generator.integers(0, 255, (24, 40, 3), dtype=np.uint8)
-        PILImage.fromarray(pixels).save(tmp_path / image.path)
-    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:100])
-    write_records(tmp_path / "references.jsonl", images)
+    noise_references(tmp_path, 5, 40, 24)
     return tmp_path
 
 

@@ -5,7 +5,6 @@ import copy
 import io
 import json
 
-import numpy as np
 import PIL.Image
 import pytest
 import torch
@@ -15,7 +14,7 @@ from ipcir_steps.cli import main
 from ipcir_steps.config.language import Layouts, Reasoning
 from ipcir_steps.core.errors import InputError, ModelError, StepFailure
 from ipcir_steps.core.files import read_jsonl, write_jsonl
-from ipcir_steps.core.records import Image, Query, write_records
+from ipcir_steps.core.records import Query, write_records
 from ipcir_steps.imagine.layouts import plan
 from ipcir_steps.imagine.llm import Group, open_llm
 from ipcir_steps.imagine.llm.decoding import Decoder
@@ -23,6 +22,7 @@ from ipcir_steps.imagine.llm.pictures import Picture, Shown, messages, parts
 from ipcir_steps.imagine.llm.prompts import load_prompt
 from ipcir_steps.imagine.reasoning import target_captions
 from tests.hub.captioners import qwen_vl
+from tests.imagine.conftest import noise_references
 from tests.imagine.llm.test_llm import serve, settings
 
 ASKED = {"max_new_tokens": 8, "temperature": 1.0, "top_p": 1.0, "batch_size": 2}
@@ -43,13 +43,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def inputs(tmp_path):
-    generator = np.random.default_rng(0)
-    images = [Image(f"image{n}", f"{n}.png") for n in range(4)]
-    for image in images:
-        pixels = generator.integers(0, 255, (60, 90, 3), dtype=np.uint8)
-        PIL.Image.fromarray(pixels).save(tmp_path / image.path)
-    (tmp_path / "3.png").write_bytes(b"damaged")
-    write_records(tmp_path / "references.jsonl", images)
+    noise_references(tmp_path, 4, 90, 60)
     write_records(tmp_path / "queries.jsonl", QUERIES)
     captions = [{"query_id": q.query_id, "captions": ["a dog", "a cat", "a cow"]} for q in QUERIES[:-1]]
     write_jsonl(tmp_path / "captions.jsonl", captions)

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.pipelines.flux import pipeline_flux_kontext
-from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus
 from PIL import Image
 
 from ipcir_steps.config.generation import Proxies
@@ -14,6 +12,7 @@ from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.imagine.proxies.generator import Task, load_generator
 from tests.hub.pipelines import EDITING
 
+pytestmark = pytest.mark.usefixtures("small_references")
 SCALED = ("kontext", "qwen_edit", "qwen_edit_plus")  # those that take true_cfg_scale
 
 
@@ -23,15 +22,6 @@ def model(request, stable_diffusion, tmp_path_factory):
     torch.manual_seed(5)
     EDITING[request.param](stable_diffusion, directory)
     return request.param, directory
-
-
-@pytest.fixture(autouse=True)
-def small_references(monkeypatch):
-    """These pipelines bring every reference to 1024 x 1024 pixels: seconds of a CPU that show nothing more here."""
-    monkeypatch.setattr(pipeline_flux_kontext, "PREFERRED_KONTEXT_RESOLUTIONS", [(96, 64)])
-    for module in (pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus):
-        whole = module.calculate_dimensions
-        monkeypatch.setattr(module, "calculate_dimensions", lambda _, ratio, whole=whole: whole(96 * 96, ratio))
 
 
 @pytest.fixture

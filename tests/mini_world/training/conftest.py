@@ -3,10 +3,29 @@
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
-from mini_world.training import loop
+from mini_world import render
+from mini_world.training import loop, pool, prompts
+
+SEED = 7  # not the one that the shipped weights were trained with
+
+
+def drawn_pairs(count: int) -> np.ndarray:
+    """The beginning of the pool: uint8 [count, 2, 64, 64, 3]."""
+    return np.array([[np.asarray(render.draw(picture)) for picture in pair[:2]] for pair in pool.pairs(SEED, count)])
+
+
+@pytest.fixture(scope="module")
+def images():
+    return drawn_pairs(12)
+
+
+@pytest.fixture(scope="module")
+def words():
+    return prompts.Prompts(SEED)
 
 
 @pytest.fixture(autouse=True)

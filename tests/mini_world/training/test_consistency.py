@@ -14,23 +14,14 @@ from safetensors.torch import load_file
 from ipcir_steps.imagine.proxies.checkpoints import LAYER, install
 from ipcir_steps.imagine.proxies.processors import ImageRow, MIGCProcessor, Plan
 from ipcir_steps.imagine.proxies.regions import Regions, box_masks
-from mini_world import diffusion, lora, render
+from mini_world import diffusion, lora
 from mini_world.shipped import SHIPPED, settle
-from mini_world.training import consistency, drawing, drawn, elite, loop, pool, prompts
+from mini_world.training import consistency, drawing, drawn, elite, loop, pool
 
-SEED = 7
+from .conftest import SEED
+
 SIGNAL = drawing.noise_levels()
 MODEL = {**diffusion.BETAS, "prediction_type": diffusion.PREDICTION, "clip_sample": False}
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.array([[np.asarray(render.draw(p)) for p in pair[:2]] for pair in pool.pairs(SEED, 12)])
-
-
-@pytest.fixture(scope="module")
-def words():
-    return prompts.Prompts(SEED)
 
 
 @pytest.fixture

@@ -13,19 +13,9 @@ from mini_world import diffusion, render
 from mini_world.shipped import SHIPPED
 from mini_world.training import autoencoder, drawing, drawn, elite, loop, pool, prompts
 
-SEED = 7
+from .conftest import SEED
+
 LAYERS = "down_blocks_1_attentions_0_transformer_blocks_0_attn2"
-
-
-@pytest.fixture(scope="module")
-def images():
-    """The beginning of the pool of another seed: uint8 [12, 2, 64, 64, 3]."""
-    return np.array([[np.asarray(render.draw(p)) for p in pair[:2]] for pair in pool.pairs(SEED, 12)])
-
-
-@pytest.fixture(scope="module")
-def words():
-    return prompts.Prompts(SEED)
 
 
 def latents(count):

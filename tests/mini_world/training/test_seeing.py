@@ -2,22 +2,19 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
-from mini_world import models, render
+from mini_world import models
 from mini_world.shipped import SHIPPED
 from mini_world.training import clip, detector, judge, loop, mappings, pool, segmenter
 
-SEED = 7
+from .conftest import SEED, drawn_pairs
 
 
 @pytest.fixture(scope="module")
 def images():
-    """The beginning of the pool of another seed: uint8 [24, 2, 64, 64, 3]."""
-    drawn = [[np.asarray(render.draw(picture)) for picture in pair[:2]] for pair in pool.pairs(SEED, 24)]
-    return np.array(drawn)
+    return drawn_pairs(24)
 
 
 def make(name: str, images) -> loop.Recipe:

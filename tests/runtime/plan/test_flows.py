@@ -4,8 +4,6 @@ generators; and the settings that make drawing cheaper."""
 import numpy as np
 import pytest
 import torch
-from diffusers.pipelines.flux import pipeline_flux_kontext
-from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus
 from PIL import Image
 from transformers import CLIPTokenizer
 
@@ -20,6 +18,8 @@ from ipcir_steps.runtime.plan.work import Unknown
 from mini_world import models as mini
 from tests.hub.pipelines import DRAWING, EDITING
 
+pytestmark = pytest.mark.usefixtures("small_references")
+
 
 @pytest.fixture(scope="module")
 def sd(tmp_path_factory):
@@ -27,14 +27,6 @@ def sd(tmp_path_factory):
     torch.manual_seed(0)
     mini.BUILDERS["sd"](directory)
     return directory
-
-
-@pytest.fixture(autouse=True)
-def small_references(monkeypatch):
-    monkeypatch.setattr(pipeline_flux_kontext, "PREFERRED_KONTEXT_RESOLUTIONS", [(96, 64)])
-    for module in (pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus):
-        whole = module.calculate_dimensions
-        monkeypatch.setattr(module, "calculate_dimensions", lambda _, ratio, whole=whole: whole(96 * 96, ratio))
 
 
 def planned(directory, generator, **proxies):
