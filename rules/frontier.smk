@@ -14,8 +14,6 @@ use rule proxies as drawn with:
         paths.DRAWN_TIMES
     params:
         rule="drawn",
-        options=proxies_options,
-        settings=stack_settings("proxies"),
         taken=from_config(
             "seed",
             "stack.proxies",

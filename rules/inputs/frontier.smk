@@ -15,8 +15,13 @@ def of_settings(pattern):
     return {name: labelled(pattern, setting=name) for name in CONFIG.frontier.settings}
 
 
+def drawn_names():
+    """The settings that are compared, the stack's own first."""
+    return (CONFIGURED, *CONFIG.frontier.settings)
+
+
 def drawn_indices(wildcards):
-    """The index of every setting's proxies, the stack's own first."""
+    """The index of every setting's proxies, in the order of ``drawn_names``."""
     must_draw(wildcards)
     configured = labelled(paths.PROXY_INDEX, generator=generator_of(wildcards))
     return [
@@ -37,7 +42,7 @@ def drawn_feature_files(wildcards):
 def cost_settings(wildcards):
     """The proxies section and the sources of the models of every setting."""
     found = {}
-    for name in (CONFIGURED, *CONFIG.frontier.settings):
+    for name in drawn_names():
         stack = CONFIG.stack_of(wildcards.dataset, name)
         sources = {role: model.source for role, model in stack.models.items()}
         proxies = stack.proxies.model_dump(mode="json")
@@ -52,11 +57,13 @@ def frontier_lambda(wildcards):
 
 
 def frontier_options(wildcards, input):
-    names = (CONFIGURED, *CONFIG.frontier.settings)
     files = {name: file for name, file in input.items() if name != "drawn"}
     return options(
         files,
-        drawn=[f"{name}={file}" for name, file in zip(names, input.drawn, strict=True)],
+        drawn=[
+            f"{name}={file}"
+            for name, file in zip(drawn_names(), input.drawn, strict=True)
+        ],
         benchmark=dataset_benchmark(wildcards),
         mark=mark(wildcards),
         seed=CONFIG.seed,
