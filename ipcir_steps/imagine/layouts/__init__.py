@@ -32,11 +32,11 @@ def plan(
     from ipcir_steps.imagine.llm.pictures import picture_of
 
     schema = decoding_schema(settings.max_instances, settings.max_text) if settings.constrained else None
-    results: list = [
+    pictures = [
         picture_of(shown, query) if captions else StepFailure("no source captions") for query, captions in items
     ]
-    pictures = dict(enumerate(results))
-    waiting = [position for position, found in pictures.items() if not isinstance(found, StepFailure)]
+    results: list = list(pictures)
+    waiting = [position for position, found in enumerate(pictures) if not isinstance(found, StepFailure)]
     for attempt in range(settings.retries + 1):
         groups = []
         for position in waiting:

@@ -85,10 +85,6 @@ def _load(path: Path, settings: LLM):
     """Raises ModelError naming the path when it holds no causal language model with a chat template."""
     quiet()
     device, dtype = placement(settings.device, settings.dtype)
-    # Quantised weights must be loaded where they stay; "auto" spreads a large model over all GPUs.
-    spread = (
-        {"device_map": settings.device if settings.device == "auto" else {"": device}} if device.type != "cpu" else {}
-    )
     source = {"pretrained_model_name_or_path": str(path), "local_files_only": True}
     if path.suffix == ".gguf":
         source = {**source, "pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
@@ -98,7 +94,7 @@ def _load(path: Path, settings: LLM):
         with warnings.catch_warnings(), bars:
             warnings.simplefilter("ignore")
             tokenizer = AutoTokenizer.from_pretrained(**source, padding_side="left")
-            model = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype, **spread).eval()
+            model = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype, **where(settings, device)).eval()
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise ModelError(f"{path}: no causal language model could be loaded ({error}){quantised(path)}") from error
     loaded("language model", path)
@@ -107,6 +103,14 @@ def _load(path: Path, settings: LLM):
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def where(settings: LLM, device) -> dict:
+    """Options of ``from_pretrained`` that load a model onto its torch device: quantised weights must be loaded where
+    they stay. ``auto`` spreads a large model over all GPUs."""
+    if device.type == "cpu":
+        return {}
+    return {"device_map": "auto" if settings.device == "auto" else {"": device}}
 
 
 def quantised(path: Path) -> str:

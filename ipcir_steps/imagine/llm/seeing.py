@@ -12,7 +12,7 @@ from ipcir_steps.core.files import read_json
 from ipcir_steps.core.journal import batches
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.imagine.llm.batched import Request
-from ipcir_steps.imagine.llm.local import Local
+from ipcir_steps.imagine.llm.local import Local, where
 from ipcir_steps.imagine.llm.pictures import parts
 from ipcir_steps.imagine.llm.prefix import common
 
@@ -97,11 +97,8 @@ def _load(path: Path, settings: LLM):
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     device, dtype = placement(settings.device, settings.dtype)
-    spread = (
-        {"device_map": settings.device if settings.device == "auto" else {"": device}} if device.type != "cpu" else {}
-    )
     what = "chat model that takes images"
-    model = load_pretrained(AutoModelForImageTextToText, path, what, dtype=dtype, **spread).eval()
+    model = load_pretrained(AutoModelForImageTextToText, path, what, dtype=dtype, **where(settings, device)).eval()
     processor = load_processor(AutoProcessor, path, what)
     if getattr(processor, "chat_template", None) is None:
         raise ModelError(
