@@ -35,15 +35,20 @@ def fit(pipeline, settings: Proxies, models: dict[str, Manifest]) -> None:
 def small_decoder(pipeline, model: Manifest) -> AutoencoderTiny:
     """TAESD and its like: an AutoencoderTiny in place of the pipeline's autoencoder.
 
-    A pipeline that encodes a reference keeps the encoder that its network was trained with, so it is refused.
+    A pipeline that encodes a reference keeps the encoder that its network was trained with, so it is refused. Raises
+    ModelError for that, for latents of another kind or size, and for a directory that holds no such decoder.
     """
     vae = pipeline.vae
     if "image" in inspect.signature(pipeline.__call__).parameters:
         raise ModelError(
             f"model '{model.name}': a {type(pipeline).__name__} encodes the reference with its own autoencoder."
         )
+    if "latent_channels" not in vae.config:  # Qwen-Image's autoencoder is one of videos
+        raise ModelError(
+            f"model '{model.name}': no AutoencoderTiny decodes the latents of a {type(pipeline).__name__}."
+        )
     tiny = load_tiny(model, vae.dtype).to(vae.device).eval()
-    theirs, ours = 2 ** (len(vae.config.block_out_channels) - 1), 2 ** (len(tiny.config.decoder_block_out_channels) - 1)
+    theirs, ours = pipeline.vae_scale_factor, 2 ** (len(tiny.config.decoder_block_out_channels) - 1)
     if (tiny.config.latent_channels, ours) != (vae.config.latent_channels, theirs):
         raise ModelError(
             f"model '{model.name}': {model.path} decodes {tiny.config.latent_channels} channels to {ours} pixels each"

@@ -5,7 +5,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderTiny, StableDiffusionInstructPix2PixPipeline, StableDiffusionPipeline
+from diffusers import (
+    AutoencoderTiny,
+    DiffusionPipeline,
+    QwenImagePipeline,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionPipeline,
+)
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -15,6 +21,7 @@ from ipcir_steps.core.manifests import load_manifest
 from ipcir_steps.imagine.proxies.additions import fit
 from ipcir_steps.imagine.proxies.generator import Instance, Task, load_generator
 from ipcir_steps.imagine.proxies.lora import add_lora
+from tests.hub.pipelines import EDITING
 
 ENDS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "ff.net.2", "conv1")
 SMALL = {"generator": "migc", "width": 64, "height": 64, "steps": 2, "device": "cpu", "migc_steps": 0, "guidance": 3.0}
@@ -165,6 +172,11 @@ def test_decoders_that_do_not_fit(stable_diffusion, tmp_path):
     editing = StableDiffusionInstructPix2PixPipeline(**pipeline.components, requires_safety_checker=False)
     with pytest.raises(ModelError, match="encodes the reference with its own autoencoder"):
         fit(editing, Proxies(), {"decoder": tiny(tmp_path / "c")})
+    EDITING["qwen_edit"](stable_diffusion, tmp_path / "qwen")
+    parts = DiffusionPipeline.from_pretrained(tmp_path / "qwen").components
+    parts.pop("processor")
+    with pytest.raises(ModelError, match="decodes the latents of a QwenImagePipeline"):
+        fit(QwenImagePipeline(**parts), Proxies(), {"decoder": tiny(tmp_path / "d")})
 
 
 def test_the_memory_layout_changes_no_picture(latents):
