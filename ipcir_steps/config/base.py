@@ -1,8 +1,8 @@
 """The shape every settings section shares."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -11,20 +11,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, serialize_by_alias=True)
 
 
-class Growing(Section):
-    """A section whose later settings are told only where they are used.
+def later(default, **about):
+    """The field of a setting that came after work was finished with its section.
 
-    later: names of settings that came after work was finished with this section. At their default they are left out of
-    the section's JSON, so that digests, journals and rules of that work stay as they were.
+    At its default it is left out of the section's JSON, so that digests, journals and rules of that work stay as they
+    were.
     """
-
-    later: ClassVar[frozenset[str]] = frozenset()
-
-    @model_serializer(mode="wrap")
-    def _used(self, handler: SerializerFunctionWrapHandler) -> dict:
-        fields = type(self).model_fields
-        idle = {name for name in self.later if getattr(self, name) == fields[name].default}
-        return {key: value for key, value in handler(self).items() if key not in idle}
+    return Field(default, exclude_if=lambda value: value == default, **about)
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

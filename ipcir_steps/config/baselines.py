@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
-from ipcir_steps.config.base import Count, Fraction, Section
+from ipcir_steps.config.base import Count, Fraction, Section, later
 
 
 class LDRE(Section):
@@ -31,10 +31,9 @@ class Plain(Section):
 class Sum(Section):
     """The sum of image and text (image_text)."""
 
-    batch_size: Count = Field(64, exclude_if=lambda value: value == 64, description="texts per batch")
-    parts: Literal["normalised", "raw"] = Field(
+    batch_size: Count = later(64, description="texts per batch")
+    parts: Literal["normalised", "raw"] = later(
         "normalised",
-        exclude_if=lambda value: value == "normalised",
         description="normalised: both features count alike; raw: as the model gives them, the longer one counts more",
     )
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ipcir_steps.config.base import Fraction, Section
+from ipcir_steps.config.base import Fraction, Section, later
 from ipcir_steps.core.errors import InputError
 
 # Each is a module of ipcir_steps.benchmarks with a card.
@@ -31,9 +31,8 @@ class Source(Section):
     missing_images: Literal["error", "skip"] = Field(
         "error", description="error: stop; skip: leave out, count as failures, write a coverage report"
     )
-    shared_concept: bool = Field(
+    shared_concept: bool = later(
         False,
-        exclude_if=lambda value: not value,  # what was read without it stays as it is
         description="circo only: the annotators' shared_concept stands before the relative caption; every output says "
         "so",
     )

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Growing
+from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section, later
 from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
 
@@ -58,52 +58,47 @@ GENERATORS = {
 SAMPLERS = ("euler", "dpm++_2m_karras", "unipc", "ddim", "lcm", "tcd")
 
 
-class Proxies(Growing):
+class Proxies(Section):
     """Imagined proxy images."""
-
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"scheduler", "spacing", "tcd_eta", "migc_until", "guidance_until", "reuse_every", "lora_weight", "lora_fused",
-         "channels_last", "compile", "prompt"}
-    )  # fmt: skip
 
     generator: str = Field(
         "text_to_image",
         pattern=rf"^({'|'.join(GENERATORS)}|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
         description=f"{', '.join(GENERATORS)}, or your own as package.module:Class",
     )
-    prompt: Literal["layout", "target_captions"] = Field(
+    prompt: Literal["layout", "target_captions"] = later(
         "layout",
         description="text_to_image: what is drawn; target_captions: image n from target caption n, in turn, without "
         "layouts",
     )
     count: Count = Field(5, description="N: proxy images per query")
     steps: Count = Field(50, description="denoising steps")
-    scheduler: Literal["default", *SAMPLERS] = Field(
+    scheduler: Literal["default", *SAMPLERS] = later(
         "default", description="sampler; default: euler for migc (as published), else the pipeline's own"
     )
-    spacing: Literal["default", "linspace", "leading", "trailing"] = Field(
+    spacing: Literal["default", "linspace", "leading", "trailing"] = later(
         "default",
         description="noise levels of a chosen sampler, in diffusers' words; default: linspace for euler (published), "
         "trailing for unipc and ddim; the others have their own",
     )
-    tcd_eta: Fraction = Field(0.3, description="scheduler tcd: share of fresh noise in each step (gamma of its paper)")
+    tcd_eta: Fraction = later(0.3, description="scheduler tcd: share of fresh noise in each step (gamma of its paper)")
     guidance: float = Field(
         7.5, ge=0, description="classifier-free guidance scale; at most 1: none, the negative prompt is not computed"
     )
-    guidance_until: Fraction = Field(
+    guidance_until: Fraction = later(
         1.0,
         description="migc: part of the way from noise to image, as in migc_until, on which there is guidance; after it "
         "the negative prompt is not computed",
     )
-    reuse_every: Count = Field(
+    reuse_every: Count = later(
         1,
         description="migc: the deep levels of the U-Net are computed at every so many steps and reused between them; "
         "1: always",
     )
-    lora_weight: float = Field(1.0, description="factor of the LoRA weights, where the stack has a model lora")
-    lora_fused: bool = Field(True, description="add the LoRA weights to the model's once; false: beside them, slower")
-    channels_last: bool = Field(False, description="memory layout of convolutions that some GPUs are faster with")
-    compile: bool = Field(
+    lora_weight: float = later(1.0, description="factor of the LoRA weights, where the stack has a model lora")
+    lora_fused: bool = later(True, description="add the LoRA weights to the model's once; false: beside them, slower")
+    channels_last: bool = later(False, description="memory layout of convolutions that some GPUs are faster with")
+    compile: bool = later(
         False, description="torch.compile of the layers that repeat; pays for many queries on a GPU, and only there"
     )
     width: int = Field(512, ge=8, multiple_of=8, description="pixels, a multiple of 8")
@@ -117,7 +112,7 @@ class Proxies(Growing):
         description="diffusers directory with the configs and tokenizer of a generator that is one safetensors file",
     )
     migc_steps: int = Field(25, ge=-1, description="migc: last step index (0-based) of the MIGC blocks; -1 for none")
-    migc_until: Fraction | None = Field(
+    migc_until: Fraction | None = later(
         None,
         description="migc: in place of migc_steps, part of the way from pure noise (0) to the image (1), in training "
         "time, on which the MIGC blocks act; 0.52 is as published; null: migc_steps",

@@ -11,7 +11,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from ipcir_steps.config.base import Section
+from ipcir_steps.config.base import Section, later
 from ipcir_steps.config.baselines import LDRE, Inversion, Joint, Sum
 from ipcir_steps.config.data import MINI, Backbone, Model, Name
 from ipcir_steps.config.generation import Proxies, generator_of, generator_roles
@@ -42,10 +42,8 @@ class Stack(Section):
     proxies: Proxies = Field(Proxies(generator="migc"), description="imagined proxy images")
     embeddings: Embeddings = Field(Embeddings(), description="CLIP features")
     ldre: LDRE = Field(LDRE(), description="LDRE's caption ensemble")
-    image_text: Sum = Field(Sum(), exclude_if=lambda value: value == Sum(), description="image + text")
-    joint: Joint = Field(
-        Joint(), exclude_if=lambda value: value == Joint(), description="image and text read together by one model"
-    )
+    image_text: Sum = later(Sum(), description="image + text")
+    joint: Joint = later(Joint(), description="image and text read together by one model")
     searle_oti: Inversion = Field(Inversion(), description="SEARLE-OTI: the word of each reference is optimised")
 
     @pydantic.model_validator(mode="after")

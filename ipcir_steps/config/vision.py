@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section
+from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section, later
 
 
 class Captions(Section):
@@ -61,16 +61,13 @@ class Embeddings(Section):
         description="int8: weights of eight bits through ONNX Runtime, several times as fast on a CPU, exported once; "
         "the features are close to those of torch, never mixed with them",
     )
-    preprocessing: Literal["auto", "target_pad", "model"] = Field(
+    preprocessing: Literal["auto", "target_pad", "model"] = later(
         "auto",
-        exclude_if=lambda value: value == "auto",
         description="target_pad: pad to ratio, resize, crop (published); model: as the model's own files say; auto: "
         "target_pad for models in open_clip's layout, model for those in transformers'",
     )
-    reading: Reading = Field(
-        Reading(),
-        exclude_if=lambda value: value == Reading(),
-        description="how a multimodal language model as backbone reads images and texts",
+    reading: Reading = later(
+        Reading(), description="how a multimodal language model as backbone reads images and texts"
     )
     ratio: float = Field(1.25, ge=1, description="target-pad: widest aspect ratio that is left unpadded")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
