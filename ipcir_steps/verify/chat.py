@@ -10,18 +10,16 @@ import PIL.Image
 
 from ipcir_steps.config.verification import Chat
 from ipcir_steps.core.cache import Cache
-from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import ModelError, StepFailure
 from ipcir_steps.core.files import dumps
 from ipcir_steps.core.manifests import Manifest
-from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.verify.pictures import data_url
 
 YES, NO = "yes", "no"
 FORMS = ("{}", "{} ", " {}")  # as the first token of an answer may be written, in any case
 TOP = 20  # likeliest first tokens that a server is asked for; the most that OpenAI's interface gives
 ROUNDED, LEAST = 1e-6, 1e-12  # what rounded probabilities may leave by mistake; the lowest that counts
-Pictures = Sequence[PIL.Image.Image]
+Images = Sequence[PIL.Image.Image]
 
 
 class Engine(Protocol):
@@ -30,10 +28,10 @@ class Engine(Protocol):
     identity: list
     side_by_side: int
 
-    def odds(self, pictures: Pictures, text: str) -> float:
+    def odds(self, pictures: Images, text: str) -> float:
         """ln p(yes) - ln p(no) of the first token. Raises StepFailure where there is none."""
 
-    def answer(self, pictures: Pictures, text: str, schema: dict) -> str:
+    def answer(self, pictures: Images, text: str, schema: dict) -> str:
         """The likeliest answer under a JSON schema. Raises StepFailure where there is none."""
 
 
@@ -59,25 +57,18 @@ class Remote:
         self.identity = ["server", *identity, settings.response_format]
         self._longest = settings.max_new_tokens
 
-    def odds(self, pictures: Pictures, text: str) -> float:
+    def odds(self, pictures: Images, text: str) -> float:
         body = {"messages": _messages(pictures, text), "max_tokens": 1, "temperature": 0, "logprobs": True}
         return told_odds(self._server.ask({**body, "top_logprobs": TOP}, first_token_of))
 
-    def answer(self, pictures: Pictures, text: str, schema: dict) -> str:
+    def answer(self, pictures: Images, text: str, schema: dict) -> str:
         body = {"messages": _messages(pictures, text), "max_tokens": self._longest, "temperature": 0}
-        return self._server.ask({**body, **self._server.format(schema)}, _content)
+        return self._server.ask({**body, **self._server.format(schema)})
 
 
-def _messages(pictures: Pictures, text: str) -> list[dict]:
+def _messages(pictures: Images, text: str) -> list[dict]:
     shown = [{"type": "image_url", "image_url": {"url": data_url(picture)}} for picture in pictures]
     return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
-
-
-def _content(answer: dict) -> str:
-    text = answer["choices"][0]["message"]["content"]
-    if not isinstance(text, str):
-        raise TypeError("no text")
-    return text
 
 
 def first_token_of(answer: dict) -> dict[str, float]:
@@ -123,57 +114,44 @@ class Local:
         self.identity = ["transformers", manifest.digest, settings.dtype, settings.max_new_tokens]
 
     @functools.cached_property
-    def _loaded(self):
-        """(model, processor). Raises ModelError when there is no such model, or it cannot say yes and no."""
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+    def _seeing(self):
+        from ipcir_steps.imagine.llm.seeing import Seeing
 
-        device, dtype = placement(self._settings.device, self._settings.dtype)
-        what = "chat model that takes images"
-        model = load_pretrained(AutoModelForImageTextToText, self._path, what, dtype=dtype)
-        processor = load_processor(AutoProcessor, self._path, what)
-        if getattr(processor, "chat_template", None) is None:
-            raise ModelError(f"{self._path}: it has no chat template. Use a chat (instruct) model that takes images.")
-        return model.to(device).eval(), processor
+        return Seeing(self._settings, self._path, 1)
 
     @functools.cached_property
     def _words(self) -> dict[str, list[int]]:
-        tokenizer = self._loaded[1].tokenizer
+        """Tokens that begin each word, and not the other. Raises ModelError when there are none."""
+        _, tokenizer = self._seeing.loaded
         found = {word: first_tokens(tokenizer, word) for word in (YES, NO)}
         own = {word: sorted(found[word] - found[other]) for word, other in ((YES, NO), (NO, YES))}
         if not all(own.values()):
             raise ModelError(f"{self._path}: its tokenizer cannot tell {YES} from {NO} by the first token")
         return own
 
-    def odds(self, pictures: Pictures, text: str) -> float:
+    def odds(self, pictures: Images, text: str) -> float:
         import torch
 
-        model, _ = self._loaded
+        model, _ = self._seeing.read
         with torch.inference_mode():
             logits = model(**self._inputs(pictures, text)).logits[0, -1].double()
         return float(logits[self._words[YES]].logsumexp(0) - logits[self._words[NO]].logsumexp(0))
 
-    def answer(self, pictures: Pictures, text: str, schema: dict) -> str:
+    def answer(self, pictures: Images, text: str, schema: dict) -> str:
         import torch
         from xgrammar.contrib.hf import LogitsProcessor
 
-        model, processor = self._loaded
+        model, processor = self._seeing.read
         inputs = self._inputs(pictures, text)
-        rules = LogitsProcessor(self._grammars.compile(dumps(schema)))
+        rules = LogitsProcessor(self._seeing.grammars.compile(dumps(schema)))
         with torch.inference_mode():
             output = model.generate(
                 **inputs, do_sample=False, max_new_tokens=self._settings.max_new_tokens, logits_processor=[rules]
             )
         return processor.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
-    @functools.cached_property
-    def _grammars(self):
-        from ipcir_steps.imagine.llm.grammar import Grammars
-
-        model, processor = self._loaded
-        return Grammars(processor.tokenizer, model.get_output_embeddings().out_features)
-
-    def _inputs(self, pictures: Pictures, text: str) -> dict:
-        model, processor = self._loaded
+    def _inputs(self, pictures: Images, text: str) -> dict:
+        model, processor = self._seeing.read
         content = [*({"type": "image"} for _ in pictures), {"type": "text", "text": text}]
         asked = processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False

@@ -33,6 +33,18 @@ class _Again(Exception):
         self.pause = pause
 
 
+class Textless(ValueError):
+    """An answer of the right form without a text."""
+
+
+def text_of(answer: dict) -> str:
+    """The text of an answer. Raises Textless, or what ``Server.ask`` asks again for."""
+    text = answer["choices"][0]["message"]["content"]
+    if not isinstance(text, str):
+        raise Textless("the answer has no text")
+    return text
+
+
 class Server:
     """Backend over ``POST {base_url}/chat/completions``.
 
@@ -105,7 +117,7 @@ class Server:
             "seed": request_seed % 2**31,
             **self.format(schema),
         }
-        text = self._persist(body, _text)
+        text = self._persist(body, text_of)
         self.cache.put(key, text)
         return text
 
@@ -118,8 +130,9 @@ class Server:
         form = {"name": "answer", "strict": True, "schema": schema}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
 
-    def ask(self, body: dict, read: Callable[[dict], T]) -> T:
-        """What ``read`` makes of the answer to one request; body: messages and limits, beside the model's name.
+    def ask(self, body: dict, read: Callable[[dict], T] = text_of) -> T:
+        """What ``read`` makes of the answer to one request, by default its text; body: messages and limits, beside the
+        model's name.
 
         ``read`` may raise LookupError, TypeError, ValueError or AttributeError for what is no such answer, which is
         then asked for again. Raises StepFailure when all attempts fail.
@@ -168,17 +181,6 @@ class Server:
             return read(answer)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise _Again(str(error) if isinstance(error, Textless) else "the answer is no chat completion") from None
-
-
-class Textless(ValueError):
-    """An answer of the right form without a text."""
-
-
-def _text(answer: dict) -> str:
-    text = answer["choices"][0]["message"]["content"]
-    if not isinstance(text, str):
-        raise Textless("the answer has no text")
-    return text
 
 
 def _retry_after(value: str | None) -> float | None:
