@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import PIL.Image
@@ -64,11 +64,18 @@ class Pictures:
 
     def __init__(self, root: Path, images: Iterable[Image]):
         self.root, self._images = root, {image.name: image for image in images}
-        self.digest: Callable[[str], str] = functools.cache(lambda name: sha256(self.path(name)))
+        self._digest = functools.cache(lambda name: sha256(self.path(name)))
 
     def path(self, name: str) -> Path:
         """Raises InputError for an image that is not of the dataset."""
         return inside(self.root, self._image(name).path, record=name, field="path")
+
+    def digest(self, name: str) -> str:
+        """sha256 of the file. Raises StepFailure where there is none."""
+        try:
+            return self._digest(name)
+        except OSError as error:
+            raise StepFailure(f"image {name} cannot be read ({error.strerror})") from error
 
     def open(self, name: str) -> PIL.Image.Image:
         """RGB, upright. Raises StepFailure when it cannot be read."""
@@ -78,11 +85,3 @@ class Pictures:
         if name not in self._images:
             raise InputError(f"{name!r} is neither in the gallery nor a reference", field="--gallery")
         return self._images[name]
-
-
-def readable(pictures: Pictures, name: str) -> str:
-    """The digest of an image's file. Raises StepFailure where there is no file."""
-    try:
-        return pictures.digest(name)
-    except OSError as error:
-        raise StepFailure(f"image {name} cannot be read ({error.strerror})") from error

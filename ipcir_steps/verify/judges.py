@@ -10,7 +10,7 @@ from ipcir_steps.config.vision import Captions
 from ipcir_steps.core.cache import Cache
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.manifests import load_manifest
-from ipcir_steps.verify.asked import Asked, Pictures, readable
+from ipcir_steps.verify.asked import Asked, Pictures
 
 Values = list[float | StepFailure]
 
@@ -103,7 +103,7 @@ def _digests(names: Sequence[str], pictures: Pictures) -> list[str | StepFailure
     found: list[str | StepFailure] = []
     for name in names:
         try:
-            found.append(readable(pictures, name))
+            found.append(pictures.digest(name))
         except StepFailure as failure:
             found.append(failure)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ipcir_steps.config.verification import Judging
 from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import digest
-from ipcir_steps.verify.asked import Asked, Pictures, readable
+from ipcir_steps.verify.asked import Asked, Pictures
 from ipcir_steps.verify.chat import Engine
 from ipcir_steps.verify.pictures import grid, scaled
 
@@ -33,7 +33,7 @@ class _Question:
         self.digest = digest([type(self).__name__, self.text, settings.longest, engine.identity])
 
     def request(self, asked: Asked, pictures: Pictures) -> list:
-        return [readable(pictures, asked.query.reference), asked.query.caption, self._captions(asked)]
+        return [pictures.digest(asked.query.reference), asked.query.caption, self._captions(asked)]
 
     def _captions(self, asked: Asked) -> list[str]:
         return list(dict.fromkeys(asked.captions))[: self._settings.captions]
