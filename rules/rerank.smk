@@ -1,7 +1,7 @@
 """Lists in their new order after verification, and the choice of the mix on another dataset. Off by default."""
 
 
-rule tuned_ranking:
+use rule ranking as tuned_ranking with:
     """Rank a labelled split with the lambda that was chosen on it, so that the judge's weight is chosen on such lists."""
     input:
         text=paths.TEXT,
@@ -20,15 +20,8 @@ rule tuned_ranking:
         "logs/{dataset}/{split}/{backbone}/{baseline}/tuned_ranking.log",
     benchmark:
         "benchmarks/results/{dataset}/{split}/{backbone}/{baseline}/tuned_ranking.tsv"
-    conda:
-        "../envs/analysis.yaml"
-    container:
-        container("analysis")
-    threads: 2
-    resources:
-        mem_mb=growing(1600),
-        runtime=240,
     params:
+        rule="tuned_ranking",
         options=lambda wildcards, input: options(
             input,
             variants=VARIANTS,
@@ -36,12 +29,7 @@ rule tuned_ranking:
             whole=whole(wildcards),
             exclude_reference=dataset_of(wildcards).exclude_reference,
         ),
-        settings=section_json(CONFIG, "ranking"),
         taken=from_config("ranking", tuned_ranking_keys),
-        directory=lambda wildcards, output: Path(output[0]).parent,
-    shell:
-        "IPCIR_RULE=tuned_ranking IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"
-        " --settings {params.settings:q} --output-dir {params.directory} 2> {log}"
 
 
 rule rerank:
