@@ -11,8 +11,9 @@ from safetensors import SafetensorError
 
 from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.core.devices import loaded, placement
-from ipcir_steps.core.errors import InputError, ModelError, StepFailure
+from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.manifests import Manifest, load_manifest
+from ipcir_steps.seek.embeddings.base import Readable, identity_of
 from ipcir_steps.seek.embeddings.dual import kind_of, load_dual
 from ipcir_steps.seek.embeddings.reader import KINDS, Reader, load_reader
 from ipcir_steps.seek.embeddings.towers import TOWERS, config_of, load
@@ -20,7 +21,7 @@ from ipcir_steps.seek.embeddings.transform import target_pad_transform
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoder:
+class Encoder(Readable):
     """A CLIP model in evaluation mode, with its tokenizer and preprocessing.
 
     tokenize: list of texts → int64 [n, context]. identity: what feature files say about their maker. dims: D, length of
@@ -63,15 +64,6 @@ class Encoder:
     def images(self, images: Sequence[torch.Tensor]) -> torch.Tensor:
         """Images as ``read`` gives them → float32 [n, D] on the CPU, un-normalised."""
         return self.pixels(torch.stack(list(images)))
-
-    def read(self, path: Path) -> torch.Tensor:
-        """Decode and preprocess an image file. Raises StepFailure when it cannot be read."""
-        from ipcir_steps.core.images import decode
-
-        try:
-            return self.transform(decode(path))
-        except InputError as error:
-            raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
 
 
 def load_encoder(
@@ -131,16 +123,7 @@ def load_encoder(
     if settings.preprocessing == "model":
         own = open_clip.transform.image_transform_v2(preprocess, is_train=False)
         transform, prepared = lambda image: own(image.convert("RGB")), {"preprocessing": "model"}
-    identity = {
-        "model": manifest.name,
-        "architecture": architecture,
-        "source": manifest.source,
-        "revision": manifest.revision,
-        "digest": manifest.digest,
-        "encoder": settings.encoder,
-        **prepared,
-        "dtype": str(dtype).removeprefix("torch."),
-    }
+    identity = identity_of(manifest, architecture, settings, prepared, dtype)
     dims = config_of(name)["embed_dim"]
     model = model.float() if dtype is torch.float32 else model
     return Encoder(model.eval().requires_grad_(False).to(device), tokenize, transform, identity, dims)
@@ -158,16 +141,7 @@ def _of_transformers(manifest: Manifest, where: Path, settings: Embeddings) -> E
     if settings.preprocessing == "target_pad":
         transform = target_pad_transform(prepare.size, settings.ratio, *prepare.statistics)
         prepared = {"preprocessing": "target_pad", "ratio": settings.ratio}
-    identity = {
-        "model": manifest.name,
-        "architecture": type(model.model).__name__,
-        "source": manifest.source,
-        "revision": manifest.revision,
-        "digest": manifest.digest,
-        "encoder": settings.encoder,
-        **prepared,
-        "dtype": str(dtype).removeprefix("torch."),
-    }
+    identity = identity_of(manifest, type(model.model).__name__, settings, prepared, dtype)
     model = model.eval().requires_grad_(False).to(device)
     dims = model.encode_text(prepare.texts(["a"]).to(device)).shape[1]
     return Encoder(model, prepare.texts, transform, identity, dims)

@@ -12,17 +12,17 @@ import PIL.Image
 import torch
 
 from ipcir_steps.config.vision import Embeddings, Reading
-from ipcir_steps.core.devices import loaded, placement
-from ipcir_steps.core.errors import InputError, ModelError, StepFailure
-from ipcir_steps.core.images import decode
+from ipcir_steps.core.devices import placement
+from ipcir_steps.core.errors import ModelError
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
+from ipcir_steps.seek.embeddings.base import Readable, identity_of
 
 KINDS = {"qwen2_vl": "Qwen2VLModel", "qwen2_5_vl": "Qwen2_5_VLModel", "qwen3_vl": "Qwen3VLModel"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader:
+class Reader(Readable):
     """Answers like ``clip.Encoder``; a prepared image is a PIL image here, and ``joint`` reads an image and a text."""
 
     model: torch.nn.Module
@@ -45,13 +45,6 @@ class Reader:
         image = image.convert("RGB")
         image.thumbnail((self.reading.longest,) * 2, PIL.Image.Resampling.BICUBIC)
         return image
-
-    def read(self, path: Path) -> PIL.Image.Image:
-        """Decode and prepare an image file. Raises StepFailure when it cannot be read."""
-        try:
-            return self.transform(decode(path))
-        except InputError as error:
-            raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """float32 [n, D] on the CPU, un-normalised."""
@@ -99,17 +92,7 @@ def load_reader(manifest: Manifest, where: Path, kind: str, settings: Embeddings
     processor = load_processor(transformers.AutoProcessor, where, what)
     if getattr(processor, "chat_template", None) is None:
         raise ModelError(f"{where}: its processor has no chat template.")
-    loaded(what, where)
-    identity = {
-        "model": manifest.name,
-        "architecture": KINDS[kind],
-        "source": manifest.source,
-        "revision": manifest.revision,
-        "digest": manifest.digest,
-        "encoder": settings.encoder,
-        "preprocessing": "processor",
-        "reading": settings.reading.model_dump(mode="json"),
-        "dtype": str(dtype).removeprefix("torch."),
-    }
+    prepared = {"preprocessing": "processor", "reading": settings.reading.model_dump(mode="json")}
+    identity = identity_of(manifest, KINDS[kind], settings, prepared, dtype)
     dims = model.config.get_text_config().hidden_size
     return Reader(model.eval().requires_grad_(False).to(device), processor, settings.reading, identity, dims)
