@@ -92,6 +92,20 @@ def test_features_are_those_of_the_model_and_its_processor(directory, pictures):
     assert torch.allclose(encoder.texts(TEXTS)[:1], encoder.texts(TEXTS[:1]), atol=1e-6)
 
 
+def test_one_tower_is_loaded_alone_and_gives_the_same_bytes(directory, pictures):
+    whole, image, text = (
+        load_encoder(directory),
+        *(load_encoder(directory, None, (name,)) for name in ("image", "text")),
+    )
+    pixels = [whole.transform(picture) for picture in pictures]
+    assert torch.equal(image.images(pixels), whole.images(pixels)) and torch.equal(
+        text.texts(TEXTS), whole.texts(TEXTS)
+    )
+    assert image.identity == text.identity == whole.identity and image.dims == text.dims == whole.dims
+    weights = [sum(values.numel() for values in each.model.parameters()) for each in (image, text, whole)]
+    assert weights[0] + weights[1] == weights[2]
+
+
 def test_what_it_cannot_do_is_said(directory, tmp_path):
     with pytest.raises(ModelError, match="pseudo-words need a model in open_clip's layout"):
         _ = load_encoder(directory).token_embedding

@@ -86,7 +86,7 @@ def load_encoder(
         if kind in KINDS:
             return load_reader(manifest, where, kind, settings)
         if kind is not None:
-            return _of_transformers(manifest, where, settings)
+            return _of_transformers(manifest, where, settings, towers)
         if not (where / "open_clip_config.json").is_file():
             raise ModelError(
                 f"{where} holds no open_clip_config.json. Give an open_clip snapshot from the hub, or a weights "
@@ -129,19 +129,18 @@ def load_encoder(
     return Encoder(model.eval().requires_grad_(False).to(device), tokenize, transform, identity, dims)
 
 
-def _of_transformers(manifest: Manifest, where: Path, settings: Embeddings) -> Encoder:
-    """A model in transformers' layout, whole; its own processor prepares images, unless the settings say target_pad."""
+def _of_transformers(manifest: Manifest, where: Path, settings: Embeddings, towers: Collection[str]) -> Encoder:
+    """A model in transformers' layout; its own processor prepares images, unless the settings say target_pad."""
     if settings.encoder == "int8":
         raise ModelError(
             f"{where}: encoder int8 takes models in open_clip's layout alone. Set embeddings.encoder: torch."
         )
     device, dtype = placement(settings.device, settings.dtype)
-    model, prepare = load_dual(where, dtype)
+    model, prepare = load_dual(where, dtype, towers)
     transform, prepared = prepare.image, {"preprocessing": "processor"}
     if settings.preprocessing == "target_pad":
         transform = target_pad_transform(prepare.size, settings.ratio, *prepare.statistics)
         prepared = {"preprocessing": "target_pad", "ratio": settings.ratio}
-    identity = identity_of(manifest, type(model.model).__name__, settings, prepared, dtype)
+    identity = identity_of(manifest, model.architecture, settings, prepared, dtype)
     model = model.eval().requires_grad_(False).to(device)
-    dims = model.encode_text(prepare.texts(["a"]).to(device)).shape[1]
-    return Encoder(model, prepare.texts, transform, identity, dims)
+    return Encoder(model, prepare.texts, transform, identity, model.dims)

@@ -1,7 +1,7 @@
 """CLIP and SigLIP models in transformers' layout: two towers, each prepared for by the model's own processor."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,11 @@ from ipcir_steps.core.pretrained import load_pretrained, load_processor
 
 # By the type of the model; SigLIP 2 of a fixed size is siglip, that for images of any size siglip2.
 KINDS = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
+PARTS = {
+    "clip": {"image": "CLIPVisionModelWithProjection", "text": "CLIPTextModelWithProjection"},
+    "siglip": {"image": "SiglipVisionModel", "text": "SiglipTextModel"},
+    "siglip2": {"image": "Siglip2VisionModel", "text": "Siglip2TextModel"},
+}  # one tower with the projection of its own
 
 
 def kind_of(directory: Path) -> str | None:
@@ -22,41 +27,59 @@ def kind_of(directory: Path) -> str | None:
 
 class Dual(torch.nn.Module):
     """What ``Encoder`` asks of a model: encode_image(what ``Prepare.image`` makes, [n, …]) and encode_text(tokens int64
-    [n, length]), both float [n, D], un-normalised."""
+    [n, length]), both float [n, D], un-normalised.
 
-    def __init__(self, model: torch.nn.Module):
+    towers: by name, "image" and "text" or one of them. architecture: transformers' name of the whole model; dims: D.
+    """
+
+    def __init__(self, towers: Mapping[str, torch.nn.Module], architecture: str, dims: int):
         super().__init__()
-        self.model = model
+        self.towers, self.architecture, self.dims = torch.nn.ModuleDict(towers), architecture, dims
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
         if pixels.ndim == 3:
             patches, mask, shapes = pixels[..., :-3], pixels[..., -3].long(), pixels[:, 0, -2:].long()
             seen = {"pixel_values": patches, "pixel_attention_mask": mask, "spatial_shapes": shapes}
-            return _pooled(self.model.get_image_features(**seen))
-        return _pooled(self.model.get_image_features(pixel_values=pixels))
+            return _feature(self.towers["image"](**seen))
+        return _feature(self.towers["image"](pixel_values=pixels))
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         # Without a mask: CLIP's text tower looks back alone, SigLIP was trained on padding to the full length.
-        return _pooled(self.model.get_text_features(input_ids=tokens))
+        return _feature(self.towers["text"](input_ids=tokens))
 
 
-def _pooled(found) -> torch.Tensor:
-    return found if isinstance(found, torch.Tensor) else found.pooler_output
+def _feature(found) -> torch.Tensor:
+    """Of CLIP's towers, which have a projection behind the pooled state, or of SigLIP's."""
+    projected = [found[name] for name in ("image_embeds", "text_embeds") if name in found]
+    return projected[0] if projected else found.pooler_output
 
 
-def load_dual(directory: Path, dtype: torch.dtype) -> tuple[Dual, "Prepare"]:
-    """The model and its processor, from disk, without code of the model's own.
+def load_dual(directory: Path, dtype: torch.dtype, towers: Collection[str]) -> tuple[Dual, "Prepare"]:
+    """A model and its processor, from disk, without code of the model's own.
 
-    Raises ModelError for another type of model, and for weights or a processor that are not there.
+    towers: "image" and "text", those that are loaded. Raises ModelError for another type of model, and for weights or a
+    processor that are not there.
     """
     import transformers
 
     kind = kind_of(directory)
     if kind not in KINDS:
         raise ModelError(f"{directory} holds a model of type {kind!r}. Known are {', '.join(KINDS)}.")
-    model = load_pretrained(getattr(transformers, KINDS[kind]), directory, "dual encoder", dtype=dtype)
-    processor = load_processor(transformers.AutoProcessor, directory, "dual encoder")
-    return Dual(model), Prepare(processor, model.config)
+    what = "dual encoder"
+    try:
+        config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{directory}: no configuration of a {what} could be read ({error})") from error
+    own = {"image": config.vision_config, "text": config.text_config}
+    if kind == "clip":  # the whole model's holds, whatever its towers' say
+        own["image"].projection_dim = own["text"].projection_dim = config.projection_dim
+    found = {}
+    for tower in sorted(towers):
+        part = getattr(transformers, PARTS[kind][tower])
+        found[tower] = load_pretrained(part, directory, what, dtype=dtype, config=own[tower])
+    dims = config.projection_dim if kind == "clip" else config.vision_config.hidden_size
+    processor = load_processor(transformers.AutoProcessor, directory, what)
+    return Dual(found, KINDS[kind], dims), Prepare(processor, config)
 
 
 class Prepare:
