@@ -75,7 +75,7 @@ def planned(setting: dict) -> list:
     course = {key: value for key, value in setting.items() if key not in ("sampler", "size", "small")}
     scheduler = sampler(setting.get("sampler", "euler"), BETAS)
     scheduler.set_timesteps(setting.get("steps", 50))
-    return calls(Course(**course), scheduler.timesteps, 1000, 25)
+    return calls(Course(**course), scheduler.timesteps, 1000)
 
 
 def kinds(setting: dict) -> Counter:
@@ -109,10 +109,10 @@ class Rig:
             rows = torch.randn((2 if call.guided else 1) * self.proxies, 4, size // 8, size // 8)
             text = self.text[:1].expand(len(rows), -1, -1)
             self.stage.plan = self.plan(size)
-            self.stage.migc, self.stage.guided, self.stage.twins = call.migc, call.guided, call.guided
+            self.stage.follow(call)
             run = self.deep.whole if call.whole else self.deep.shallow
             self.time((size, call), lambda run=run, rows=rows, text=text: run(rows, at, text))
-        self.stage.plan = None
+        self.stage.rest()
         rows = torch.randn(2 * self.proxies, 4, 64, 64)
         self.net.set_attn_processor(dict(self.bare_processors))
         self.time("bare", lambda: self.net(rows, at, self.text[:1].expand(len(rows), -1, -1)))

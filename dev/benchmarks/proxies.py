@@ -21,6 +21,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from ipcir_steps.imagine.proxies.checkpoints import BLOCKS, LAYER, install
+from ipcir_steps.imagine.proxies.course import Course
 from ipcir_steps.imagine.proxies.migc import MIGC
 from ipcir_steps.imagine.proxies.pipeline import LayoutPipeline
 from ipcir_steps.imagine.proxies.processors import Plan
@@ -84,7 +85,7 @@ def main() -> None:
     for name, block in blocks.items():
         unet.get_submodule(name + LAYER).processor.migc = block
     pipeline = LayoutPipeline(unet, Untimed(), Untimed(), None, stage)
-    stage.migc_steps, stage.fuser_steps = phases.values()
+    stage.fuser_steps = phases["fuser_steps"]
     situation = explicit_maps.Situation(text, pooled, BOXES, (512, 512), **phases)
     weights = {name: dict(block.state_dict()) for name, block in blocks.items()}
     explicit_maps.set_processors(written_out, situation, weights)
@@ -107,7 +108,8 @@ def main() -> None:
         clock.mark()
 
     plan = Plan(text, pooled, torch.tensor(BOXES), Regions(box_masks(BOXES, 512, 512)))
-    pipeline.denoise(plan, noise, args.steps, 7.5, after_step)
+    course = Course(args.steps, 7.5, migc_steps=phases["migc_steps"])
+    pipeline.follow(course, plan, noise, callback=after_step)
     figures = {
         "steps": args.steps,
         "proxies": args.proxies,

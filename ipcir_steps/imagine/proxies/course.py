@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from ipcir_steps.config.generation import Proxies
+
 
 @dataclasses.dataclass(frozen=True)
 class Course:
@@ -10,8 +12,9 @@ class Course:
 
     guidance: scale of the classifier-free guidance; at most 1 means none, and then only the conditional rows are
     computed, as in diffusers. migc_until, guidance_until: part of the way from noise (0) to the image (1) on which the
-    MIGC blocks act and on which there is guidance; migc_until None: up to a step index. reuse_every: the deep levels of
-    the U-Net are computed in every so many calls of a phase and reused between them.
+    MIGC blocks act and on which there is guidance; migc_until None: up to the step index migc_steps (0-based, the last
+    with them). reuse_every: the deep levels of the U-Net are computed in every so many calls of a phase and reused
+    between them.
     """
 
     steps: int = 50
@@ -19,6 +22,11 @@ class Course:
     migc_until: float | None = None
     guidance_until: float = 1.0
     reuse_every: int = 1
+    migc_steps: int = 25
+
+    @classmethod
+    def of(cls, settings: Proxies) -> "Course":
+        return cls(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(cls)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +39,10 @@ class Call:
     whole: bool = True
 
 
-def calls(course: Course, times: Sequence[float], train: int, migc_steps: int) -> list[Call]:
+def calls(course: Course, times: Sequence[float], train: int) -> list[Call]:
     """What each call computes.
 
-    times: the training times of the calls, ``train`` - 1 (pure noise) to 0; migc_steps: last step index (0-based) of
-    the MIGC blocks, which ``course.migc_until`` replaces.
+    times: the training times of the calls, ``train`` - 1 (pure noise) to 0.
 
     A part of the way is measured in training time, not in steps: the blocks place instances while the picture is still
     noise, so what counts is the noise that the U-Net sees. Samplers space their steps differently, and Karras' levels
@@ -44,7 +51,7 @@ def calls(course: Course, times: Sequence[float], train: int, migc_steps: int) -
     """
     until, made, phase, since = course.migc_until, [], None, 0
     for step, time in enumerate(times):
-        migc = step <= migc_steps if until is None else before(until, time, train)
+        migc = step <= course.migc_steps if until is None else before(until, time, train)
         guided = course.guidance > 1 and before(course.guidance_until, time, train)
         since = since + 1 if phase == (migc, guided) else 0
         phase = migc, guided

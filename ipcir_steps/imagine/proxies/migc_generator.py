@@ -19,7 +19,7 @@ from ipcir_steps.imagine.proxies.elite import load_elite
 from ipcir_steps.imagine.proxies.generator import Instance, Task, model_of
 from ipcir_steps.imagine.proxies.migc import MIGCPlus
 from ipcir_steps.imagine.proxies.pipeline import Item, LayoutPipeline
-from ipcir_steps.imagine.proxies.samplers import BETAS, check, sampler
+from ipcir_steps.imagine.proxies.samplers import BETAS, check, of_layouts, sampler
 from ipcir_steps.imagine.proxies.text_to_image import load_pipeline
 
 NO_SCENE = "a high quality image"  # as published
@@ -52,7 +52,7 @@ class MIGCGenerator:
                 field="fuser_steps",
                 remedy="Plain steps lose the instances: use at least steps - 1 and migc_steps.",
             )
-        name = "euler" if settings.scheduler == "default" else settings.scheduler
+        name = of_layouts(settings)
         check(settings, name)
         check_guidance(settings)
         self.settings = settings

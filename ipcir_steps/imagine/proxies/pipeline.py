@@ -91,10 +91,8 @@ class LayoutPipeline:
         """
         plan = self.plan(scene, items, negative_prompt, width, height)
         stage = self.stage
-        stage.migc_steps, stage.fuser_steps = migc_steps, fuser_steps
-        stage.published_gate, stage.local_weight = published_gate, local_weight
-
-        course = Course(steps, guidance, migc_until, guidance_until, reuse_every)
+        stage.fuser_steps, stage.published_gate, stage.local_weight = fuser_steps, published_gate, local_weight
+        course = Course(steps, guidance, migc_until, guidance_until, reuse_every, migc_steps)
 
         def draw(part: Sequence[int]) -> list[Image.Image]:
             sources = noise_sources(part)
@@ -168,10 +166,6 @@ class LayoutPipeline:
         weight = self.unet.conv_in.weight
         return torch.stack([torch.randn(shape, generator=source) for source in sources]).to(weight)
 
-    def denoise(self, plan: Plan, noise: Tensor, steps: int, guidance: float, callback=None) -> Tensor:
-        """``follow`` for samplers that add no noise, with the phases that the stage has."""
-        return self.follow(Course(steps, guidance), plan, noise, callback=callback)
-
     @torch.no_grad()
     def follow(
         self,
@@ -190,17 +184,18 @@ class LayoutPipeline:
         scheduler.set_timesteps(course.steps, device=noise.device)
         options = step_options(scheduler, sources, eta)
         latents = noise * scheduler.init_noise_sigma
-        planned = calls(course, scheduler.timesteps, scheduler.config.num_train_timesteps, self.stage.migc_steps)
+        planned = calls(course, scheduler.timesteps, scheduler.config.num_train_timesteps)
         stage, stage.plan = self.stage, plan
         try:
             for step, (time, call) in enumerate(zip(scheduler.timesteps, planned, strict=True)):
-                stage.step, stage.migc, stage.guided, stage.twins = step, call.migc, call.guided, call.guided
+                stage.step = step
+                stage.follow(call)
                 predicted = self.predict(scheduler.scale_model_input(latents, time), time, plan, course, call)
                 latents = scheduler.step(predicted, time, latents, **options, return_dict=False)[0]
                 if callback is not None:
                     callback(step, latents)
         finally:
-            stage.plan, stage.migc, stage.guided, stage.twins = None, None, True, False
+            stage.rest()
             self.deep.forget()
         return latents
 

@@ -7,6 +7,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ipcir_steps.imagine.proxies.course import Call
 from ipcir_steps.imagine.proxies.migc import Block
 from ipcir_steps.imagine.proxies.regions import Level, Regions
 
@@ -47,19 +48,26 @@ class ImageRow:
 class Stage:
     """What the processors of one U-Net are to do now. plan None: plain attention on the given text.
 
-    migc: whether the MIGC blocks act; None: up to step ``migc_steps``. guided: the batch has an unconditional half.
+    migc: whether the MIGC blocks act. guided: the batch has an unconditional half.
     twins: promises that both halves of the batch enter the U-Net with the same latents.
     """
 
     plan: Plan | None = None
     step: int = 0
-    migc: bool | None = None
+    migc: bool = True
     guided: bool = True
-    migc_steps: int = 25
     fuser_steps: int = 50
     twins: bool = False
     published_gate: bool = False
     local_weight: float = 0.5
+
+    def follow(self, call: Call) -> None:
+        """Do what a call computes, both halves of whose batch have the same latents."""
+        self.migc, self.guided, self.twins = call.migc, call.guided, call.guided
+
+    def rest(self) -> None:
+        """Plain attention again."""
+        self.plan, self.migc, self.guided, self.twins = None, True, True, False
 
 
 class MIGCProcessor(nn.Module):
@@ -81,8 +89,7 @@ class MIGCProcessor(nn.Module):
         plan, step = self.stage.plan, self.stage.step
         if plan is None:
             return self.plain(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
-        acts = step <= self.stage.migc_steps if self.stage.migc is None else self.stage.migc
-        use_migc = self.migc is not None and acts
+        use_migc = self.migc is not None and self.stage.migc
         fuse = use_migc or step <= self.stage.fuser_steps
         keys, values = plan.once((id(self), "text"), lambda: self.text_projections(attn, plan))
         level = plan.regions.level(hidden_states.shape[1])

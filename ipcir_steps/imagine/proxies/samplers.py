@@ -42,6 +42,11 @@ def sampler(name: str, config: Mapping[str, Any], spacing: str = "default"):
     return kind.from_config({**known, **own})
 
 
+def of_layouts(settings: Proxies) -> str:
+    """The name of generator migc's sampler: Euler, as published, unless another one is set."""
+    return "euler" if settings.scheduler == "default" else settings.scheduler
+
+
 def check(settings: Proxies, name: str) -> None:
     """Raises InputError for settings that a sampler cannot follow, or that would make it start from no noise.
 

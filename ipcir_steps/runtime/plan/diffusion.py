@@ -112,15 +112,11 @@ def with_layout(counts) -> list[Work]:
 def planned(settings) -> list:
     """The calls of the U-Net in one run, as the generator will make them."""
     from ipcir_steps.imagine.proxies.course import Course, calls
-    from ipcir_steps.imagine.proxies.samplers import BETAS, sampler
+    from ipcir_steps.imagine.proxies.samplers import BETAS, of_layouts, sampler
 
-    name = "euler" if settings.scheduler == "default" else settings.scheduler
-    scheduler = sampler(name, BETAS, settings.spacing)
+    scheduler = sampler(of_layouts(settings), BETAS, settings.spacing)
     scheduler.set_timesteps(settings.steps)
-    course = Course(
-        settings.steps, settings.guidance, settings.migc_until, settings.guidance_until, settings.reuse_every
-    )
-    return calls(course, scheduler.timesteps, scheduler.config.num_train_timesteps, settings.migc_steps)
+    return calls(Course.of(settings), scheduler.timesteps, scheduler.config.num_train_timesteps)
 
 
 def layout_calls(counts, made: Sequence, batch: int, instances: int, from_reference: int) -> tuple[int, int]:
@@ -137,14 +133,14 @@ def layout_calls(counts, made: Sequence, batch: int, instances: int, from_refere
     def cost(call) -> int:
         rows = (2 if call.guided else 1) * batch
         latents, text = meta(rows, unet.config.in_channels, *latent_size(counts)), meta(rows, 77, width_of(unet))
-        stage.migc, stage.guided, stage.twins = call.migc, call.guided, call.guided
+        stage.follow(call)
         return counted(lambda: (deep.whole if call.whole else deep.shallow)(latents, time, text))[1]
 
     first, later = 0, {}
     for call in dict.fromkeys(made):  # a shallow call comes after a whole one of its phase
         first += cost(call)
         later[call] = cost(call)
-    stage.plan, stage.migc, stage.guided, stage.twins = None, None, True, False
+    stage.rest()
     return first - sum(later.values()), sum(later[call] for call in made)
 
 

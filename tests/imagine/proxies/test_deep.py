@@ -81,7 +81,7 @@ def test_a_run_with_reused_features(layout, every, guided, migc, whole):
             first, second = predicted.chunk(2)
             predicted = first + 3.0 * (second - first)
         x = scheduler.step(predicted, time, x).prev_sample
-    stage.plan, stage.migc, stage.guided = None, None, True
+    stage.rest()
     assert (ours - x).abs().max() <= 1e-4 * x.abs().max()
     plain = layout.follow(dataclasses.replace(course, reuse_every=1), plan, noise)
     assert torch.equal(plain, ours) if every == 1 else (plain - ours).abs().max() > 1e-3
@@ -98,6 +98,6 @@ def test_where_the_guidance_ends():
     for steps, until, count in ((1, 0.5, 1), (2, 0.5, 1), (4, 0.75, 3), (10, 0.7, 7), (50, 0.0, 0), (50, 0.9, 45)):
         scheduler = sampler("ddim", BETAS)
         scheduler.set_timesteps(steps)
-        made = calls(Course(steps, 7.5, None, until), scheduler.timesteps, 1000, -1)
+        made = calls(Course(steps, 7.5, None, until), scheduler.timesteps, 1000)
         assert [call.guided for call in made] == [True] * count + [False] * (steps - count)
-    assert not any(call.guided for call in calls(Course(4, 1.0), (999, 749, 499, 249), 1000, -1))
+    assert not any(call.guided for call in calls(Course(4, 1.0), (999, 749, 499, 249), 1000))

@@ -11,6 +11,7 @@ from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file
 from torch import nn
 
+from ipcir_steps.imagine.proxies.course import Course, calls
 from ipcir_steps.imagine.proxies.elite import GlobalMapper, LocalMapper
 from ipcir_steps.imagine.proxies.migc import MIGC, MIGCPlus, NaiveFuser
 from ipcir_steps.imagine.proxies.processors import ImageRow, MIGCProcessor, Plan, Stage
@@ -51,7 +52,8 @@ def plan(numbers):
 @torch.no_grad()
 def test_processor(published_generator, numbers, fill, kind, name, phase, step):
     attention = fill(Attention(query_dim=C, cross_attention_dim=D, heads=8, dim_head=C // 8), "attn.")
-    stage = Stage(plan(numbers), step)
+    course = Course(steps=60)
+    stage = Stage(plan(numbers), step, calls(course, [0] * course.steps, 1000)[step].migc)
     processor = MIGCProcessor(stage, fill(kind(C), f"{name}."))
     hidden = numbers("hidden", 2, 256, C)
     theirs = published_generator[f"{name}.processor.{phase}"]

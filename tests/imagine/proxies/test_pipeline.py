@@ -19,6 +19,7 @@ from ipcir_steps.core.devices import in_batches
 from ipcir_steps.core.errors import ModelError, StepFailure
 from ipcir_steps.imagine.proxies import regions
 from ipcir_steps.imagine.proxies.checkpoints import LAYER, group, load_migc
+from ipcir_steps.imagine.proxies.course import Course
 from ipcir_steps.imagine.proxies.elite import load_elite
 from ipcir_steps.imagine.proxies.pipeline import Item, LayoutPipeline
 from ipcir_steps.imagine.proxies.processors import TwinProcessor
@@ -81,9 +82,9 @@ def test_latents_of_every_step(
         image, mask = picture(numbers)
         items = [items[0], Item("a dog", items[1].box, "dog", reference=image, mask=mask)]
     plan = pipeline.plan("a garden", items, "bad", 64, 64)
-    pipeline.stage.migc_steps, pipeline.stage.fuser_steps = phases
+    pipeline.stage.fuser_steps, course = phases[1], Course(8, guidance, migc_steps=phases[0])
     noise, ours = pipeline.noise([1, 2], 64, 64), []
-    pipeline.denoise(plan, noise, 8, guidance, lambda step, latents: ours.append(latents.clone()))
+    pipeline.follow(course, plan, noise, callback=lambda step, latents: ours.append(latents.clone()))
     assert rows == {4 if guidance > 1 else 2}
 
     unet = StableDiffusionPipeline.from_pretrained(stable_diffusion, safety_checker=None).unet.double()
@@ -118,9 +119,9 @@ def test_five_in_one_batch_equal_five_calls(build, numbers):
     image, mask = picture(numbers)
     items = [*TEXT, Item("a dog", (0.2, 0.3, 0.7, 0.8), "dog", reference=image, mask=mask)]
     plan = pipeline.plan("a garden", items, "bad", 64, 64)
-    together = pipeline.denoise(plan, pipeline.noise(range(5), 64, 64), 6, 7.5)
+    together = pipeline.follow(Course(6), plan, pipeline.noise(range(5), 64, 64))
     for seed in range(5):
-        alone = pipeline.denoise(plan, pipeline.noise([seed], 64, 64), 6, 7.5)
+        alone = pipeline.follow(Course(6), plan, pipeline.noise([seed], 64, 64))
         assert (together[seed] - alone[0]).abs().max() <= 1e-4
 
 
@@ -133,8 +134,8 @@ def test_what_is_left_out_changes_nothing(build, monkeypatch):
     assert twins == [first]
     level = plan.regions.level(64)
     assert level.windows[0] != (0, 8, 0, 8) and level.windows[1] != (0, 8, 0, 8)
-    pipeline.stage.migc_steps = 2
-    short = pipeline.denoise(plan, pipeline.noise([1, 2], 64, 64), 5, 7.5)
+    course = Course(5, migc_steps=2)
+    short = pipeline.follow(course, plan, pipeline.noise([1, 2], 64, 64))
     calls, plain = [], AttnProcessor2_0.__call__
 
     def counting(self, attn, hidden_states, *args, **kwargs):
@@ -145,7 +146,7 @@ def test_what_is_left_out_changes_nothing(build, monkeypatch):
     monkeypatch.setattr(regions, "window_of", lambda mask: (0, mask.shape[0], 0, mask.shape[1]))
     monkeypatch.setattr(TwinProcessor, "__call__", lambda self, *args, **kwargs: self.plain(*args, **kwargs))
     plan = pipeline.plan("a garden", TEXT, "bad", 64, 64)
-    whole = pipeline.denoise(plan, pipeline.noise([1, 2], 64, 64), 5, 7.5)
+    whole = pipeline.follow(course, plan, pipeline.noise([1, 2], 64, 64))
     assert set(calls) == {4}
     assert whole.abs().max() > 1
     assert (short - whole).abs().max() <= 1e-4
@@ -158,7 +159,7 @@ def test_an_instance_too_small_for_the_grid_is_drawn_as_scene(build):
     speck = Item("a cat", (0.501, 0.501, 0.502, 0.502))
     plan = pipeline.plan("a garden", [TEXT[1], speck], "bad", 64, 64)
     assert plan.regions.level(64).windows[1] == (0, 0, 0, 0)
-    assert pipeline.denoise(plan, pipeline.noise([1], 64, 64), 3, 7.5).isfinite().all()
+    assert pipeline.follow(Course(3), plan, pipeline.noise([1], 64, 64)).isfinite().all()
 
 
 def test_running_out_of_memory_halves_the_batch(build, monkeypatch):
@@ -253,7 +254,7 @@ def test_published_gate_changes_the_image_and_only_with_references(build, number
         plan = pipeline.plan("a garden", items, "bad", 64, 64)
         results = []
         for pipeline.stage.published_gate in (False, True):
-            results.append(pipeline.denoise(plan, pipeline.noise([1], 64, 64), 4, 7.5))
+            results.append(pipeline.follow(Course(4), plan, pipeline.noise([1], 64, 64)))
         assert ((results[0] - results[1]).abs().max() > 1e-4) == differs
 
 

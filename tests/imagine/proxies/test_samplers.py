@@ -120,7 +120,7 @@ def test_the_blocks_act_while_the_network_sees_more_noise_than_half_way(name, st
     scheduler = sampler(name, BETAS, spacing)
     scheduler.set_timesteps(steps)
     assert float(scheduler.timesteps[0]) == 999  # all begin with pure noise
-    made = calls(Course(steps, 7.5, migc_until=0.5), scheduler.timesteps, 1000, 25)
+    made = calls(Course(steps, 7.5, migc_until=0.5), scheduler.timesteps, 1000)
     half = np.interp(499.5, np.arange(1000), SIGMAS)
     levels = np.interp(scheduler.timesteps.numpy(), np.arange(1000), SIGMAS)
     assert [call.migc for call in made] == [bool(level > half) for level in levels]
@@ -133,11 +133,11 @@ def test_the_blocks_act_while_the_network_sees_more_noise_than_half_way(name, st
 def test_the_published_phase_as_a_part_of_the_way():
     scheduler = sampler("euler", BETAS)
     scheduler.set_timesteps(50)
-    by_index = calls(Course(), scheduler.timesteps, 1000, 25)
-    assert by_index == calls(Course(migc_until=0.52), scheduler.timesteps, 1000, -1)
+    by_index = calls(Course(), scheduler.timesteps, 1000)
+    assert by_index == calls(Course(migc_until=0.52, migc_steps=-1), scheduler.timesteps, 1000)
     assert sum(call.migc for call in by_index) == 26 and all(call.guided for call in by_index)
     for until, count in ((0.0, 0), (1.0, 50)):
-        assert sum(call.migc for call in calls(Course(migc_until=until), scheduler.timesteps, 1000, 25)) == count
+        assert sum(call.migc for call in calls(Course(migc_until=until), scheduler.timesteps, 1000)) == count
 
 
 def test_phases_reach_the_blocks(layout):

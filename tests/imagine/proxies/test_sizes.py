@@ -41,8 +41,8 @@ def test_pictures_of_any_size(stable_diffusion, checkpoints, explicit, width, he
     layout = LayoutPipeline(parts.unet, parts.vae, parts.text_encoder, parts.tokenizer, stage)
     items = [Item("a cat", BOXES[0]), Item("a red dog", BOXES[1])]
     plan, noise = layout.plan("a garden", items, "bad", width, height), layout.noise([1], width, height)
-    stage.migc_steps, stage.fuser_steps = 1, 9
-    ours = layout.follow(Course(3, guidance), plan, noise)
+    stage.fuser_steps = 9
+    ours = layout.follow(Course(3, guidance, migc_steps=1), plan, noise)
     assert ours.shape[2:] == (height // 8, width // 8)
 
     unet = StableDiffusionPipeline.from_pretrained(stable_diffusion, safety_checker=None).unet.double()

@@ -102,7 +102,7 @@ def pipeline_of(lesson, unet):
     @torch.no_grad()
     def halves(plan, noisy, time):
         """Velocities of the negative prompt and of the layout, [1, 4, 16, 16] each."""
-        stage.plan, stage.migc_steps = plan, 0 if time >= 500 else -1
+        stage.plan, stage.migc = plan, time >= 500
         text = plan.text[:1].expand(2, -1, -1)
         return unet(noisy.expand(2, -1, -1, -1), time, encoder_hidden_states=text).sample.chunk(2)
 

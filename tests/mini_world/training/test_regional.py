@@ -35,7 +35,7 @@ def test_a_batch_equals_the_pipeline_picture_by_picture(blocks):
         stage = install(unet)
         for name, block in migc.items():
             unet.get_submodule(name.replace("-", ".") + LAYER).processor.migc = block
-        stage.migc_steps = 1 if blocks else -1
+        stage.migc = bool(blocks)
         for picture in range(2):
             count = int(PRESENT[picture].sum())
             boxes, chosen = BOXES[picture, :count], rows[picture, : 1 + count]
@@ -88,7 +88,7 @@ def test_references_as_in_the_pipeline(blocks):
                 for role, mapper in elite.items():
                     pair = {part: getattr(mapper, f"{layer}_{part}") for part in ("to_k", "to_v")}
                     setattr(processor, f"elite_{role}", torch.nn.ModuleDict(pair))
-        stage.migc_steps = 1 if blocks else -1
+        stage.migc = bool(blocks)
         regions = Regions(box_masks(boxes[0].tolist(), 64, 64), factor=4)
         stage.plan = Plan(text, pooled[2:], boxes[0], regions, {1: ImageRow(local[0], 2)})
         alone = unet(noise.expand(2, -1, -1, -1), 500, encoder_hidden_states=text[:1].expand(2, -1, -1)).sample
