@@ -132,6 +132,7 @@ def test_a_backbone_of_the_workflow(model, images, tmp_path, capsys):
     assert main([*command, "--images", str(tmp_path / "references.jsonl")]) == 0
     joint = load_features(tmp_path / "joint.safetensors")
     assert joint.missing == ("q3",) and joint.values.shape == (4, 32)
+    assert not list(tmp_path.glob("*.part"))
     assert np.allclose(np.linalg.norm(joint.values[:3], axis=1), 1, atol=1e-5)
     encoder = load_encoder(model, Embeddings(reading=Reading(longest=64)))
     wanted = encoder.joint([encoder.read(tmp_path / "0.png")], ["is red"])

@@ -80,6 +80,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.config.settings import read_settings
     from ipcir_steps.seek.baselines.inputs import Inputs, ready_features, save
+    from ipcir_steps.seek.embeddings.stream import discard
 
     inputs = Inputs.from_args(args)
     if args.name.endswith(".safetensors"):
@@ -88,3 +89,4 @@ def main(args: argparse.Namespace) -> None:
         function, section = find(args.name)
         values, missing = function(inputs, read_settings(args.settings, section))
     save(args.output, args.name, args.settings, inputs, values, missing)
+    discard(args.output)  # what a baseline has kept to go on from

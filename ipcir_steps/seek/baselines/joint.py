@@ -10,7 +10,7 @@ from ipcir_steps.core.files import sha256
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.baselines.inputs import Inputs
 from ipcir_steps.seek.baselines.simple import _normalize
-from ipcir_steps.seek.embeddings.stream import discard, stream
+from ipcir_steps.seek.embeddings.stream import stream, where_readable
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +30,12 @@ def text_features(inputs: Inputs, settings: Joint) -> tuple[np.ndarray, set[str]
             log.warning("%s: %s", query.query_id, failure)
             return None
 
-    def encode(batch: list) -> np.ndarray:
-        values = np.zeros((len(batch), encoder.dims), np.float32)
-        rows = [row for row, asked in enumerate(batch) if asked is not None]
-        if rows:
-            values[rows] = encoder.joint(*zip(*(batch[row] for row in rows), strict=True)).numpy()
-        return values
-
+    encode = where_readable(lambda pairs: encoder.joint(*zip(*pairs, strict=True)).numpy(), encoder.dims)
     context = {**encoder.identity, "content": sha256(inputs.need("images"))}
     values = stream(
         inputs.queries, encode, inputs.output, context,
         prepare=prepare, batch_size=settings.batch_size, title="joint",
     )  # fmt: skip
-    discard(inputs.output)
     missing = {query.query_id for query, value in zip(inputs.queries, values, strict=True) if not value.any()}
     return _normalize(values), missing
 

@@ -14,7 +14,7 @@ from ipcir_steps.core.features import Features, save_features
 from ipcir_steps.core.files import inside, read_jsonl, sha256
 from ipcir_steps.core.records import read_images, read_queries
 from ipcir_steps.seek.embeddings.clip import Encoder, load_encoder
-from ipcir_steps.seek.embeddings.stream import discard, stream
+from ipcir_steps.seek.embeddings.stream import discard, stream, where_readable
 
 log = logging.getLogger(__name__)
 
@@ -93,15 +93,8 @@ def encode_images(
             log.warning("%s: %s", name, failure)
             return None
 
-    def encode(batch: list) -> np.ndarray:
-        values = np.zeros((len(batch), dims), np.float32)
-        readable = [row for row, pixels in enumerate(batch) if pixels is not None]
-        if readable:
-            values[readable] = encoder.images([batch[row] for row in readable]).numpy()
-        return values
-
+    encode = where_readable(lambda images: encoder.images(images).numpy(), encoder.dims)
     names = [name for name, path in paths.items() if path is not None]
-    dims = encoder.dims
     context = {**encoder.identity, "content": content}
     values = stream(
         names, encode, output, context,

@@ -71,6 +71,19 @@ def stream(
     return rows.values
 
 
+def where_readable(encode: Callable[[list], np.ndarray], dims: int) -> Callable[[list], np.ndarray]:
+    """``encode`` ([n, dims] of a batch) for batches in which items that could not be read are None: zero rows."""
+
+    def encoded(batch: list) -> np.ndarray:
+        values = np.zeros((len(batch), dims), np.float32)
+        rows = [row for row, item in enumerate(batch) if item is not None]
+        if rows:
+            values[rows] = encode([batch[row] for row in rows])
+        return values
+
+    return encoded
+
+
 def _write(file: BinaryIO, data: bytes, part: Path) -> None:
     try:
         file.write(data)
