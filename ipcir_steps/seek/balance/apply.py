@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from ipcir_steps.config.retrieval import Fusion
-from ipcir_steps.core.features import Features, align
+from ipcir_steps.core.features import Features
 from ipcir_steps.seek.balance.rules import Rule, lambda_of
 from ipcir_steps.seek.balance.sides import Sides, sides_of
 from ipcir_steps.seek.fusion.recipes import FUSIONS, Parts, fuse
-from ipcir_steps.seek.ranking.inputs import RetrievalInputs
+from ipcir_steps.seek.ranking.inputs import RetrievalInputs, rows_of
 from ipcir_steps.variants import BASE, VARIANTS
 
 
@@ -41,11 +41,9 @@ def balance(
         told: dict[str, float] = {}
         trust = None if rule.trust is None else _telling(rule, inputs, limits, told)
         fused[name] = fuse(name, features, fusion.weights, fusion.scale, run_seed, trust)
-        rows = torch.from_numpy(fused[name].values[align(fused[name], ids)].copy())
         gone = set(fused[name].missing)
         known[name] = torch.tensor([query_id not in gone for query_id in ids], dtype=torch.bool)
-        rows[~known[name]] = 1  # similarities need a direction: these mean nothing
-        sides[name] = sides_of(inputs, rows, **limits)
+        sides[name] = sides_of(inputs, rows_of(fused[name], inputs.queries), **limits)
         if "proxies" in FUSIONS[name].needs:
             trusts[name] = torch.tensor([told.get(query_id, 1.0) for query_id in ids])
     for variant in chosen:

@@ -123,11 +123,11 @@ def load_retrieval(
     return RetrievalInputs(
         queries=kept,
         names=pool.names,
-        text=_rows(loaded["text"], kept),
+        text=rows_of(loaded["text"], kept),
         gallery=pool.values,
-        proxies={name: _rows(loaded[name], kept) for name in proxies or {}},
+        proxies={name: rows_of(loaded[name], kept) for name in proxies or {}},
         without={name: frozenset(loaded[name].missing) for name in proxies or {}},
-        parts={name: _rows(loaded[name], kept) for name in parts or {}},
+        parts={name: rows_of(loaded[name], kept) for name in parts or {}},
         exclude=_references(kept, row_of) if exclude_reference else None,
         categories=_categories(kept, images, row_of, gallery_images),
     )
@@ -154,8 +154,8 @@ def from_args(args: argparse.Namespace, **more) -> RetrievalInputs:
     )
 
 
-def _rows(features: Features, queries: Sequence[Query]) -> "torch.Tensor":
-    """The rows of the queries as they are stored, but ones where a row is missing: similarities need a direction."""
+def rows_of(features: Features, queries: Sequence[Query]) -> "torch.Tensor":
+    """Row n is that of query n, as it is stored; ones where it is missing, because similarities need a direction."""
     import numpy as np
     import torch
 
