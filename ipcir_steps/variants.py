@@ -39,8 +39,9 @@ _ALL = (
             "control: fusion with other queries' proxies", "#CC79A7", control=True),
 )  # fmt: skip
 VARIANTS = {variant.name: variant for variant in _ALL}
-# Ranked by the commands where they are named; the workflow leaves them out.
-EXTRA = {
+# All that the commands rank; the workflow leaves out those that are not in VARIANTS.
+RANKED = {
+    **VARIANTS,
     "rrf": Variant("rrf", "rp", "rrf", "+ robust proxy, RRF", "robust proxy by reciprocal rank fusion", "#F0E442"),
 }
 
@@ -73,10 +74,9 @@ def unverified(name: str) -> str:
 
 
 def card_of(name: str) -> Variant:
-    """The card of a variant, or of its verified lists."""
-    known = {**VARIANTS, **EXTRA}
-    if name in known:
-        return known[name]
-    card = known[unverified(name)]
+    """The card of a variant, or of its verified lists. Raises KeyError for another name."""
+    if name in RANKED:
+        return RANKED[name]
+    card = RANKED[unverified(name)]
     told = {"label": f"{card.label}, verified", "description": f"{card.description}; first candidates verified"}
     return dataclasses.replace(card, name=name, **told)

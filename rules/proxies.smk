@@ -11,7 +11,7 @@ use rule captions as proxies with:
         queries=paths.QUERIES,
         layouts=unless_unused("layouts", paths.LAYOUTS),
         masks=unless_unused("masks", paths.REFERENCE_MASKS),
-        captions=if_drawn(paths.TARGET_CAPTIONS),
+        captions=where_drawn_from(paths.TARGET_CAPTIONS),
         references=paths.REFERENCES,
         models=drawing_models,
     output:

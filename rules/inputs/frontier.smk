@@ -31,7 +31,7 @@ def drawn_indices(wildcards):
 
 
 def drawn_feature_files(wildcards):
-    """The features of every setting's proxies, in the order of ``drawn_names``."""
+    """The features of every setting's proxies, the stack's own first."""
     files = [
         labelled(paths.PROXY_FEATURES),
         *of_settings(paths.DRAWN_FEATURES).values(),

@@ -96,7 +96,7 @@ def unless_unused(step, pattern):
     )
 
 
-def if_drawn(pattern):
+def where_drawn_from(pattern):
     """Input function: the target captions, where images are drawn from them."""
     return lambda wildcards: (
         expand(pattern, **wildcards, allow_missing=True)

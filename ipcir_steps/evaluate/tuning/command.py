@@ -13,7 +13,7 @@ from ipcir_steps.core.records import read_queries
 from ipcir_steps.evaluate.tuning.sweep import PARTS, Setting, add_parts, read_parts
 from ipcir_steps.seek.ranking import inputs
 from ipcir_steps.seek.ranking.command import add_fused, fused_files
-from ipcir_steps.variants import BASE, EXTRA, VARIANTS
+from ipcir_steps.variants import BASE, RANKED, VARIANTS
 
 WITH_LABELS = "Choose lambda on a labelled split, or leave --benchmark out."
 
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_fused(parser)
     parser.add_argument(
-        "--variants", nargs="+", default=list(VARIANTS), choices=[*VARIANTS, *EXTRA], metavar="V",
+        "--variants", nargs="+", default=list(VARIANTS), choices=RANKED, metavar="V",
         help="with --per-variant: those whose lambda is chosen (default: all)",
     )  # fmt: skip
     add_parts(parser, required=False)

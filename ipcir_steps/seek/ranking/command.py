@@ -13,21 +13,14 @@ from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.core.rankings import write_rankings
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.ranking import inputs
-from ipcir_steps.variants import BASE, EXTRA, VARIANTS, card_of
+from ipcir_steps.variants import BASE, RANKED, card_of
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_arguments(parser)
     add_fused(parser)
     add_lambda(parser)
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        default=[BASE],
-        choices=[*VARIANTS, *EXTRA],
-        metavar="V",
-        help=", ".join([*VARIANTS, *EXTRA]),
-    )
+    parser.add_argument("--variants", nargs="+", default=[BASE], choices=RANKED, metavar="V", help=", ".join(RANKED))
     help_text = "lists also hold the targets below their end, at their places (i-CIR)"
     parser.add_argument("--whole", action="store_true", help=help_text)
     add_mark(parser)
@@ -102,23 +95,18 @@ def own_lambdas(path: Path | None, queries: Sequence[Query], variants: Iterable[
     import torch
 
     content = read_json(path) if path else {}
-    found = {}
-    for variant, of_queries in content.get("queries", {}).items() if content.get("rule") else ():
-        if variant not in variants:
-            continue
-        values = [of_queries.get(query.query_id) for query in queries]
-        for query, value in zip(queries, values, strict=True):
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
-                remedy = "Make the file with ipcir balance, from the same queries."
-                raise InputError(
-                    f"lambda is {value}, not within [0, 1]",
-                    file=path,
-                    record=query.query_id,
-                    field=variant,
-                    remedy=remedy,
-                )
-        found[variant] = torch.tensor(values, dtype=torch.float32)
-    return content.get("rule"), found
+    if not content.get("rule"):
+        return None, {}
+    told, found = content.get("queries", {}), {}
+    for variant in sorted(told.keys() & set(variants)):
+        values = {query.query_id: told[variant].get(query.query_id) for query in queries}
+        wrong = [name for name, value in values.items() if not isinstance(value, int | float) or not 0 <= value <= 1]
+        if wrong:
+            problem = f"lambda is {values[wrong[0]]}, not within [0, 1]"
+            remedy = "Make the file with ipcir balance, from the same queries."
+            raise InputError(problem, file=path, record=wrong[0], field=variant, remedy=remedy)
+        found[variant] = torch.tensor(list(values.values()), dtype=torch.float32)
+    return content["rule"], found
 
 
 def fused_files(variants: Iterable[str], paths: Sequence[Path]) -> dict[str, Path]:
