@@ -50,6 +50,13 @@ def open_rgb(path: str | Path) -> PIL.Image.Image:
     return image.convert("RGB")
 
 
+def scaled(image: PIL.Image.Image, longest: int) -> PIL.Image.Image:
+    """A copy whose longer side has at most ``longest`` pixels: as every chat model and language model is shown it."""
+    image = image.copy()
+    image.thumbnail((longest, longest), PIL.Image.Resampling.BICUBIC)
+    return image
+
+
 def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
     """16-bit greys to 8 bits by their high byte; PIL alone would clip them to white."""
     import numpy as np

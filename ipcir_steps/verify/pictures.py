@@ -1,4 +1,4 @@
-"""Pictures as a chat model is shown them: scaled, the same pixels for every engine; candidates numbered on a grid."""
+"""Pictures as a chat model is shown them, the same pixels for every engine; candidates numbered on a grid."""
 
 import base64
 import io
@@ -9,15 +9,10 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+from ipcir_steps.core.images import scaled
+
 BAND = 0.12  # height of the strip that holds a number, as a share of the tile's side
 PAPER, INK = "white", "black"
-
-
-def scaled(image: PIL.Image.Image, longest: int) -> PIL.Image.Image:
-    """A copy whose longer side has at most ``longest`` pixels."""
-    image = image.copy()
-    image.thumbnail((longest, longest), PIL.Image.Resampling.BICUBIC)
-    return image
 
 
 def grid(images: Sequence[PIL.Image.Image], longest: int) -> PIL.Image.Image:

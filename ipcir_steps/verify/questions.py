@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from ipcir_steps.config.verification import Judging
 from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import digest
+from ipcir_steps.core.images import scaled
 from ipcir_steps.verify.asked import Asked, Pictures
 from ipcir_steps.verify.chat import Engine
-from ipcir_steps.verify.pictures import grid, scaled
+from ipcir_steps.verify.pictures import grid
 
 LONGEST, OBJECTS = 20_000, 50  # characters of an answer that are read, and objects that are tried in it
 WANTED = "Somebody looks for a picture like the first one, but changed: {change}.{described}"

@@ -11,7 +11,7 @@ import PIL.Image
 
 from ipcir_steps.core.errors import InputError, StepFailure
 from ipcir_steps.core.files import stamp
-from ipcir_steps.core.images import load_image
+from ipcir_steps.core.images import load_image, scaled
 from ipcir_steps.core.records import Image, Query, read_images
 from ipcir_steps.imagine.llm.prompts import Prompt
 
@@ -33,10 +33,8 @@ class Picture:
         """
         if max(image.size) > NARROWEST * min(image.size):
             raise StepFailure(f"the reference image is too narrow to be shown ({image.width} x {image.height})")
-        image = image.copy()
-        image.thumbnail((longest, longest), PIL.Image.Resampling.BICUBIC)
         file = io.BytesIO()
-        image.save(file, "JPEG", quality=QUALITY, subsampling=0)
+        scaled(image, longest).save(file, "JPEG", quality=QUALITY, subsampling=0)
         return cls(file.getvalue())
 
     @property

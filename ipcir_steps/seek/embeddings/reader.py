@@ -14,6 +14,7 @@ import torch
 from ipcir_steps.config.vision import Embeddings, Reading
 from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.images import scaled
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
 from ipcir_steps.seek.embeddings.base import Readable, identity_of
@@ -42,9 +43,7 @@ class Reader(Readable):
 
     def transform(self, image: PIL.Image.Image) -> PIL.Image.Image:
         """Of any mode → RGB, ``reading.longest`` pixels on the longer side at most."""
-        image = image.convert("RGB")
-        image.thumbnail((self.reading.longest,) * 2, PIL.Image.Resampling.BICUBIC)
-        return image
+        return scaled(image.convert("RGB"), self.reading.longest)
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """float32 [n, D] on the CPU, un-normalised."""
