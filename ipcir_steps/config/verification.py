@@ -45,9 +45,14 @@ class Judging(Section):
     chat: Chat = Field(Chat(), description="yes_no, grid: the chat model")
 
     @property
+    def chats(self) -> bool:
+        """Whether a chat model judges."""
+        return self.judge not in (None, "captioner")
+
+    @property
     def remote(self) -> bool:
         """Whether a server that somebody else runs judges, so that no model is needed here."""
-        return self.judge in ("yes_no", "grid") and self.chat.remote
+        return self.chats and self.chat.remote
 
 
 class Combination(Section):

@@ -33,12 +33,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def servers(args: argparse.Namespace) -> list[str]:
     settings = read_settings(args.settings, Judging)
-    return llm.servers(settings.chat) if settings.judge in ("yes_no", "grid") else []
+    return llm.servers(settings.chat) if settings.chats else []
 
 
 def encloses(args: argparse.Namespace) -> bool:
     settings = read_settings(args.settings, Judging)
-    return settings.judge in ("yes_no", "grid") and settings.chat.enclosed
+    return settings.chats and settings.chat.enclosed
 
 
 def main(args: argparse.Namespace) -> None:

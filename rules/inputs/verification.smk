@@ -3,7 +3,7 @@
 
 def judge_environment():
     """The packages that the judge needs: those of the captioner, or of a chat model."""
-    return "vision" if CONFIG.verify.judge in (None, "captioner") else "language"
+    return "language" if CONFIG.verify.chats else "vision"
 
 
 def tunes_others(wildcards):
