@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from dev.benchmarks.worlds import WORLDS, load, mixed
+from dev.benchmarks.worlds import WORLDS, load, mixed, rows_of
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
 from ipcir_steps.core.files import read_json, write_json
@@ -43,17 +42,14 @@ def precisions(found, fused, variant: str, lams: Sequence) -> np.ndarray:
     return np.array(values)
 
 
-def rows_of(fused, found) -> torch.Tensor:
-    assert not fused.missing
-    return torch.from_numpy(fused.values[[fused.names.index(query.query_id) for query in found.queries]].copy())
-
-
 def measure(val, test, variant: str, more: bool) -> dict[str, dict]:
     """{choice: {"lambda": mean, "values": AP@10 of each query}}. val, test: (inputs, features)."""
     proxy = {"rp_bm": "rp"}.get(variant, variant)
     curves = {}
     for name, (found, features) in {"val": val, "test": test}.items():
-        fused = rows_of(fuse(proxy, features), found)
+        made = fuse(proxy, features)
+        assert not made.missing
+        fused = rows_of(made, found)
         curves[name] = precisions(found, fused, variant, LAMBDAS)
     found, features = test
     free = {"matched_spread": matched_spread(found.text, fused, found.gallery)}
@@ -71,7 +67,7 @@ def measure(val, test, variant: str, more: bool) -> dict[str, dict]:
         lam = done.lams[variant]
         lams = [lam, *CONSTANTS.values()] if more and rule.trust else [lam]
         rows = done.fused[proxy]
-        own = torch.from_numpy(rows.values[[rows.names.index(query.query_id) for query in found.queries]].copy())
+        own = rows_of(rows, found)
         own[[query.query_id in set(rows.missing) for query in found.queries]] = 1
         for label, values in zip(["", *CONSTANTS], precisions(found, own, variant, lams), strict=False):
             told[f"rule {name} {label}".strip()] = {

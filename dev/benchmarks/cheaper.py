@@ -16,7 +16,8 @@ import time
 from collections import Counter
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny
+from proxies import BOXES, build
 
 from ipcir_steps.imagine.proxies.checkpoints import BLOCKS, LAYER, install
 from ipcir_steps.imagine.proxies.course import Course, calls
@@ -26,7 +27,6 @@ from ipcir_steps.imagine.proxies.processors import Plan
 from ipcir_steps.imagine.proxies.regions import Regions, box_masks
 from ipcir_steps.imagine.proxies.samplers import BETAS, sampler
 
-BOXES = [(0.1, 0.2, 0.5, 0.9), (0.45, 0.1, 0.9, 0.6), (0.3, 0.5, 0.8, 0.95)]
 TRAILING = {"sampler": "ddim", "migc_until": 0.52}
 # Sampler, steps and the rest of a course; size in pixels; whether the decoder is the small one.
 SETTINGS = {
@@ -46,15 +46,6 @@ SETTINGS = {
     "1 step, no guidance": {**TRAILING, "steps": 1, "guidance": 1.0},
     "1 step, no guidance, 256 pixels": {**TRAILING, "steps": 1, "guidance": 1.0, "size": 256, "small": True},
 }  # fmt: skip
-
-
-def unet(channels: tuple[int, ...]) -> UNet2DConditionModel:
-    cross = "CrossAttnDownBlock2D"
-    torch.manual_seed(0)
-    return UNet2DConditionModel(
-        sample_size=64, block_out_channels=channels, down_block_types=(cross, cross, cross, "DownBlock2D"),
-        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3), cross_attention_dim=768, attention_head_dim=8,
-    ).eval()  # fmt: skip
 
 
 def decoders(width: int) -> dict:
@@ -87,7 +78,7 @@ class Rig:
     """Times every kind of call once a round."""
 
     def __init__(self, channels: tuple[int, ...], proxies: int):
-        self.net, self.proxies, self.seconds, self.plans = unet(channels), proxies, {}, {}
+        self.net, self.proxies, self.seconds, self.plans = build(channels), proxies, {}, {}
         self.bare_processors = dict(self.net.attn_processors)
         self.stage = install(self.net)
         for name in BLOCKS:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dev.benchmarks.worlds import load
+from dev.benchmarks.worlds import load, rows_of
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.evaluate.reporting.figures import style
 from ipcir_steps.seek.fusion.recipes import fuse
@@ -75,10 +75,8 @@ def gain(**world) -> float:
 def mini(directory: Path, baseline: str) -> tuple[torch.Tensor, torch.Tensor, Callable, torch.Tensor]:
     """S_t, S_p (robust proxy) [Q, G], the function of scores that gives mAP@10, and the targets' columns [Q]."""
     found, features = load(directory, "mini_test", baseline)
-    fused = fuse("rp", features)
-    rows = [fused.names.index(query.query_id) for query in found.queries]
     images = torch.nn.functional.normalize(torch.from_numpy(np.array(found.gallery)), dim=1)
-    text, proxy = (side @ images.T for side in (found.text, torch.from_numpy(fused.values[rows].copy())))
+    text, proxy = (side @ images.T for side in (found.text, rows_of(fuse("rp", features), found)))
 
     def precision(similar: torch.Tensor) -> float:
         best = similar.topk(10).indices.tolist()

@@ -53,12 +53,13 @@ class Clock:
         self.mark()
 
 
-def build() -> UNet2DConditionModel:
+def build(channels: tuple[int, ...] = (64, 128, 256, 256)) -> UNet2DConditionModel:
+    """The topology of Stable Diffusion 1.5, whose own channels are 320, 640, 1280 and 1280."""
     torch.manual_seed(0)
     cross = "CrossAttnDownBlock2D"
     return UNet2DConditionModel(
         sample_size=64,
-        block_out_channels=(64, 128, 256, 256),
+        block_out_channels=channels,
         down_block_types=(cross, cross, cross, "DownBlock2D"),
         up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
         cross_attention_dim=768,

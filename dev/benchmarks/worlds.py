@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ipcir_steps.core import paths
 from ipcir_steps.core.features import Features, align, load_features
@@ -62,6 +63,11 @@ def _near(captions: Features, ids: list[str]) -> list[int]:
     alike = means @ means.T
     np.fill_diagonal(alike, np.inf)
     return np.argsort(-alike, axis=1, kind="stable")[:, min(NEAR, len(ids) - 1)].tolist()
+
+
+def rows_of(features: Features, found: RetrievalInputs) -> torch.Tensor:
+    """The features of the queries, in their order: a copy, [Q, …]."""
+    return torch.from_numpy(features.values[align(features, [query.query_id for query in found.queries])])
 
 
 def load(directory: Path, dataset: str, baseline: str) -> tuple[RetrievalInputs, dict[str, Features]]:
