@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.errors import ModelError, first_line
 from ipcir_steps.core.manifests import Manifest
 
 WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -85,7 +85,7 @@ def _read_safetensors(path: Path) -> dict:
     except FileNotFoundError:
         raise ModelError(f"{path} does not exist.") from None
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _read_pickled(path: Path):
@@ -104,12 +104,12 @@ def _read_pickled(path: Path):
             " save its state dict again with safetensors if you trust its source."
         ) from error
     except Exception as error:  # torch raises many kinds, depending on the damage
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ModelError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return ModelError(f"{path} is damaged ({reason}). Fetch the published file again.")
+def damaged(path: Path, error: Exception) -> ModelError:
+    """What to raise for a file of weights that cannot be read."""
+    return ModelError(f"{path} is damaged ({first_line(error)}). Fetch the published file again.")
 
 
 def weights_file(model: Manifest) -> Path:

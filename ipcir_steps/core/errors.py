@@ -26,3 +26,12 @@ class ModelError(IPCIRError):
 
 class StepFailure(IPCIRError):
     """One query or image cannot be processed; the step records the reason and goes on with the next."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, without the pages that may follow; its kind where it says nothing.
+
+    >>> first_line(ValueError("no such key\\nTraceback of a library")), first_line(KeyboardInterrupt())
+    ('no such key', 'KeyboardInterrupt')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.errors import ModelError, first_line
 from ipcir_steps.core.files import inside, open_part, sha256
 
 OWN = ".cache"  # in a model's directory: unfinished files, and a note of what the others are
@@ -219,10 +219,9 @@ def _explanation(key: str, error: Exception) -> str | None:
         return f"{endpoint()} does not answer as a model hub does. Is HF_ENDPOINT right?"
     if not isinstance(error, (OSError, errors.HTTPError)):
         return None
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return (
-        f"{endpoint()} cannot be reached ({reason}). Run `snakemake prefetch` where there is a network, set HF_ENDPOINT"
-        f" to a mirror, or set {key}.source to a local directory; what is here is kept."
+        f"{endpoint()} cannot be reached ({first_line(error)}). Run `snakemake prefetch` where there is a network, set"
+        f" HF_ENDPOINT to a mirror, or set {key}.source to a local directory; what is here is kept."
     )
 
 

@@ -53,10 +53,12 @@ def agreement_of(built: Path, asked: Iterable[tuple[Picture, Task]], source: MIG
 
 
 def drawn_by(source: MIGCGenerator, asked: Iterable[tuple[Picture, Task]]) -> list[Image.Image]:
+    """The images of all tasks, in their order; of each as many as it has seeds."""
     return [image for _, one in asked for image in source.draw(one)[0]]
 
 
 def judged(built: Path, asked: Iterable[tuple[Picture, Task]], images: list[Image.Image]) -> dict[str, float]:
+    """``judge.agreement`` of one image for each task with the picture that it describes."""
     return judge.agreement([picture for picture, _ in asked], judge.judge(judge.load(built), images))
 
 

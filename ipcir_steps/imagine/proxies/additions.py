@@ -59,6 +59,7 @@ def small_decoder(pipeline, model: Manifest) -> AutoencoderTiny:
 
 
 def load_tiny(model: Manifest, dtype: torch.dtype) -> AutoencoderTiny:
+    """Raises ModelError when the directory holds no AutoencoderTiny or not all of its weights."""
     path = Path(model.path)
     try:
         if read_json(path / "config.json").get("_class_name") != "AutoencoderTiny":

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import nn
 
-from ipcir_steps.core.checkpoints import weights_file
+from ipcir_steps.core.checkpoints import damaged, weights_file
 from ipcir_steps.core.devices import loaded
-from ipcir_steps.core.errors import ModelError
+from ipcir_steps.core.errors import ModelError, first_line
 from ipcir_steps.core.manifests import Manifest
 
 NAME = "lora"
@@ -38,7 +38,9 @@ def add_lora(pipeline, model: Manifest, weight: float = 1.0, fused: bool = True)
             str(path.parent), weight_name=path.name, adapter_name=NAME, local_files_only=True, use_safetensors=True
         )
     except Exception as error:  # of many kinds: names, shapes, a library that is missing
-        raise ModelError(f"model '{model.name}': {path} does not fit the pipeline ({_first(error)}).") from error
+        raise ModelError(
+            f"model '{model.name}': {path} does not fit the pipeline ({first_line(error)[:300]})."
+        ) from error
     finally:
         noise.setLevel(level)
     placed = sum(len(adapted(part)) for part in pipeline.components.values() if isinstance(part, nn.Module))
@@ -64,7 +66,7 @@ def check_keys(name: str, path: Path) -> int:
         with safe_open(path, "pt") as file:
             keys = list(file.keys())
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} is damaged ({_first(error)}). Fetch the published file again.") from error
+        raise damaged(path, error) from error
     downs, ups = ([key for key in keys if any(part in key for part in kind)] for kind in (DOWN, UP))
     other = [key for key in keys if key not in {*downs, *ups} and not key.endswith("alpha")]
     if other:
@@ -79,7 +81,3 @@ def adapted(part: nn.Module | None) -> list[str]:
     if part is None:
         return []
     return [name for name, layer in part.named_modules() if NAME in getattr(layer, "lora_A", ())]
-
-
-def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
