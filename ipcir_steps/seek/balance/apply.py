@@ -37,9 +37,10 @@ def balance(
     chosen = [VARIANTS[name] for name in variants if name != BASE]
     ids = [query.query_id for query in inputs.queries]
     fused, trusts, sides, known, lams = {}, {}, {}, {}, {}
+    asked: list[tuple[torch.Tensor, torch.Tensor]] = []
     for name in dict.fromkeys(variant.proxy for variant in chosen):
         told: dict[str, float] = {}
-        trust = None if rule.trust is None else _telling(rule, inputs, limits, told)
+        trust = None if rule.trust is None else _telling(rule, inputs, limits, told, asked)
         fused[name] = fuse(name, features, fusion.weights, fusion.scale, run_seed, trust)
         gone = set(fused[name].missing)
         known[name] = torch.tensor([query_id not in gone for query_id in ids], dtype=torch.bool)
@@ -56,11 +57,17 @@ def balance(
     return Balanced(fused, lams, trusts, {name: of.of(known[name]) for name, of in sides.items()})
 
 
-def _telling(rule: Rule, inputs: RetrievalInputs, limits: Mapping, told: dict[str, float]):
-    """The rule's trust as ``fuse`` asks for it; ``told`` gets the mean of each query."""
+def _telling(rule: Rule, inputs: RetrievalInputs, limits: Mapping, told: dict[str, float], asked: list):
+    """The rule's trust as ``fuse`` asks for it; ``told`` gets the mean of each query.
+
+    asked: (proxies, trust) so far: f_p and the robust proxy are made of the same ones, whose trust is computed once.
+    """
 
     def trust(parts: Parts) -> torch.Tensor:
-        found = rule.trust(parts, inputs, **limits)
+        found = next((trust for proxies, trust in asked if proxies.equal(parts.proxies)), None)
+        if found is None:
+            found = rule.trust(parts, inputs, **limits)
+            asked.append((parts.proxies, found))
         told.update(zip(parts.query_ids, found.mean(1).tolist(), strict=True))
         return found
 

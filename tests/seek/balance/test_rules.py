@@ -125,6 +125,18 @@ def test_the_plain_proxies_count_as_much_as_they_are_trusted(world):
     assert 0.4 < float(trusted.mean()) < 0.8 and bool((mixed.lams["pi"] >= 1 - trusted - 1e-4).all())
 
 
+def test_the_trust_of_the_same_proxies_is_computed_once(world):
+    asked, found, rule = [], world(), RULES["captions"]
+
+    def trust(parts, inputs, **limits):
+        asked.append(parts.proxies)
+        return rule.trust(parts, inputs, **limits)
+
+    again = balance(dataclasses.replace(rule, trust=trust), found.inputs, found.features, OTHERS, Fusion(), 0)
+    assert len(asked) == 2, "the query's own, for pi and rp, and those of another query"
+    assert torch.equal(again.trust["pi"], again.trust["rp"]) and not torch.equal(asked[0], asked[1])
+
+
 def test_a_rule_without_trust_leaves_eq_1_as_it_is(world):
     from ipcir_steps.seek.fusion.recipes import fuse
 
