@@ -51,10 +51,14 @@ def test_the_whole_path_by_mouse(tab, served, house, tmp_path):
     box = page.locator("#canvas .box").first
     box.scroll_into_view_if_needed()
     before = box.get_attribute("style")
-    place = box.bounding_box()
+    place, canvas = box.bounding_box(), page.locator("#canvas").bounding_box()
+    free = [
+        1 if place[at] - canvas[at] < canvas[at] + canvas[size] - place[at] - place[size] else -1
+        for at, size in (("x", "width"), ("y", "height"))
+    ]  # the side with more room: at its edge a box stays
     page.mouse.move(place["x"] + 20, place["y"] + 20)
     page.mouse.down()
-    page.mouse.move(place["x"] - 10, place["y"] - 10, steps=4)
+    page.mouse.move(place["x"] + 20 + 30 * free[0], place["y"] + 20 + 30 * free[1], steps=4)
     page.mouse.up()
     assert box.get_attribute("style") != before
     source = page.locator("#proxies img").first.get_attribute("src")
