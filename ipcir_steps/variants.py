@@ -47,6 +47,7 @@ RANKED = {
 
 BASE = "base"  # what every other variant is compared with
 METHOD = "rp_bm"  # the paper's method in full
+NO_PROXY = "no_proxy"  # the control that needs no images
 LADDER = tuple(variant.name for variant in _ALL if not variant.control)  # base, and as the parts are added
 CONTROLS = tuple(variant.name for variant in _ALL if variant.control)
 UNDRAWN = tuple(variant.name for variant in _ALL if not variant.drawn)  # all that there is without images

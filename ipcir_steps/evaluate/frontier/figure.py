@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING
 from ipcir_steps.evaluate.reporting.figures import style
+from ipcir_steps.variants import BASE, NO_PROXY
 
 SIDES = {
     "operations": "operations of one query's proxies, TFLOP",
@@ -82,8 +83,8 @@ def _panel(axis, result: Mapping, rows: Mapping[str, Mapping], spent: Mapping[st
 def _levels(axis, result: Mapping, rows: Mapping[str, Mapping], spent: Mapping[str, float]) -> None:
     """What costs nothing, as lines; what is chosen, as a ring."""
     plain = rows[NOTHING]["metrics"]
-    axis.axhline(100 * plain["no_proxy"], color=style.GREEN, linestyle="--", linewidth=0.9, label="no proxy")
-    axis.axhline(100 * plain["base"], color=style.GREY, linestyle=":", linewidth=0.9, label="text alone")
+    axis.axhline(100 * plain[NO_PROXY], color=style.GREEN, linestyle="--", linewidth=0.9, label="no proxy")
+    axis.axhline(100 * plain[BASE], color=style.GREY, linestyle=":", linewidth=0.9, label="text alone")
     name = result["chosen"]["imagined"]
     if name in spent:
         place = spent[name], 100 * rows[name]["value"]

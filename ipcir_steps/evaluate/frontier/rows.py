@@ -10,9 +10,7 @@ from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Comparison
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.evaluate.frontier.search import Drawn, Lists, Search, overlap
 from ipcir_steps.evaluate.frontier.stopping import REASONS, Bounds, stop
-from ipcir_steps.variants import METHOD
-
-NO_PROXY = "no_proxy"
+from ipcir_steps.variants import METHOD, NO_PROXY
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.statistics import paired_interval
 from ipcir_steps.evaluate.tuning.choose import without_groups
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, from_args
-from ipcir_steps.variants import METHOD, UNDRAWN
+from ipcir_steps.variants import METHOD, NO_PROXY, UNDRAWN
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,7 @@ class Search:
     def unimagined(self) -> dict[str, Lists]:
         """The lists that need no proxy: by the text alone, and of the fusion without proxies."""
         fused = self._fused((self.references, self.perturbation), self.known, self.fusion.weights[1:])
-        return self._lists(UNDRAWN, {"no_proxy": fused}, {"no_proxy": self.known})
+        return self._lists(UNDRAWN, {NO_PROXY: fused}, {NO_PROXY: self.known})
 
     def imagined(self, mean: "torch.Tensor", known: "torch.Tensor", variants=IMAGINED) -> dict[str, Lists]:
         """The lists of f_p [Q, D]. known: bool [Q], the queries that have proxies; the others keep the text's list."""

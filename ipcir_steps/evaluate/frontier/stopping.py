@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ipcir_steps.evaluate.frontier.search import Drawn, Lists, Search, overlap
-from ipcir_steps.variants import BASE, METHOD
+from ipcir_steps.variants import BASE, METHOD, NO_PROXY
 
 if TYPE_CHECKING:
     import torch
 
 REASONS = ("the text is certain", "its list has settled", "all were drawn", "none could be drawn")
 CERTAIN, SETTLED, ALL, FAILED = range(4)
-NO_PROXY = "no_proxy"
 
 
 @dataclasses.dataclass(frozen=True)

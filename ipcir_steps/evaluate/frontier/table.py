@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from ipcir_steps.config.frontier import CONFIGURED
-from ipcir_steps.variants import BASE, METHOD
+from ipcir_steps.variants import BASE, METHOD, NO_PROXY
 
-VARIANTS = (BASE, "no_proxy", "other_proxy", "rp", METHOD)
+VARIANTS = (BASE, NO_PROXY, "other_proxy", "rp", METHOD)
 
 
 def markdown(result: Mapping, costs: Mapping[str, Mapping]) -> str:
