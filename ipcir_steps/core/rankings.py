@@ -85,10 +85,7 @@ def read_scores(path: str | Path) -> dict[str, list[tuple[str, float]]]:
     if Path(path).suffix == ".json":
         lists = read_rankings(path)
         return {key: [(name, 1 / place) for place, name in enumerate(names, 1)] for key, names in lists.items()}
-    found: dict[str, list[tuple[str, float]]] = {}
-    for query_id, image, score in _rows(Path(path), "query_id", "image", "score"):
-        found.setdefault(query_id, []).append((image, score))
-    return found
+    return {query_id: [(image, score) for image, score, *_ in found] for query_id, found in read_scored(path).items()}
 
 
 def read_scored(path: str | Path) -> dict[str, list[Entry]]:
@@ -110,11 +107,11 @@ def about_rankings(path: str | Path) -> dict:
 
 
 def _rows(path: Path, *names: str) -> Iterator[tuple]:
-    """Columns of a rankings parquet row by row, by query and place. Raises InputError."""
+    """Columns of a rankings parquet, query_id and rank among them, row by row by query and place. Raises InputError."""
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path, columns=list(dict.fromkeys([*names, "rank"])))
+        table = parquet.read_table(path, columns=list(names))
     except FileNotFoundError:
         raise InputError("does not exist", file=path) from None
     except (OSError, ValueError, KeyError) as error:
