@@ -12,16 +12,17 @@ from ipcir_steps.evaluate.frontier.search import Drawn, Lists, Search, overlap
 from ipcir_steps.evaluate.frontier.stopping import REASONS, Bounds, stop
 from ipcir_steps.variants import METHOD, NO_PROXY
 
+Scored = dict[str, tuple[Lists, float, np.ndarray]]  # by variant: lists, the metric that decides, of each query [Q]
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
     """What every row is compared with: the configured setting with all its proxies, and the lists without any."""
 
     drawn: Drawn
-    values: Mapping[str, np.ndarray]  # of each query, by variant
-    lists: Lists  # of the method
+    scored: Scored
     plain: Mapping[str, Lists]  # by variant: of the text alone, and of the fusion without proxies
-    no_proxy: np.ndarray
+    no_proxy: np.ndarray  # values [Q] of the fusion without proxies
 
 
 def rows(
@@ -36,11 +37,10 @@ def rows(
         raise InputError(f"lacks {CONFIGURED}=FILE, with which every setting is compared", field="--drawn")
     plain = {name: (lists, *search.scores(lists)) for name, lists in search.unimagined().items()}
     shared = {name: value for name, (_, value, _) in plain.items()}
-    whole = _scored(search, drawn[CONFIGURED], drawn[CONFIGURED].units.shape[1])
+    configured = drawn[CONFIGURED]
     reference = Reference(
-        drawn[CONFIGURED],
-        {variant: values for variant, (_, _, values) in whole.items()},
-        whole[METHOD][0],
+        configured,
+        _scored(search, configured, configured.units.shape[1]),
         {name: lists for name, (lists, _, _) in plain.items()},
         plain[NO_PROXY][2],
     )
@@ -58,23 +58,24 @@ def rows(
                 yield row | _cost(row["drawn"], cost)
 
 
-def _scored(search: Search, found: Drawn, count: int) -> dict[str, tuple[Lists, float, np.ndarray]]:
+def _scored(search: Search, found: Drawn, count: int) -> Scored:
     lists = search.imagined(found.mean(count), found.known)
     return {variant: (some, *search.scores(some)) for variant, some in lists.items()}
 
 
 def _of_count(search, reference, settings, name, found, count, shared) -> dict:
-    scored = _scored(search, found, count)
+    whole = count == found.units.shape[1]
+    scored = reference.scored if whole and found is reference.drawn else _scored(search, found, count)
     lists, value, values = scored[METHOD]
     row = {
-        "name": name if count == found.units.shape[1] else f"{name}, {count} drawn",
+        "name": name if whole else f"{name}, {count} drawn",
         "setting": name,
         "value": value,
         "metrics": shared | {variant: total for variant, (_, total, _) in scored.items()},
         **_compared(search, reference, settings, lists, values),
     }
     row["differences"] = {
-        variant: search.difference(reference.values[variant], each) for variant, (_, _, each) in scored.items()
+        variant: search.difference(reference.scored[variant][2], each) for variant, (_, _, each) in scored.items()
     }
     return row | {"cosine": cosine(reference.drawn, found, count)}
 
@@ -107,9 +108,10 @@ def _of_bounds(search, reference, settings, name, found, bounds, shared) -> dict
 
 
 def _compared(search, reference: Reference, settings, lists: Lists, values: np.ndarray) -> dict:
-    same = overlap(lists, reference.lists, settings.top).values()
+    lists_there, _, values_there = reference.scored[METHOD]
+    same = overlap(lists, lists_there, settings.top).values()
     return {
-        "difference": search.difference(reference.values[METHOD], values),
+        "difference": search.difference(values_there, values),
         "gain": search.difference(reference.no_proxy, values),
         "overlap": sum(same) / max(1, len(same)),
     }
