@@ -148,9 +148,10 @@ class Search:
 
 
 def overlap(lists: Lists, others: Lists, top: int) -> dict[str, float]:
-    """{query id: share of the first ``top`` images that two lists have in common}, of the queries that both have."""
+    """{query id: share of the first ``top`` images that two lists have in common}, of the queries that both have,
+    in the order of ``lists``."""
     found = {}
-    for query_id in lists.keys() & others.keys():
+    for query_id in [name for name in lists if name in others]:
         first, second = ({name for name, *_ in side[query_id][:top]} for side in (lists, others))
         found[query_id] = len(first & second) / max(1, len(first), len(second))
     return found

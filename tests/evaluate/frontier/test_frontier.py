@@ -12,6 +12,7 @@ from ipcir_steps.core.features import Features, load_features, save_features
 from ipcir_steps.core.files import read_json, write_json
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.evaluate.frontier.rows import chosen
+from ipcir_steps.evaluate.frontier.search import overlap
 from ipcir_steps.seek.fusion import robust_proxy, semantic_perturbation
 from ipcir_steps.seek.ranking import rank
 
@@ -183,3 +184,9 @@ def test_the_configured_setting_is_needed(world, options, capsys):
     words += ["--drawn", f"fewer={world / 'fewer.safetensors'}", "--benchmark", "circo"]
     assert main(list(map(str, [*words, "--output", world / "x.json"]))) == 2
     assert "lacks configured=FILE" in capsys.readouterr().err
+
+
+def test_overlaps_are_summed_in_the_order_of_the_queries():
+    """A sum in the order of a set of texts has other last digits in every process."""
+    lists = {f"q{number}": [("a", 1.0)] for number in range(50)}
+    assert list(overlap(lists, dict(reversed(lists.items())), 10)) == list(lists)
