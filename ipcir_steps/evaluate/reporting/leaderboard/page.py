@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.core import record_id
-from ipcir_steps.evaluate.reporting.leaderboard.rows import REPRODUCTION, Part, Row, Value
+from ipcir_steps.evaluate.reporting.leaderboard.rows import CONTROL, LITERATURE, OWN, REPRODUCTION, Part, Row, Value
 from ipcir_steps.evaluate.reporting.look import document
 from ipcir_steps.evaluate.reporting.tables.text import short
 
 HERE = Path(__file__).parent
 TITLE = "Composed image retrieval: published results and own runs"
-KINDS = ("literature", "reproduction", "own run", "control")
+KINDS = (LITERATURE, REPRODUCTION, OWN, CONTROL)
 TOLD = (
     "backbone", "encoder", "split", "year", "venue", "text", "gallery", "reference", "training", "judged", "run by",
     "source", "read in", "failed queries", "changed settings", "note",

@@ -58,7 +58,7 @@ class Value:
 class Row:
     """One line of a table. differs: why it is not comparable with the benchmark's own protocol; empty: nothing known.
 
-    told: what is known of it, as (name, text), for the page and the CSV.
+    told: {name: text}, what is known of it, for the page and the CSV. reproduces: id of the row that it repeats.
     """
 
     kind: str
