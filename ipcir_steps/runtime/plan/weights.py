@@ -54,15 +54,15 @@ def weights(
     if files:
         whole = of_files(role, source, place, files)
         in_parts = all(path.suffix == ".safetensors" for path in files)  # open_clip reads others whole
-        return part(whole, known, tower) if in_parts else whole
+        return of_tower(whole, known, tower) if in_parts else whole
     if known is not None and known.parameters:
-        return part(of_architecture(known, dtype), known, tower)
+        return of_tower(of_architecture(known, dtype), known, tower)
     if role in BY_HAND:
         return Weights(BY_HAND[role], BY_HAND[role] // 4, "float32", "published size")
     return None
 
 
-def part(whole: Weights, known: Architecture | None, tower: str | None) -> Weights:
+def of_tower(whole: Weights, known: Architecture | None, tower: str | None) -> Weights:
     """Of a model in open_clip's layout the weights of one tower; of any other all."""
     text = (known.parts["model"].get("text_cfg") or {}) if known and tower else {}
     if not {"width", "layers", "vocab_size"} <= text.keys():
