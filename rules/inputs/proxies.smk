@@ -48,13 +48,17 @@ def where_drawn(pattern):
     )
 
 
+def draws(name):
+    """Whether a dataset's generator draws; of one that cannot be read the rules that need it tell what is wrong."""
+    try:
+        return generation.generator_of(CONFIG.stack_of(name).proxies).draws
+    except InputError:
+        return True
+
+
 def undrawn_datasets():
     """Names of the datasets whose generator draws nothing."""
-    return [
-        name
-        for name in CONFIG.datasets
-        if CONFIG.stack_of(name).proxies.generator == "none"
-    ]
+    return [name for name in CONFIG.datasets if not draws(name)]
 
 
 def drawing_roles(wildcards):

@@ -22,13 +22,18 @@ def planned(make_workspace, ipcir, tmp_path, photos):
     return plan
 
 
-def test_layouts_masks_and_images_drop_out_where_nothing_needs_them(planned):
+def test_layouts_masks_and_images_drop_out_where_nothing_needs_them(planned, tmp_path):
     """Target captions as prompts need no layouts; without images there are no proxies and no features of them."""
     drawn, _ = planned("results/mine_metrics.json", CAPTIONS)
     assert {"reasoning", "proxies", "proxies_features", "ranking"} <= drawn and not drawn & {"layouts", "masks"}
     undrawn, _ = planned("results/mine_metrics.json", NOTHING)
     assert {"reasoning", "ranking_undrawn", "fusion", "results"} <= undrawn
     assert not undrawn & {"layouts", "masks", "proxies", "gather_proxies", "proxies_features", "ranking"}
+    (tmp_path / "work/own.py").write_text(
+        "class Nothing:\n    roles = ()\n    needs_layouts = needs_masks = draws = False\n"
+    )
+    own = {"stacks": {"mini": {"proxies": {"generator": "own:Nothing"}}}}
+    assert planned("results/mine_metrics.json", own)[0] == undrawn  # a generator of one's own may draw nothing too
     _, done = planned("results/browser/mine", NOTHING, check=False)
     assert done.returncode and "generator: none, so there are no proxies to look at" in done.stderr + done.stdout
 
