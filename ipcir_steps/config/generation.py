@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from ipcir_steps.config.base import AUTO_DTYPE, Count, Dtype, Fraction, Section, later
 from ipcir_steps.core import plugins
@@ -56,6 +56,8 @@ GENERATORS = {
 }  # fmt: skip
 
 SAMPLERS = ("euler", "dpm++_2m_karras", "unipc", "ddim", "lcm", "tcd")
+NOISY = ("lcm", "tcd")  # they add fresh noise in every step but the last
+LEVELS = 50  # noise levels that those two choose their steps from, as their networks were distilled
 
 
 class Proxies(Section):
@@ -156,6 +158,13 @@ class Proxies(Section):
     settings: dict[str, JsonValue] = Field(
         {}, description="settings of a custom generator or of image_editing, as its class declares them"
     )
+
+    @model_validator(mode="after")
+    def _steps_that_there_are(self) -> "Proxies":
+        if self.scheduler in NOISY and self.steps > LEVELS:
+            name = self.scheduler
+            raise ValueError(f"proxies.steps: {self.steps} is more than the {LEVELS} noise levels of scheduler {name}")
+        return self
 
 
 def generator_of(settings: Proxies) -> Generator:

@@ -3,11 +3,6 @@
 from ipcir_steps.config.frontier import CONFIGURED
 
 
-def drawn_names():
-    """Names of all settings, the stack's own first."""
-    return (CONFIGURED, *CONFIG.frontier.settings)
-
-
 def labelled(pattern, **more):
     """Input function: ``pattern`` for the dataset's split with labels."""
     return lambda wildcards: paths.fill(

@@ -63,6 +63,14 @@ def test_catalogues_are_changed_not_replaced():
             {"run": ["mini_circo"], "frontier": {"settings": {"fast": {"proxies": {"stepz": 3}}}}},
             r"frontier.settings.fast: unknown key 'proxies.stepz' \(value 3\) \(did you mean 'steps'\?\)",
         ),
+        (
+            {"stacks": {"published": {"proxies": {"scheduler": "lcm", "steps": 60}}}},
+            r"proxies.steps: 60 is more than the 50 noise levels of scheduler lcm",
+        ),
+        (
+            {"frontier": {"settings": {"fast": {"proxies": {"scheduler": "tcd", "steps": 51}}}}},
+            r"frontier.settings.fast: proxies.steps: 51 is more than the 50 noise levels of scheduler tcd",
+        ),
         ({"datasets": {"x": {"root": "x"}}}, r"key 'datasets.x.benchmark' is missing"),
         ({"datasets": {"x": {**MINE, "stack": "publsihed"}}}, r"datasets.x.stack: .*did you mean 'published'"),
         ({"datasets": {"x": {**MINE, "format": "folder"}}}, r"key 'datasets.x.format' is now called 'benchmark'"),

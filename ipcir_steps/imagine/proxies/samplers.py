@@ -30,7 +30,6 @@ KINDS = {
     "tcd": (TCDScheduler, {"clip_sample": False}),
 }
 SPACED = ("euler", "unipc", "ddim")  # the others have noise levels of their own
-NOISY = ("lcm", "tcd")  # they add fresh noise in every step but the last
 
 
 def sampler(name: str, config: Mapping[str, Any], spacing: str = "default"):
@@ -55,8 +54,6 @@ def check(settings: Proxies, name: str) -> None:
     wrong = None
     if settings.spacing != "default" and name not in SPACED:
         wrong = ("spacing", f"scheduler {name} has noise levels of its own", f"Leave it out, or take {_list(SPACED)}.")
-    elif name in NOISY and settings.steps > 50:
-        wrong = ("steps", f"{settings.steps} is more than the 50 noise levels of {name}", "Use fewer steps.")
     elif name in SPACED and settings.steps == 1 and starts_clean(name, settings.spacing):
         wrong = ("spacing", "one step would start where hardly any noise is left", "Set it to trailing.")
     if wrong:
