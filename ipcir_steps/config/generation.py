@@ -97,6 +97,13 @@ class Proxies(Section):
         description="migc: the deep levels of the U-Net are computed at every so many steps and reused between them; "
         "1: always",
     )
+    merge_tokens: float = later(
+        0.0,
+        ge=0,
+        le=0.75,
+        description="U-Nets: share of the positions that are merged in the self-attentions at the highest resolution; "
+        "0: none",
+    )
     lora_weight: float = later(1.0, description="factor of the LoRA weights, where the stack has a model lora")
     lora_fused: bool = later(True, description="add the LoRA weights to the model's once; false: beside them, slower")
     channels_last: bool = later(False, description="memory layout of convolutions that some GPUs are faster with")

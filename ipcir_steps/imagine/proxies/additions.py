@@ -1,4 +1,4 @@
-"""What a loaded pipeline is fitted with: LoRA weights, a small decoder, a memory layout, compiled layers."""
+"""What a loaded pipeline is fitted with: LoRA weights, a small decoder, merged tokens, memory layout, compilation."""
 
 import inspect
 from pathlib import Path
@@ -15,15 +15,17 @@ from ipcir_steps.core.errors import IPCIRError, ModelError
 from ipcir_steps.core.files import read_json
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.imagine.proxies.lora import add_lora
+from ipcir_steps.imagine.proxies.merging import merge_tokens
 
 
 def fit(pipeline, settings: Proxies, models: dict[str, Manifest]) -> None:
-    """Raises ModelError for weights that do not fit the pipeline."""
+    """Raises ModelError for weights that do not fit the pipeline, InputError for settings that do not."""
     if "lora" in models:
         add_lora(pipeline, models["lora"], settings.lora_weight, settings.lora_fused)
     if "decoder" in models:
         pipeline.vae = small_decoder(pipeline, models["decoder"])
     network = getattr(pipeline, "unet", None) or pipeline.transformer
+    merge_tokens(network, settings.merge_tokens)
     if settings.channels_last:
         for part in (network, pipeline.vae):
             part.to(memory_format=torch.channels_last)

@@ -25,7 +25,8 @@ def install(unet: UNet2DConditionModel) -> Stage:
             processors[name] = MIGCProcessor(stage)
     first = next(iter(processors))
     if first.startswith("down_blocks") and first.endswith("attn1.processor"):
-        processors[first] = TwinProcessor(stage)
+        plain = processors[first]
+        processors[first] = TwinProcessor(stage, plain.plain if isinstance(plain, TwinProcessor) else plain)
     unet.set_attn_processor(processors)
     return stage
 

@@ -141,11 +141,11 @@ class MIGCProcessor(nn.Module):
 
 class TwinProcessor:
     """Self-attention before the first cross-attention. There both halves of a batch (uncond, cond) are still the same
-    when they started from the same latents (``stage.twins``), so one of them is computed.
+    when they started from the same latents (``stage.twins``), so one of them is computed, by the processor ``plain``.
     """
 
-    def __init__(self, stage: Stage):
-        self.stage, self.plain = stage, AttnProcessor2_0()
+    def __init__(self, stage: Stage, plain):
+        self.stage, self.plain = stage, plain
 
     def __call__(self, attn: Attention, hidden_states: Tensor, *args, **kwargs) -> Tensor:
         if not self.stage.twins:

@@ -37,13 +37,22 @@ def drawing(counts) -> list[Work]:
 def plain(counts, rows: int) -> list[Work]:
     """A pipeline of a text encoder, a U-Net and a decoder. What runs once per query beside these is small and left out:
     SDXL's second text encoder, the encoder of a reference that is edited."""
-    settings, unet = counts.config.proxies, counts.model("generator", "unet")
+    settings, unet = counts.config.proxies, network(counts)
     batch = min(settings.count, settings.proxies_per_batch)
     step = unet_step(counts, unet, rows * batch) / batch
     texts = settings.count if settings.prompt == "target_captions" else 1
     text = texts * text_states(counts, rows) / settings.count
     beside = 1 + lora_share(counts)
     return [Work("generator", settings.steps * step * beside + text + decoder(counts), settings.steps / batch)]
+
+
+def network(counts):
+    """The U-Net, with its tokens merged where the settings say so."""
+    from ipcir_steps.imagine.proxies.merging import merge_tokens
+
+    unet = counts.model("generator", "unet")
+    merge_tokens(unet, counts.config.proxies.merge_tokens)
+    return unet
 
 
 def lora_share(counts) -> float:
@@ -125,7 +134,7 @@ def layout_calls(counts, made: Sequence, batch: int, instances: int, from_refere
 
     from ipcir_steps.imagine.proxies.deep import Deep
 
-    settings, unet = counts.config.proxies, counts.model("generator", "unet")
+    settings, unet = counts.config.proxies, network(counts)
     stage, plan = prepared(counts, unet, instances, from_reference)
     deep, time = Deep(unet), torch.tensor(1)
     stage.plan, stage.fuser_steps = plan, settings.steps

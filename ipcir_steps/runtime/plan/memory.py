@@ -211,6 +211,8 @@ def drawing(config: Resolved, item: int) -> float:
     channels = channels[0] if isinstance(channels, list | tuple) else channels
     rows = (2 if settings.guidance > 1 else 1) * min(settings.count, settings.proxies_per_batch)
     maps = rows * channels * settings.width * settings.height / 64 * item * 24
+    if settings.merge_tokens:  # the likeness of a quarter of the positions to the others
+        maps += rows * 3 / 16 * (settings.width * settings.height / 64) ** 2 * item
     width = 64 if "decoder" in config.models else 128  # of the decoder at full size
     return max(maps, settings.width * settings.height * width * item * 12)
 

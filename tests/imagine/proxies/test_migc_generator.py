@@ -53,12 +53,13 @@ def files(directory):
     }
 
 
-def test_references_and_shards(run, world):
-    code, records = run()
+@pytest.mark.parametrize("settings", [{}, {"merge_tokens": 0.5}])
+def test_references_and_shards(run, world, settings):
+    code, records = run(**settings)
     assert code == 0
     assert [record.get("drawn_from") for record in records] == [{"0": "mask"}, {"0": "whole image"}, None]
     assert set(records[0]["models"]) == {"generator", "migc", "elite_global", "elite_local", "vision"}
-    parts = [record for part in range(2) for record in run("sharded", f"{part}/2")[1]]
+    parts = [record for part in range(2) for record in run("sharded", f"{part}/2", **settings)[1]]
     assert parts == records
     assert files(world / "sharded") == files(world / "proxies")
 

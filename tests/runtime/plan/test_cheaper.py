@@ -56,6 +56,11 @@ def resolved(built, added, **proxies):
         ({"scheduler": "ddim", "steps": 6, "guidance_until": 0.5, "reuse_every": 2}, {"decoder": "decoder"}),
         ({"steps": 3, "migc_steps": 1, "lora_fused": False}, {"lora": "lora.safetensors"}),
         ({"steps": 2, "width": 128, "height": 96}, {"lora": "lora.safetensors"}),
+        ({"steps": 3, "migc_steps": 1, "merge_tokens": 0.5, "reuse_every": 2}, {}),
+        (
+            {"steps": 2, "width": 128, "height": 104, "merge_tokens": 0.75, "lora_fused": False},
+            {"lora": "lora.safetensors"},
+        ),
     ],
 )
 def test_counted_as_run(built, proxies, added):
@@ -81,6 +86,7 @@ def test_each_setting_costs_less(built):
     whole = cost()
     assert 0.45 < cost(guidance=1.0) / whole < 0.6
     assert 0.7 < cost(guidance_until=0.5) / whole < 0.8
+    assert cost(merge_tokens=0.75) < cost(merge_tokens=0.5) < whole
     assert 0.35 < cost(reuse_every=5) / whole < cost(reuse_every=2) / whole < 0.85
     assert 0.18 < cost(steps=2) / whole < 0.3
     assert cost({"decoder": "decoder"}) < whole < cost({"lora": "lora.safetensors"}, lora_fused=False)
