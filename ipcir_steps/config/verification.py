@@ -26,8 +26,9 @@ class Chat(LLM):
 
     @property
     def served(self) -> bool:
-        """Whether a server answers, somebody else's or one that the step starts."""
-        return self.backend != "transformers"
+        """Whether a server answers, somebody else's or one that the step starts. A Python that is named has the engine
+        in place of this one."""
+        return self.remote or self.server or self.server_python is not None
 
 
 class Judging(Section):

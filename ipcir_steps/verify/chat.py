@@ -2,24 +2,20 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-import PIL.Image
-
 from ipcir_steps.config.verification import Chat
 from ipcir_steps.core.cache import Cache
-from ipcir_steps.core.errors import ModelError, StepFailure
+from ipcir_steps.core.errors import StepFailure
 from ipcir_steps.core.files import dumps
 from ipcir_steps.core.manifests import Manifest
-from ipcir_steps.verify.pictures import data_url
+from ipcir_steps.verify.pictures import Images, messages
+from ipcir_steps.verify.words import NO, YES, telling_tokens
 
-YES, NO = "yes", "no"
-FORMS = ("{}", "{} ", " {}")  # as the first token of an answer may be written, in any case
 TOP = 20  # likeliest first tokens that a server is asked for; the most that OpenAI's interface gives
 ROUNDED, LEAST = 1e-6, 1e-12  # what rounded probabilities may leave by mistake; the lowest that counts
-Images = Sequence[PIL.Image.Image]
 
 
 class Engine(Protocol):
@@ -46,6 +42,10 @@ def open_chat(settings: Chat, manifest: Manifest | None) -> Engine:
 
         server = Served(settings.model_copy(update={"server": True}), Cache(None), manifest)
         return Remote(settings, server, [settings.backend, manifest.digest, settings.context_length, settings.engine])
+    if settings.backend == "vllm":
+        from ipcir_steps.verify.chat_vllm import InProcess
+
+        return InProcess(settings, manifest)
     return Local(settings, manifest)
 
 
@@ -58,17 +58,12 @@ class Remote:
         self._longest = settings.max_new_tokens
 
     def odds(self, pictures: Images, text: str) -> float:
-        body = {"messages": _messages(pictures, text), "max_tokens": 1, "temperature": 0, "logprobs": True}
+        body = {"messages": messages(pictures, text), "max_tokens": 1, "temperature": 0, "logprobs": True}
         return told_odds(self._server.ask({**body, "top_logprobs": TOP}, first_token_of))
 
     def answer(self, pictures: Images, text: str, schema: dict) -> str:
-        body = {"messages": _messages(pictures, text), "max_tokens": self._longest, "temperature": 0}
+        body = {"messages": messages(pictures, text), "max_tokens": self._longest, "temperature": 0}
         return self._server.ask({**body, **self._server.format(schema)})
-
-
-def _messages(pictures: Images, text: str) -> list[dict]:
-    shown = [{"type": "image_url", "image_url": {"url": data_url(picture)}} for picture in pictures]
-    return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
 
 
 def first_token_of(answer: dict) -> dict[str, float]:
@@ -121,13 +116,8 @@ class Local:
 
     @functools.cached_property
     def _words(self) -> dict[str, list[int]]:
-        """Tokens that begin each word, and not the other. Raises ModelError when there are none."""
         _, tokenizer = self._seeing.loaded
-        found = {word: first_tokens(tokenizer, word) for word in (YES, NO)}
-        own = {word: sorted(found[word] - found[other]) for word, other in ((YES, NO), (NO, YES))}
-        if not all(own.values()):
-            raise ModelError(f"{self._path}: its tokenizer cannot tell {YES} from {NO} by the first token")
-        return own
+        return telling_tokens(tokenizer, self._path)
 
     def odds(self, pictures: Images, text: str) -> float:
         import torch
@@ -158,9 +148,3 @@ class Local:
         )
         inputs = processor(text=[asked], images=[list(pictures)], return_tensors="pt", add_special_tokens=False)
         return dict(inputs.to(model.device, model.dtype))
-
-
-def first_tokens(tokenizer, word: str) -> set[int]:
-    """The first tokens of a word as an answer may begin with it."""
-    forms = [form.format(case) for form in FORMS for case in (word, word.capitalize(), word.upper())]
-    return {ids[0] for text in forms if (ids := tokenizer.encode(text, add_special_tokens=False))}

@@ -13,9 +13,10 @@ from ipcir_steps.core.images import scaled
 
 BAND = 0.12  # height of the strip that holds a number, as a share of the tile's side
 PAPER, INK = "white", "black"
+Images = Sequence[PIL.Image.Image]
 
 
-def grid(images: Sequence[PIL.Image.Image], longest: int) -> PIL.Image.Image:
+def grid(images: Images, longest: int) -> PIL.Image.Image:
     """The images on white in rows, as square as it gets, each below its number (from 1); RGB, ``longest`` pixels wide
     at most. Images keep their shape."""
     columns = math.ceil(math.sqrt(len(images)))
@@ -37,3 +38,9 @@ def data_url(image: PIL.Image.Image) -> str:
     file = io.BytesIO()
     image.save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def messages(pictures: Images, text: str) -> list[dict]:
+    """A question about pictures, as an OpenAI-compatible server takes it, and vLLM."""
+    shown = [{"type": "image_url", "image_url": {"url": data_url(picture)}} for picture in pictures]
+    return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]

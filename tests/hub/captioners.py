@@ -34,7 +34,8 @@ def blip(folder: Path) -> None:
         (folder / name).write_text("filler")
 
 
-def qwen_vl(folder: Path) -> None:
+def qwen_vl(folder: Path, head: int = 8) -> None:
+    """head: numbers per attention head; vLLM takes no less than 32 on a CPU."""
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
@@ -45,15 +46,16 @@ def qwen_vl(folder: Path) -> None:
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *marks]})
     tokenizer.save_pretrained(folder)
     start, end, image, video = tokenizer.convert_tokens_to_ids(marks)
-    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    section = [head // 8, head // 8, head // 4]
+    rope = {"rope_type": "default", "mrope_section": section, "rope_theta": 10000.0}
     config = Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+            "vocab_size": len(tokenizer), "hidden_size": 4 * head, "intermediate_size": 64, "num_hidden_layers": 2,
             "num_attention_heads": 4, "num_key_value_heads": 2, "rope_parameters": rope,
         },
         vision_config={
-            "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32,
-            "fullatt_block_indexes": [1], "window_size": 56,
+            "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2,
+            "out_hidden_size": 4 * head, "fullatt_block_indexes": [1], "window_size": 56,
         },
         image_token_id=image, video_token_id=video, vision_start_token_id=start, vision_end_token_id=end,
     )  # fmt: skip

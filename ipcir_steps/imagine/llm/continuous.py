@@ -1,5 +1,6 @@
 """vLLM in this process: all prompts at once through continuous batching, a seed per answer, grammars for layouts."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Sequence
@@ -69,6 +70,15 @@ def _cheap_nucleus(top_p: float) -> type:
     return Nucleus
 
 
+def _as_the_processor_does() -> dict:
+    """Pictures are normalised by the model's processor. vLLM 0.32 would do it itself, and not at all where the numbers
+    stand in the processor's class instead of the model's files."""
+    from vllm import EngineArgs
+
+    name = "mm_device_do_normalize"
+    return {name: False} if name in {field.name for field in dataclasses.fields(EngineArgs)} else {}
+
+
 class VLLM:
     """Engine over ``vllm.LLM``; loaded when the first answer is not in the cache."""
 
@@ -103,7 +113,8 @@ class VLLM:
         if self.path.suffix == ".gguf":
             raise ModelError(f"{self.path}: a GGUF file is read by backend llama_cpp or transformers, not by vllm.")
         own = [_cheap_nucleus(self.settings.top_p)] if _sorts(self.settings) else []
-        options = {"seed": 0, "disable_log_stats": True, "logits_processors": own, **engine_options(self.settings)}
+        options = {"seed": 0, "disable_log_stats": True, "logits_processors": own, **_as_the_processor_does()}
+        options |= engine_options(self.settings)
         try:
             engine = vllm.LLM(str(self.path), **options)
         except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError) as error:
@@ -113,19 +124,25 @@ class VLLM:
 
     def decode(self, requests: Sequence[Request]) -> list[str]:
         """Answers in order. What an earlier call left in the engine's cache of prompts is dropped first."""
+        _ = self.loaded  # where vLLM is missing, this says so
+        conversations = [messages(request.conversation, request.picture) for request in requests]
+        answers = self.chat(conversations, [self._parameters(request) for request in requests])
+        self.tokens += sum(len(answer.token_ids) for answer in answers)
+        return [answer.text for answer in answers]
+
+    def chat(self, conversations: Sequence[list[dict]], parameters: Sequence) -> list:
+        """vLLM's completions under its sampling parameters. Raises ModelError for what it refuses."""
+        from vllm.exceptions import VLLMError
+
         engine = self.loaded
         engine.reset_prefix_cache()
-        asked = [self._parameters(request) for request in requests]
         try:
-            conversations = [messages(request.conversation, request.picture) for request in requests]
-            outputs = engine.chat(conversations, asked, use_tqdm=False)
-        except ValueError as error:
+            outputs = engine.chat(list(conversations), list(parameters), use_tqdm=False)
+        except (ValueError, VLLMError) as error:
             raise ModelError(
                 f"{self.path}: {error}. Is context_length ({self.settings.context_length}) long enough?"
             ) from error
-        answers = [output.outputs[0] for output in outputs]
-        self.tokens += sum(len(answer.token_ids) for answer in answers)
-        return [answer.text for answer in answers]
+        return [output.outputs[0] for output in outputs]
 
     def _parameters(self, request: Request):
         from vllm import SamplingParams
