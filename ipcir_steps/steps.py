@@ -77,6 +77,8 @@ _ALL = (
           gathered=paths.REFERENCE_MASKS),
     _step("Imagine", "statistics", "imagine.statistics", "measure the boxes of COCO's categories, for layouts"),
     _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts", gathered=paths.PROXY_INDEX),
+    _step("Imagine", "proxy_captions", "imagine.captions.proxies", "caption the proxies, to join a text side",
+          gathered=paths.PROXY_CAPTIONS),
     _step("Imagine", "gather", "imagine.gather", "join the shards of a step in query order"),
     _step("Seek", "embeddings", "seek.embeddings", "encode images and captions with CLIP",
           timed=tuple(paths.fill(paths.FEATURES_TIMES, features=name) for name in paths.ENCODED)),

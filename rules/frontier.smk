@@ -85,7 +85,7 @@ rule costs:
 rule frontier:
     """Compare the settings: the metric that decides, intervals, lists, features, cost; choose the cheapest."""
     input:
-        text=labelled(paths.TEXT),
+        text=compared_text,
         gallery=labelled(paths.GALLERY_FEATURES),
         queries=labelled(paths.QUERIES),
         gallery_images=labelled(paths.GALLERY),

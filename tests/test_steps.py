@@ -9,7 +9,7 @@ from ipcir_steps.steps import SHARDED, STEPS, TIMED
 
 
 def test_steps_with_shards_are_gathered_timed_and_examined():
-    assert SHARDED == ["captions", "reasoning", "layouts", "masks", "proxies", "verify"]
+    assert SHARDED == ["captions", "reasoning", "layouts", "masks", "proxies", "proxy_captions", "verify"]
     for name in SHARDED:
         assert STEPS[name].gathered in doctor.CROSS
         assert costs.step_of(Path(f"{paths.TIMES}/cirr/val/{name}/3.tsv")) == name

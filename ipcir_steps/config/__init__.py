@@ -15,6 +15,7 @@ from ipcir_steps.config.data import MINI, Dataset, Name
 from ipcir_steps.config.defaults import DATASETS
 from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
+from ipcir_steps.config.proxy_captions import CAPTIONED, ProxyCaptions
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
 from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
 from ipcir_steps.config.verification import Verify
@@ -65,6 +66,9 @@ class Config(Section):
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
     tuning: Tuning = Field(Tuning(), description="lambda chosen on another dataset's labelled split (tuned_on)")
+    proxy_captions: ProxyCaptions = Field(
+        ProxyCaptions(), description="captions of the proxies, which join the text side of a baseline; off by default"
+    )
     verify: Verify = Field(Verify(), description="a model looks at the first candidates of every list; off by default")
     sensitivity: Sensitivity = Field(Sensitivity(), description="settings to try around the configured ones")
     figures: Figures = Field(Figures(), description="figures that show queries, and the query browser")
@@ -75,7 +79,12 @@ class Config(Section):
     def _references(self) -> "Config":
         for key, names, known in (
             ("run", self.run, self.datasets),
-            ("baselines", self.baselines, [*BASELINES, *self.custom_baselines]),
+            ("baselines", self.baselines, [*BASELINES, *self.custom_baselines, *self.proxy_captions.joined]),
+            (
+                "proxy_captions.joined",
+                [joined.baseline for joined in self.proxy_captions.joined.values()],
+                [*BASELINES, *self.custom_baselines],
+            ),
         ):
             for name in names:
                 if name not in known:
@@ -83,6 +92,8 @@ class Config(Section):
         for name in self.custom_baselines:
             if name in BASELINES:
                 raise ValueError(f"custom_baselines: {name!r} is the name of a shipped baseline")
+            if CAPTIONED in name:
+                raise ValueError(f"custom_baselines: {name!r} is named like a text side of proxy_captions.joined")
         for name, dataset in self.datasets.items():
             if dataset.tuned_on and dataset.tuned_on not in self.datasets:
                 near = _nearest(dataset.tuned_on, self.datasets)
@@ -98,7 +109,7 @@ class Config(Section):
                 )
         for name in self.run:
             stack = self.stacks[self.datasets[name].stack]
-            for baseline in set(self.baselines) & set(MAPPED):
+            for baseline in {self.joined_to(name) or name for name in self.baselines} & set(MAPPED):
                 for backbone in stack.backbones:
                     if backbone not in stack.mappings.get(baseline, {}):
                         where = f"stacks.{self.datasets[name].stack}.mappings"
@@ -122,6 +133,11 @@ class Config(Section):
                 except pydantic.ValidationError as error:
                     raise ValueError(f"{where}: {_explain(error.errors()[0], Stack)}") from error
         return self
+
+    def joined_to(self, baseline: str) -> str | None:
+        """The baseline whose text side the captions of the proxies join under this name; None for other names."""
+        found = self.proxy_captions.joined.get(baseline)
+        return found.baseline if found else None
 
     def stack_of(self, dataset: str, setting: str | None = None) -> Stack:
         """The stack that a dataset names; with what a setting of the frontier changes. Raises InputError where there is

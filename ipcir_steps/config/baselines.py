@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from ipcir_steps.config.base import Count, Fraction, Section, later
+from ipcir_steps.config.proxy_captions import Joining
 
 
 class LDRE(Section):
@@ -125,4 +126,6 @@ _ALL = (
     Baseline("joint", "image and text read together", "joint:text_features", Joint, encodes=True, sees=True),
 )
 BASELINES = {baseline.name: baseline for baseline in _ALL}
+# Joins the captions of the proxies to the text side of one of these; configured as proxy_captions.joined.
+CAPTIONED = Baseline("captioned", "proxy captions", "captioned:text_features", Joining)
 MAPPED = tuple(baseline.name for baseline in _ALL if baseline.mapping)

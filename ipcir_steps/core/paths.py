@@ -27,6 +27,7 @@ LAYOUTS = f"{SPLIT}/layouts.jsonl"
 REFERENCE_MASKS = f"{SPLIT}/reference_masks.jsonl"
 PROXY_IMAGES = f"{SPLIT}/proxies/{{generator}}"
 PROXY_INDEX = f"{PROXY_IMAGES}/index.jsonl"
+PROXY_CAPTIONS = f"{SPLIT}/proxy_captions.jsonl"  # where they join a text side (proxy_captions.joined)
 STEP_FAILURES = f"{SPLIT}/{{step}}.failures.jsonl"
 PROXY_FAILURES = f"{PROXY_IMAGES}/proxies.failures.jsonl"
 FAILURES = f"{SPLIT}/failures.jsonl"
@@ -41,12 +42,14 @@ DRAWN_FEATURES = f"{DRAWN}/features/{{backbone}}.safetensors"
 # What is sought with: features of one backbone.
 BACKBONE = f"{SPLIT}/{{backbone}}"
 FEATURES = f"{BACKBONE}/{{features}}.safetensors"
-ENCODED = ("gallery", "references", "source_captions", "target_captions", "proxies")  # those that there are
+# Those that there are.
+ENCODED = ("gallery", "references", "source_captions", "target_captions", "proxies", "proxy_captions")
 GALLERY_FEATURES = f"{BACKBONE}/gallery.safetensors"
 REFERENCE_FEATURES = f"{BACKBONE}/references.safetensors"
 SOURCE_CAPTION_FEATURES = f"{BACKBONE}/source_captions.safetensors"
 TARGET_CAPTION_FEATURES = f"{BACKBONE}/target_captions.safetensors"
 PROXY_FEATURES = f"{BACKBONE}/proxies.safetensors"
+PROXY_CAPTION_FEATURES = f"{BACKBONE}/proxy_captions.safetensors"
 FUSED = f"{BACKBONE}/fusion/{{proxy}}.safetensors"
 
 # What is found: everything of one backbone and baseline.

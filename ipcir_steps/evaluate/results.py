@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.base import Count, Section
+from ipcir_steps.config.proxy_captions import uncaptioned
 from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import InFile, OutFile
 from ipcir_steps.core.errors import InputError
@@ -80,6 +81,7 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
                 "queries": scored["query_count"],
                 "failures": scored["failure_count"],
                 **_verification(scored, loaded.get((backbone, baseline, unverified(variant))), strata, settings),
+                **_joining(baseline, scored, loaded.get((backbone, uncaptioned(baseline), variant)), strata, settings),
                 "metrics": scored["metrics"],
                 "difference": {} if variant == BASE else _differences(base, scored, strata, settings),
                 "published": {
@@ -113,6 +115,14 @@ def _verification(scored: dict, before: dict | None, strata: dict[str, str], set
         return {}
     change = _differences(before, scored, strata, settings) if before and before is not scored else {}
     return {"verification": {**told, "difference": change}}
+
+
+def _joining(baseline: str, scored: dict, before: dict | None, strata: dict[str, str], settings: Results) -> dict:
+    """Of a text side with the proxies' captions: the difference to the same variant without them, where it is there."""
+    plain = uncaptioned(baseline)
+    if plain == baseline or before is None:
+        return {}
+    return {"captions": {"baseline": plain, "difference": _differences(before, scored, strata, settings)}}
 
 
 def _count(lost: list[dict]) -> dict:
@@ -183,6 +193,11 @@ def table(result: dict) -> str:
     steps = ", ".join(f"{count} in {step}" for step, count in result["failures"]["by_step"].items())
     note = f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}.\n"
     note += "Δ: difference to base, with its 95 % interval (paired bootstrap over the queries)."
+    for entry in result["entries"]:
+        if told := entry.get("captions"):
+            change = _change(told["difference"].get(card.tuned_by))
+            note += f"\n{entry['backbone']} {entry['baseline']} {entry['variant']}, {card.tuned_by}: {change} to "
+            note += f"{told['baseline']}, without the captions of the proxies."
     return "\n".join([*heading(result), "", *lines, "", note])
 
 

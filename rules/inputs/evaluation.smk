@@ -44,7 +44,8 @@ def subset_keys(wildcards):
 
 def failures_of_steps(wildcards):
     """The failures of every step before the ranking, in order."""
-    left_out = {"proxies", "verify", *drawing(wildcards).unused}
+    # A query whose proxies have no captions is ranked by the text as it was.
+    left_out = {"proxies", "proxy_captions", "verify", *drawing(wildcards).unused}
     steps = ["datasets", *(step for step in SHARDED if step not in left_out)]
     own = paths.fill(paths.PROXY_FAILURES, generator=generator_of(wildcards))
     return [

@@ -39,6 +39,16 @@ def drawn_feature_files(wildcards):
     return [file(wildcards) for file in files]
 
 
+def compared_text(wildcards):
+    """The text side, which must be the same whatever is drawn."""
+    if plain := CONFIG.joined_to(wildcards.baseline):
+        raise WorkflowError(
+            f"{wildcards.baseline} has the captions of the stack's own proxies in its text side, so that it says"
+            f" nothing of other settings: ask for the frontier of {plain}"
+        )
+    return labelled(paths.TEXT)(wildcards)
+
+
 def cost_settings(wildcards):
     """The proxies section and the sources of the models of every setting."""
     found = {}

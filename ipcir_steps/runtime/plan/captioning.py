@@ -10,8 +10,9 @@ from ipcir_steps.runtime.plan.work import Unknown, Work, counted, decoding, meta
 TEMPLATE = 23  # tokens of a chat template, beside the image and the question
 
 
-def captioning(counts) -> list[Work]:
-    """The work of one image. counts: those of a configuration. Raises Unknown naming the model."""
+def captioning(counts, count: int) -> list[Work]:
+    """The work of one image with ``count`` captions. counts: those of a configuration. Raises Unknown naming the
+    model."""
     source = counts.config.models["captioner"].source
     config = counts.architecture("captioner", source).parts["model"]
     kinds = {"blip-2": blip_2, "blip": blip, "qwen2_5_vl": qwen_vl}
@@ -19,7 +20,7 @@ def captioning(counts) -> list[Work]:
     if kind not in kinds:
         raise Unknown(f"the operations of {source} are not counted, which is none of {', '.join(kinds)}")
     settings = counts.config.captions
-    rows = settings.count if settings.nucleus else max(settings.beams, settings.count)
+    rows = count if settings.nucleus else max(settings.beams, count)
     new = min(settings.max_new_tokens, counts.typical.caption_tokens)
     return [Work("captioner", kinds[kind](counts, config, rows, new), new)]
 

@@ -34,7 +34,7 @@ class Estimates:
         self._texts: dict[str, Estimate] = {}
 
     def step(self, name: str) -> Estimate:
-        """Per image (captions, proxies) or query (reasoning, layouts, masks, verify)."""
+        """Per image (captions, proxies) or query (reasoning, layouts, masks, proxy_captions, verify)."""
         section = getattr(self.config, name)
         if getattr(section, "remote", False):
             return Estimate("a server's, not counted", seconds=dict.fromkeys(MACHINES, 0.0))
@@ -57,7 +57,9 @@ class Estimates:
         captions = self.config.captions.count
         if name == "ldre":
             return on_cores("products with the gallery", 2 * captions * gallery * width)
-        if name in ("cirevl", "image_only", "text_only", "image_text"):
+        if self.config.joined_to(name):
+            captions = self.config.proxies.count * self.config.proxy_captions.count
+        if self.config.joined_to(name) or name in ("cirevl", "image_only", "text_only", "image_text"):
             return on_cores("sums of features", captions * width)
         if name == "joint":
             return Estimate("a language model's reading of image and text, not counted")

@@ -27,7 +27,10 @@ PICTURE = 1400  # of a picture of 1024 pixels in one, as Qwen2.5-VL reads it
 TINY = 0.2 * GB  # for models of the mini world, which a rule may still have to make, and for their work
 CLUSTERS = ("sbatch", "bsub", "qsub", "kubectl")  # commands that hand jobs to other machines
 # Where a step's device and dtype are set.
-SECTIONS = {"image_features": "embeddings", "text_features": "embeddings", "baseline": "embeddings"}
+SECTIONS = {
+    "proxy_captions": "captions", "image_features": "embeddings", "text_features": "embeddings",
+    "baseline": "embeddings",
+}  # fmt: skip
 # The half of a CLIP model that a step loads.
 TOWERS = {"image_features": "image", "text_features": "text", "baseline": "text"}
 
@@ -53,9 +56,10 @@ def megabytes(
 ) -> int:
     """``mem_mb`` of one job: its need and Snakemake's with a reserve, doubled with every further attempt.
 
-    step: ``captions``, ``reasoning``, ``layouts``, ``masks``, ``proxies``, ``baseline``, ``image_features`` or
-    ``text_features`` (of a backbone). device: ``cpu`` or ``cuda``; by default as configured. There ``auto`` is a GPU
-    when this machine has one, a CPU when it has none, and the larger of both where it can hand jobs to others.
+    step: ``captions``, ``reasoning``, ``layouts``, ``masks``, ``proxies``, ``proxy_captions``, ``baseline``,
+    ``image_features`` or ``text_features`` (of a backbone). device: ``cpu`` or ``cuda``; by default as configured.
+    There ``auto`` is a GPU when this machine has one, a CPU when it has none, and the larger of both where it can hand
+    jobs to others.
     """
     kinds = [device] if device else devices(config, step)
     host = ENGINE + max(need(config, step, kind, backbone, baseline).host for kind in kinds)
@@ -88,7 +92,7 @@ def dtype_of(config: Resolved, step: str, device: str) -> str:
 
 def need(config: Resolved, step: str, device: str, backbone: str | None = None, baseline: str | None = None) -> Need:
     """Of one job of a step on ``cpu`` or ``cuda``. A baseline that is not named, or your own, may encode texts."""
-    if baseline in BASELINES and not BASELINES[baseline].encodes:
+    if config.joined_to(baseline) or (baseline in BASELINES and not BASELINES[baseline].encodes):
         return Need(FEATURES, 0, "features alone")
     dtype = dtype_of(config, step, device)
     models = list(models_of(config, step, backbone))
@@ -131,8 +135,8 @@ def loading(role: str, found: Weights, dtype: str) -> float:
 
 def working(config: Resolved, step: str, item: int, backbone: str | None = None) -> float:
     """Bytes beside the weights, at the peak of a step, for numbers of ``item`` bytes."""
-    if step == "captions":
-        return captioning(config, item)
+    if step in ("captions", "proxy_captions"):
+        return captioning(config, item, getattr(config, step).count)
     if step in ("reasoning", "layouts"):
         return answering(config, step, item)
     if step == "masks":
@@ -154,12 +158,13 @@ def cache(layers: int, width: int, rows: int, tokens: int, item: int) -> float:
     return 2 * (layers + 1) * width * rows * tokens * item
 
 
-def captioning(config: Resolved, item: int) -> float:
+def captioning(config: Resolved, item: int, count: int) -> float:
+    """count: captions of an image, which are one batch."""
     model, settings = config_of(config, "captioner"), config.captions
     if model is None:
         return GB
     text = model.get("text_config", model)
-    rows = settings.count if settings.nucleus else max(settings.beams, settings.count)
+    rows = count if settings.nucleus else max(settings.beams, count)
     tokens = model.get("num_query_tokens", 32) + 1 + len(settings.prompt) // 3 + settings.max_new_tokens
     hidden, inner = text["hidden_size"], text.get("ffn_dim") or text["intermediate_size"]
     activations = rows * tokens * (4 * hidden + 2 * inner) * item + rows * text["vocab_size"] * 4 * 6
@@ -169,7 +174,7 @@ def captioning(config: Resolved, item: int) -> float:
 def looking(config: Resolved, item: int) -> float:
     """Of a judge: a candidate with all its captions side by side, or one question with its pictures."""
     if config.verify.judge == "captioner":
-        return captioning(config, item)
+        return captioning(config, item, config.captions.count)
     return 0 if config.verify.remote else 2 * GB
 
 

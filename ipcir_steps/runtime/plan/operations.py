@@ -43,7 +43,15 @@ class Counts:
 
     def captions(self) -> list[Work]:
         """Per image: all its captions."""
-        return captioning(self)
+        return captioning(self, self.config.captions.count)
+
+    def proxy_captions(self) -> list[Work]:
+        """Per query: the captions of all its proxies."""
+        number = self.config.proxies.count
+        return [
+            Work(work.role, number * work.operations, number * work.passes)
+            for work in captioning(self, self.config.proxy_captions.count)
+        ]
 
     def reasoning(self) -> list[Work]:
         """Per query: K answers; what the prompts share is read once per step."""

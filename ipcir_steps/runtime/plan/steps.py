@@ -14,6 +14,7 @@ from ipcir_steps.runtime.plan.weights import roles_of
 
 # Bytes of a record with its copy in the journal and in the gathered file, as in CIRCO's released captions and layouts.
 RECORDS = {"captions": 3 * 900, "reasoning": 3 * 1000, "layouts": 3 * 1300, "masks": 3 * 1600, "verify": 3 * 1500}
+RECORDS["proxy_captions"] = 3 * 400  # five images, a caption each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,8 @@ def steps(config: Resolved, counts: Counts, directory: Path, device: str = "cuda
     }
     for name in generator_of(config.proxies).unused:
         del items[name]
+    if joins(config):
+        items["proxy_captions"] = (counts.queries, "queries")
     for name, (number, unit) in items.items():
         found = measured(config, directory, name)
         needs = need(config, name, device)
@@ -85,8 +88,15 @@ def steps(config: Resolved, counts: Counts, directory: Path, device: str = "cuda
         yield Step("verify", counts.queries, "queries", found, work, counts.queries * each, needs)
 
 
+def joins(config: Resolved) -> bool:
+    """Whether the captions of the proxies join a text side."""
+    return any(map(config.joined_to, config.baselines))
+
+
 def measured(config: Resolved, directory: Path, name: str) -> Speed | None:
     section = config.verify.judging if name == "verify" else getattr(config, name)
+    if name == "proxy_captions":
+        section = config.captions.model_copy(update={"count": section.count})
     roles = generator_of(config.proxies).roles if name == "proxies" else roles_of(config, name)
     sources = [config.models[role].source for role in roles]
     # Proxies are counted one by one, so their number per query may differ.
@@ -117,6 +127,8 @@ def of_backbone(
         "target_captions": (counts.queries * captions, "texts"),
         "proxies": (counts.queries * drawn, "images"),
     }
+    if joins(config):
+        rows["proxy_captions"] = (counts.queries * drawn * config.proxy_captions.count, "texts")
     source = config.clip[backbone].source
     architecture = config.clip[backbone].architecture or config.embeddings.architecture
     if "proxies" in generator_of(config.proxies).unused:

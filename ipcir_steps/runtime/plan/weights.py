@@ -144,7 +144,9 @@ def roles_of(config: Resolved, step: str) -> list[str]:
         return [] if getattr(config, step).remote else ["llm"]
     if step == "verify":
         return [] if config.verify.remote else [config.verify.role]
-    return {"captions": ["captioner"], "masks": ["detector", "segmenter"], "baseline": ["clip"]}.get(step, ["clip"])
+    if step in ("captions", "proxy_captions"):
+        return ["captioner"]
+    return ["detector", "segmenter"] if step == "masks" else ["clip"]
 
 
 def models_of(config: Resolved, step: str, backbone: str | None = None) -> Iterator[tuple[str, str, Path]]:

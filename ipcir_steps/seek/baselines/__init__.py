@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.base import Section
-from ipcir_steps.config.baselines import BASELINES, Custom
+from ipcir_steps.config.baselines import BASELINES, CAPTIONED, Custom
 from ipcir_steps.core import plugins
 from ipcir_steps.core.arguments import ImageList, InFile, OutFile, Root
 from ipcir_steps.core.errors import InputError
@@ -20,7 +20,7 @@ from ipcir_steps.core.errors import InputError
 
 def find(name: str) -> tuple[Callable, type[Section]]:
     """The function and settings class of a baseline. Raises InputError listing the known names."""
-    known = BASELINES.get(name.replace("-", "_"))
+    known = {**BASELINES, CAPTIONED.name: CAPTIONED}.get(name.replace("-", "_"))
     if known:
         module, _, function = known.function.partition(":")
         return getattr(importlib.import_module(f"{__name__}.{module}"), function), known.settings
@@ -47,7 +47,8 @@ def declared(function: Callable) -> type[Section]:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "name", help=f"{', '.join(BASELINES)}; package.module:function; or a safetensors file of ready features"
+        "name",
+        help=f"{', '.join(BASELINES)}; {CAPTIONED.name}; package.module:function; or a safetensors file of features",
     )
     parser.add_argument("--queries", required=True, type=InFile, help="queries.jsonl")
     parser.add_argument(
@@ -66,13 +67,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=InFile, help="manifest or file of the mapping network (searle, lincir, pic2word)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="run seed (searle_oti)")
+    parser.add_argument("--text", type=InFile, help="text features [Q, D] that the captions join (captioned)")
+    parser.add_argument("--proxy-captions", type=InFile, help="features [Q, C, D] of the proxies' captions (captioned)")
+    parser.add_argument("--seed", type=int, default=0, help="run seed (searle_oti, captioned)")
     parser.add_argument("--settings", default="{}", metavar="JSON", help="settings as JSON text or a JSON file")
     parser.add_argument("--output", required=True, type=OutFile, help="text feature file to write")
     parser.epilog = "\n".join(
         f"settings of {name}:\n"
         + "\n".join(f"  {key}: {field.description}" for key, field in card.settings.model_fields.items())
-        for name, card in BASELINES.items()
+        for name, card in {**BASELINES, CAPTIONED.name: CAPTIONED}.items()
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 

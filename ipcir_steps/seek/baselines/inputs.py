@@ -13,13 +13,18 @@ from ipcir_steps.core.features import Features, load_features, save_features
 from ipcir_steps.core.files import digest, inside
 from ipcir_steps.core.records import Query, read_images, read_queries
 
+FILES = (
+    "target_captions", "source_captions", "references", "gallery", "model", "weights", "images", "root", "text",
+    "proxy_captions",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
     """Queries, their dataset's format, and files read on demand; what a baseline does not ask for is not opened.
 
-    ``files`` maps "target_captions", "source_captions", "references", "gallery", "model", "weights", "images" and
-    "root" to paths or None.
+    ``files`` maps "target_captions", "source_captions", "references", "gallery", "model", "weights", "images", "root",
+    "text" and "proxy_captions" to paths or None.
     """
 
     queries: list[Query]
@@ -31,8 +36,7 @@ class Inputs:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> "Inputs":
-        names = ("target_captions", "source_captions", "references", "gallery", "model", "weights", "images", "root")
-        files = {name: getattr(args, name) for name in names}
+        files = {name: getattr(args, name) for name in FILES}
         queries = read_queries(args.queries)
         return cls(queries, args.benchmark, files, args.output, args.seed, args.architecture)
 
@@ -93,7 +97,7 @@ class Inputs:
 
     def model_of(self) -> dict:
         """The identity of the backbone, from the first feature file or the model that was given."""
-        for name in ("target_captions", "references", "gallery"):
+        for name in ("target_captions", "references", "gallery", "proxy_captions"):
             if self.files.get(name):
                 return load_features(self.files[name]).model
         return self.encoder.identity if self.files.get("model") else {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.baselines import BASELINES
+from ipcir_steps.config.proxy_captions import CAPTIONED
 from ipcir_steps.core import record_id
 from ipcir_steps.core.files import atomic
 
@@ -80,7 +81,13 @@ def panels(plt, count: int, width: float = 3.0, height: float = 2.6, columns: in
 
 
 def name_of(baseline: str) -> str:
-    return BASELINES[baseline].label if baseline in BASELINES else baseline
+    """
+    >>> name_of("ldre"), name_of("ldre_captioned"), name_of("ldre_captioned.others"), name_of("mine")
+    ('LDRE', 'LDRE + proxy captions', 'LDRE + proxy captions.others', 'mine')
+    """
+    plain, joined, more = baseline.partition(CAPTIONED)
+    label = BASELINES[plain].label if plain in BASELINES else plain
+    return f"{label} + proxy captions{more}" if joined else label
 
 
 def dataset_of(content: dict) -> str:

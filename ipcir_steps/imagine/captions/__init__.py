@@ -139,9 +139,12 @@ def clean(captions: list[str], prompt: str = "") -> list[str]:
     return [line or first for line in lines]
 
 
-def caption_image(image: Image, root: Path, caption: Callable, settings: Captions, run_seed: int) -> dict | StepFailure:
+def caption_image(
+    image: Image, root: Path, caption: Callable, settings: Captions, run_seed: int, purpose: str = "captions"
+) -> dict | StepFailure:
+    """{"captions": K texts} of one image below ``root``, drawn under the seed of its name and the purpose."""
     try:
-        texts = caption(load_image(root, image), seed(run_seed, "captions", image.name))
+        texts = caption(load_image(root, image), seed(run_seed, purpose, image.name))
         return {"captions": clean(texts, settings.prompt)}
     except StepFailure as failure:
         return failure
