@@ -25,7 +25,7 @@ use rule captions as proxy_captions with:
         step="proxy_captions",
         options=lambda wildcards, input: options(input, images=Path(input.index).parent),
         settings=proxy_caption_settings,
-        taken=from_config("seed", "stack.captions", "proxy_captions.count"),
+        taken=from_config(proxy_caption_keys),
 
 
 use rule gather_captions as gather_proxy_captions with:

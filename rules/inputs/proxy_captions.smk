@@ -3,6 +3,7 @@
 import re
 
 from ipcir_steps.config.baselines import CAPTIONED
+from ipcir_steps.config.vision import Captions
 
 
 def joined_names():
@@ -21,6 +22,12 @@ def proxy_caption_settings(wildcards):
     count = {"count": CONFIG.proxy_captions.count}
     captions = stack_of(wildcards).captions.model_copy(update=count)
     return canonical(captions.model_dump(mode="json"))
+
+
+def proxy_caption_keys(wildcards):
+    """What the rule takes from the configuration: how many captions a reference gets is not among it."""
+    shared = [name for name in Captions.model_fields if name != "count"]
+    return ["seed", "proxy_captions.count", *(f"stack.captions.{name}" for name in shared)]
 
 
 def joining(wildcards):

@@ -39,3 +39,23 @@ def test_result_file(tmp_path):
 def test_a_variant_without_its_base_is_refused(tmp_path):
     with pytest.raises(InputError, match="no base.metrics.json for ViT/ldre"):
         result(tmp_path, {"rp_bm": 30})
+
+
+def test_a_text_side_with_captions_is_compared_with_the_one_without(tmp_path):
+    """Each variant with the same variant of the baseline that the captions join."""
+    result(tmp_path, {"base": 10, "rp_bm": 30})
+    for variant in ("base", "rp_bm"):
+        rankings = {q.query_id: [q.targets[0] if i < 20 else "x"] for i, q in enumerate(QUERIES)}
+        write_json(tmp_path / f"ViT/ldre_captioned/{variant}.metrics.json", score(rankings, QUERIES, "folder"))
+    paths = sorted(tmp_path.glob("ViT/*/*.metrics.json"))
+    files = (tmp_path / "queries.jsonl", tmp_path / "failures.jsonl")
+    collected = results.collect("mine", paths, *files, results.Results(resamples=500))
+    told = {(e["baseline"], e["variant"]): e.get("captions") for e in collected["entries"]}
+    assert told["ldre", "base"] is None and told["ldre", "rp_bm"] is None
+    for variant, change in (("base", 0.25), ("rp_bm", -0.25)):
+        found = told["ldre_captioned", variant]
+        assert found["baseline"] == "ldre" and found["difference"]["recall@1"]["value"] == change
+    assert "ViT ldre_captioned rp_bm, mAP@10: -25.00 [" in results.table(collected)
+    alone = [path for path in paths if "captioned" in str(path)]
+    collected = results.collect("mine", alone, *files, results.Results(resamples=500))
+    assert not any("captions" in entry for entry in collected["entries"])

@@ -20,16 +20,6 @@ from tests.imagine.conftest import noise_references
 SETTINGS = {"count": 4, "max_new_tokens": 6}
 
 
-@pytest.fixture(scope="module")
-def blip2(tmp_path_factory):
-    import torch
-
-    directory = tmp_path_factory.mktemp("blip2") / "model"
-    torch.manual_seed(0)
-    models.blip2(directory)
-    return directory
-
-
 @pytest.fixture
 def references(tmp_path):
     noise_references(tmp_path, 5, 40, 24)

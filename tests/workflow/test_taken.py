@@ -22,12 +22,14 @@ JOB = {
 }  # fmt: skip
 # Rules whose wildcards have other values.
 OTHERS = {
+    "captioned_baseline": {"baseline": "ldre_captioned"},
     "mapping": {"baseline": "searle"},
     "submission": {"variant": "rp_bm"},
     "queries_figure": {"figure": cards.names("queries")[0]},
     "results_figure": {"figure": cards.names("results")[0]},
     "sensitivity_figure": {"figure": cards.names("sweeps")[0]},
 }
+JOINED = {"proxy_captions": {"joined": {"ldre_captioned": {"baseline": "ldre", "weight": 0.3}}}}
 
 
 def load(directory: Path, config: dict) -> dict:
@@ -38,7 +40,7 @@ def load(directory: Path, config: dict) -> dict:
 
     shutil.copy(ROOT / "config.yaml", directory)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        settings = {"config_settings": ConfigSettings(config=config), "workdir": directory}
+        settings = {"config_settings": ConfigSettings(config=merged(JOINED, config)), "workdir": directory}
         workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", **settings)
         rules = [rule for rule in workflow._workflow.rules if rule.shellcmd]
         found = {}
@@ -80,6 +82,8 @@ CHANGES = {
     "models": {"stacks": {"mini": {"models": {"llm": {"source": "resources/mini/models/other"}}}}},
     "clip": {"stacks": {"mini": {"clip": {"mini": {"source": "resources/mini/models/other"}}}}},
     "architecture": {"stacks": {"mini": {"clip": {"mini": {"architecture": "ViT-B-16"}}}}},
+    "captions per proxy": {"proxy_captions": {"count": 2}},
+    "joined": {"proxy_captions": {"joined": {"ldre_captioned": {"weight": 0.4}}}},
     "judge": {"verify": {"judge": "captioner", "k": 9}},
     "mix": {"verify": {"combine": {"weight": 0.9}}},
     "frontier": {"frontier": {"counts": [1]}},
