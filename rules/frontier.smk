@@ -93,6 +93,8 @@ rule frontier:
         target_captions=labelled(paths.TARGET_CAPTION_FEATURES),
         source_captions=labelled(paths.SOURCE_CAPTION_FEATURES),
         drawn=drawn_feature_files,
+        indices=drawn_indices,
+        reference_images=labelled(paths.REFERENCES),
         costs=paths.DRAWN_COSTS,
         lambda_file=frontier_lambda,
     output:
@@ -110,6 +112,12 @@ rule frontier:
             labels={"dataset": "{dataset}", "figure": "frontier"},
         ),
         png=paths.fill(paths.FRONTIER_FIGURE, suffix="png"),
+        page=report(
+            paths.FRONTIER_PAGE,
+            caption="../report/frontier.rst",
+            category="Costs",
+            labels={"dataset": "{dataset}", "figure": "frontier, to point at"},
+        ),
     log:
         "logs/{dataset}/frontier/{backbone}/{baseline}.log",
     benchmark:
@@ -132,9 +140,10 @@ rule frontier:
             "ranking",
             "frontier",
             "datasets.{dataset}.benchmark",
+            "datasets.{dataset}.root",
             lambda_keys,
         ),
     shell:
         "IPCIR_RULE=frontier IPCIR_CONFIG={params.taken:q} ipcir frontier --dataset {wildcards.dataset} {params.options}"
         " --settings {params.settings:q} --output {output.result} --table {output.table}"
-        " --svg {output.svg} --png {output.png} 2> {log}"
+        " --svg {output.svg} --png {output.png} --page {output.page} 2> {log}"

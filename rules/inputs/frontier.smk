@@ -67,13 +67,19 @@ def frontier_lambda(wildcards):
 
 
 def frontier_options(wildcards, input):
-    files = {name: file for name, file in input.items() if name != "drawn"}
+    several = ("drawn", "indices")
+    files = {name: file for name, file in input.items() if name not in several}
+    named = {
+        name: [
+            f"{setting}={file}"
+            for setting, file in zip(drawn_names(), input[name], strict=True)
+        ]
+        for name in several
+    }
     return options(
         files,
-        drawn=[
-            f"{name}={file}"
-            for name, file in zip(drawn_names(), input.drawn, strict=True)
-        ],
+        **named,
+        root=dataset_root(wildcards),
         benchmark=dataset_benchmark(wildcards),
         mark=mark(wildcards),
         seed=CONFIG.seed,
@@ -83,6 +89,6 @@ def frontier_options(wildcards, input):
 
 
 def frontier_settings(wildcards):
-    compared = CONFIG.frontier.model_dump(mode="json", exclude={"settings"})
-    sections = CONFIG.model_dump(mode="json", include={"fusion", "ranking"})
-    return canonical({**compared, **sections})
+    sections = {"frontier", "fusion", "ranking"}
+    found = CONFIG.model_dump(mode="json", include=sections)
+    return canonical({**found.pop("frontier"), **found})

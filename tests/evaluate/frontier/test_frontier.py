@@ -168,7 +168,7 @@ def test_the_cheapest_that_is_not_worse_is_chosen():
 
 
 def test_table_and_figure(world, compare):
-    files = [word for name in ("table", "svg", "png") for word in (f"--{name}", world / f"out.{name}")]
+    files = [word for name in ("table", "svg", "png", "page") for word in (f"--{name}", world / f"out.{name}")]
     _, result = compare(*files, "--mark", "TOY MODELS", counts=[1], settled=[0.8])
     lines = (world / "out.table").read_text().splitlines()
     table = [line for line in lines if line.startswith("|")]
@@ -177,6 +177,7 @@ def test_table_and_figure(world, compare):
     assert "| 100.0% | 1.5 | 1.2 |" in whole  # seconds of three images
     assert "TOY MODELS" in (world / "out.svg").read_text() and (world / "out.png").stat().st_size > 10_000
     assert "seconds" not in json.dumps(result)  # results hold no times
+    assert (world / "out.page").read_text().count("<tr data-name=") == len(result["rows"])
 
 
 def test_the_configured_setting_is_needed(world, options, capsys):
@@ -184,6 +185,15 @@ def test_the_configured_setting_is_needed(world, options, capsys):
     words += ["--drawn", f"fewer={world / 'fewer.safetensors'}", "--benchmark", "circo"]
     assert main(list(map(str, [*words, "--output", world / "x.json"]))) == 2
     assert "lacks configured=FILE" in capsys.readouterr().err
+
+
+def test_pictures_need_to_know_where_the_dataset_lies(world, options, capsys):
+    words = ["frontier", "--dataset", "noisy", *options(world, *PARTS), "--costs", world / "costs.json"]
+    words += ["--drawn", f"configured={world / 'proxies.safetensors'}", "--benchmark", "circo", "--lambda", LAM]
+    words += ["--output", world / "x.json", "--page", world / "x.html"]
+    words += ["--indices", f"configured={world}/queries.jsonl"]
+    assert main(list(map(str, words))) == 2
+    assert "'--reference-images': is missing" in capsys.readouterr().err
 
 
 def test_overlaps_are_summed_in_the_order_of_the_queries():

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipcir_steps.core import record_id
-from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.files import atomic, used, write_text
+from ipcir_steps.core.files import atomic, write_text
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
 from ipcir_steps.evaluate.reporting.look import document
+from ipcir_steps.evaluate.reporting.look.pictures import small
 from ipcir_steps.variants import BASE, METHOD, card_of, verified_name
 
 HERE = Path(__file__).parent
@@ -94,21 +94,13 @@ class Pictures:
         return self._names[path]
 
     def _copy(self, path: Path) -> str | None:
-        from ipcir_steps.core.images import open_rgb
-
-        try:
-            image = open_rgb(used(path))
-        except InputError:
+        made = small(path, self.pixels)
+        if made is None:
             return None
-        # Small pictures stay exact, photographs become JPEG.
-        suffix = ".png" if max(image.size) <= self.pixels else ".jpg"
-        name = hashlib.sha256(str(path).encode()).hexdigest()[:16] + suffix
-        image.thumbnail((self.pixels, self.pixels))
+        content, kind = made
+        name = f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.{kind.replace('jpeg', 'jpg')}"
         with atomic(self.directory / name) as temporary:
-            if suffix == ".png":
-                image.save(temporary, format="PNG")
-            else:
-                image.save(temporary, format="JPEG", quality=82)
+            temporary.write_bytes(content)
         return f"pictures/{name}"
 
 
