@@ -12,55 +12,16 @@ from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.core.errors import ModelError
 from ipcir_steps.seek.embeddings.clip import load_encoder
 from ipcir_steps.seek.embeddings.transform import CLIP_MEAN, CLIP_STD, target_pad_transform
+from tests.hub import backbones
 
-WORDS = ["a", "red", "dog", "cat", "on", "the", "is"]
 TEXTS = ["a red dog", "the cat is on the dog", "a " * 40]
-
-
-def tokenizer(kind: str):
-    """A tokenizer of words with the special tokens of CLIP, or of SigLIP."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["<unk>", "<start>", "<end>"]
-    vocabulary = {word: number for number, word in enumerate([*special, *WORDS])}
-    tokens = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
-    form = "<start> $A <end>" if kind == "clip" else "$A <end>"
-    tokens.post_processor = processors.TemplateProcessing(single=form, special_tokens=[("<start>", 1), ("<end>", 2)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokens, unk_token="<unk>", pad_token="<end>", eos_token="<end>")
 
 
 @pytest.fixture(scope="session", params=["clip", "siglip", "siglip2"])
 def directory(request, tmp_path_factory) -> Path:
     """A model as the hub holds it: config.json, model.safetensors, and what its processor needs."""
-    import transformers as hf
-
-    torch.manual_seed(0)
-    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = vision | {
-        "vocab_size": 10,
-        "max_position_embeddings": 12,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 2,
-    }
-    vision |= {"image_size": 32, "patch_size": 16}
     path = tmp_path_factory.mktemp(request.param)
-    if request.param == "clip":
-        model = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
-        images = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-        hf.CLIPProcessor(images, tokenizer("clip")).save_pretrained(path)
-    elif request.param == "siglip2":
-        vision = {**vision, "num_patches": 16}
-        del vision["image_size"]
-        model = hf.Siglip2Model(hf.Siglip2Config(text_config=text, vision_config=vision))
-        hf.Siglip2Processor(hf.Siglip2ImageProcessor(max_num_patches=16), tokenizer("siglip")).save_pretrained(path)
-    else:
-        model = hf.SiglipModel(hf.SiglipConfig(text_config=text, vision_config=vision))
-        images = hf.SiglipImageProcessor(size={"height": 32, "width": 32})
-        hf.SiglipProcessor(images, tokenizer("siglip")).save_pretrained(path)
-    model.save_pretrained(path)
+    backbones.two_towers(request.param, path)
     return path
 
 

@@ -15,38 +15,11 @@ from ipcir_steps.core.features import load_features
 from ipcir_steps.core.files import write_jsonl
 from ipcir_steps.core.records import Image, Query, write_records
 from ipcir_steps.seek.embeddings.clip import load_encoder
-from tests.hub.captioners import qwen_vl
+from tests.hub import backbones
 
 TEXTS = ["a red dog", "two cats that sit side by side on a chair", "a"]
 QUERIES = [Query("q0", "i0", ("is red",)), Query("q1", "i1", ("is red",)), Query("q2", "i0", ("is blue and small",)),
            Query("q3", "gone", ("is red",))]  # fmt: skip
-
-
-def sibling(source, directory, kind):
-    """A model of a related class with the same tokenizer and processor."""
-    import shutil
-
-    import transformers as hf
-
-    shutil.copytree(source, directory)
-    config = json.loads((source / "config.json").read_text())
-    text = config["text_config"]
-    small = {name: text[name] for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
-                                           "num_attention_heads", "num_key_value_heads")}  # fmt: skip
-    ids = {name: config[name] for name in ("image_token_id", "video_token_id", "vision_start_token_id",
-                                           "vision_end_token_id")}  # fmt: skip
-    if kind == "qwen2_vl":
-        small["rope_parameters"] = text["rope_parameters"]
-        vision = {"depth": 1, "embed_dim": 16, "num_heads": 2, "hidden_size": 32, "mlp_ratio": 2}
-        model = hf.Qwen2VLForConditionalGeneration(hf.Qwen2VLConfig(text_config=small, vision_config=vision, **ids))
-    else:
-        small |= {"head_dim": 8, "rope_parameters": text["rope_parameters"]}
-        vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32,
-                  "patch_size": 14, "deepstack_visual_indexes": [0], "num_position_embeddings": 64}  # fmt: skip
-        model = hf.Qwen3VLForConditionalGeneration(hf.Qwen3VLConfig(text_config=small, vision_config=vision, **ids))
-    torch.manual_seed(0)
-    model.save_pretrained(directory)
-    return directory
 
 
 @pytest.fixture(
@@ -56,10 +29,7 @@ def sibling(source, directory, kind):
 def model(request, tmp_path_factory):
     """With weights so large that the words and the picture before the last token count."""
     directory = tmp_path_factory.mktemp("reader")
-    qwen_vl(directory / "qwen2_5_vl")
-    found = directory / request.param
-    if request.param != "qwen2_5_vl":
-        sibling(directory / "qwen2_5_vl", found, request.param)
+    found = backbones.reader(request.param, directory)
     weights = load_file(found / "model.safetensors")
     weights = {key: 10 * value if value.ndim > 1 else value for key, value in weights.items()}
     save_file(weights, found / "model.safetensors", metadata={"format": "pt"})

@@ -75,6 +75,8 @@ def read_parts(role: str, directory: Path) -> dict[str, dict]:
     if role == "generator" and (directory / FLOW["transformer"]).is_file():
         found = {part: directory / name for part, name in FLOW.items()}
         return {part: json.loads(path.read_text(encoding="utf-8")) for part, path in found.items() if path.is_file()}
+    if role == "clip" and absent(role, directory) and (directory / "config.json").is_file():  # transformers' layout
+        return {"model": json.loads((directory / "config.json").read_text(encoding="utf-8"))}
     if absent(role, directory):
         return {}
     files = files_of(role)
@@ -115,7 +117,7 @@ def _build(role: str, part: str, config: dict):
 
     if part == "text" or (part == "text_encoder" and "text_config" in config):  # of Qwen2.5-VL: it is a Qwen2
         return transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_rest(config["text_config"])))
-    if role == "llm":
+    if role == "llm" or (part == "text_encoder" and config.get("model_type") == "qwen3"):  # FLUX.2 klein's
         config = {key: value for key, value in config.items() if key != "quantization_config"}
         own = transformers.AutoConfig.for_model(config["model_type"], **_rest(config))
         return transformers.AutoModelForCausalLM.from_config(own)

@@ -83,16 +83,19 @@ def tokens_of(patches: int, vision: dict) -> int:
     return patches // vision.get("spatial_merge_size", 2) ** 2
 
 
-def seeing(vision: dict, patches: int) -> int:
+def seeing(vision: dict, patches: int, products: int = 3, outputs: int = 1) -> int:
     """Of Qwen2.5-VL's vision tower, whose windows depend on the values of tensors, which on the meta device have none:
-    by its config alone. Attentions reach a window, in some layers the whole picture."""
+    by its config alone. Attentions reach a window, in some layers the whole picture.
+
+    products: of an inner layer, three with a gate; outputs: how many layers the language model is given.
+    """
     width, inner, layers = vision["hidden_size"], vision["intermediate_size"], vision["depth"]
     patch, merge = vision.get("patch_size", 14), vision.get("spatial_merge_size", 2) ** 2
     window = (vision.get("window_size", 112) // patch) ** 2
     whole = len(vision.get("fullatt_block_indexes", ()))
-    products = layers * patches * (4 * width * width + 3 * width * inner)
+    products = layers * patches * (4 * width * width + products * width * inner)
     attentions = 2 * width * patches * ((layers - whole) * min(window, patches) + whole * patches)
     embedding = patches * 3 * vision.get("temporal_patch_size", 2) * patch**2 * width
     merged = width * merge
-    merging = math.ceil(patches / merge) * (merged * merged + merged * vision["out_hidden_size"])
+    merging = outputs * math.ceil(patches / merge) * (merged * merged + merged * vision["out_hidden_size"])
     return 2 * (products + attentions + embedding + merging)

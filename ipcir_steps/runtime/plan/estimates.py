@@ -52,8 +52,8 @@ class Estimates:
         return self._texts[backbone]
 
     def baseline(self, name: str, backbone: str, gallery: int, width: int) -> Estimate:
-        """Per query: products of features, a text, or the optimisation of a word (forwards and backwards: three times
-        a forward pass, twice with phrases)."""
+        """Per query: products of features, a text, an image read with it, or the optimisation of a word (forwards and
+        backwards: three times a forward pass, twice with phrases)."""
         captions = self.config.captions.count
         if name == "ldre":
             return on_cores("products with the gallery", 2 * captions * gallery * width)
@@ -62,7 +62,7 @@ class Estimates:
         if self.config.joined_to(name) or name in ("cirevl", "image_only", "text_only", "image_text"):
             return on_cores("sums of features", captions * width)
         if name == "joint":
-            return Estimate("a language model's reading of image and text, not counted")
+            return self._of("image_features", lambda: self.counts.joint(backbone), backbone)
         if name not in ("searle", "lincir", "pic2word", "searle_oti"):
             return Estimate("a baseline of your own")
         text = self.text(backbone)

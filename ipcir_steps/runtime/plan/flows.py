@@ -1,9 +1,10 @@
-"""Operations of generators whose network is a transformer that predicts a flow: FLUX, FLUX Kontext, Qwen-Image and its
-editing. The sizes of references are those that diffusers' pipelines bring them to."""
+"""Operations of generators whose network is a transformer that predicts a flow: FLUX, FLUX Kontext, FLUX.2 klein, Qwen-Image
+and its editing. The sizes of references are those that diffusers' pipelines bring them to."""
 
 from ipcir_steps.runtime.plan.work import Unknown, Work, counted, decoding, meta
 
-KNOWN = ("FluxPipeline", "FluxKontextPipeline", "QwenImagePipeline", "QwenImageEditPipeline",
+KLEIN = "Flux2KleinPipeline"
+KNOWN = ("FluxPipeline", "FluxKontextPipeline", KLEIN, "QwenImagePipeline", "QwenImageEditPipeline",
          "QwenImageEditPlusPipeline")  # fmt: skip
 FLUX_TOKENS = 512  # to which its texts are filled up
 WORDS = 60  # tokens of a caption and of the template around it that are kept, in Qwen-Image
@@ -25,12 +26,15 @@ def drawing(counts) -> list[Work]:
     step = 2 * factor(counts)
     size = settings.height // step * step, settings.width // step * step
     sides = references(name, settings.width / settings.height)
+    if name == KLEIN and settings.generator == "image_editing":
+        sides = [size]
     tokens = [height * width // step**2 for height, width in (size, *sides)]
-    calls = 2 if guided(name, settings) else 1
+    calls = 2 if guided(counts, name) else 1
     once = sum(encoder(counts, side, flux) for side in sides[-1:])
     if flux:
-        call = flux_call(counts, batch, sum(tokens))
-        once += calls * (1 if sides else batch) * flux_texts(counts)
+        call = (klein_call if name == KLEIN else flux_call)(counts, batch, sum(tokens))
+        texts = klein_texts(counts) if name == KLEIN else flux_texts(counts)
+        once += calls * (1 if sides else batch) * texts
     else:
         seen = tokens[-1] * step**2 // 28**2 if sides else 0  # patches of the text encoder, two by two
         call = qwen_call(counts, batch, [(h // step, w // step) for h, w in (size, *sides)], WORDS + seen)
@@ -39,8 +43,12 @@ def drawing(counts) -> list[Work]:
     return [Work("generator", total / batch + decoder(counts, size, flux), settings.steps * calls / batch)]
 
 
-def guided(name: str, settings) -> bool:
+def guided(counts, name: str) -> bool:
     """Whether the transformer also runs on the negative prompt."""
+    settings = counts.config.proxies
+    if name == KLEIN:
+        parts = counts.architecture("generator", counts.config.models["generator"].source).parts
+        return settings.guidance > 1 and not parts["index"].get("is_distilled")
     default = 1.0 if settings.guidance <= 1 else TRUE_GUIDANCE.get(name, 4.0)
     return (settings.settings.get("true_cfg_scale") or default) > 1
 
@@ -85,6 +93,25 @@ def flux_texts(counts) -> int:
     clip, t5 = counts.model("generator", "text_encoder"), counts.model("generator", "text_encoder_2")
     words = meta(1, clip.config.max_position_embeddings, integers=True)
     return counted(lambda: (clip(words), t5(meta(1, FLUX_TOKENS, integers=True))))[1]
+
+
+def klein_call(counts, rows: int, tokens: int) -> int:
+    model = counts.model("generator", "transformer")
+    given = {
+        "hidden_states": meta(rows, tokens, model.config.in_channels), "timestep": meta(rows), "guidance": None,
+        "encoder_hidden_states": meta(rows, FLUX_TOKENS, model.config.joint_attention_dim),
+        "img_ids": meta(rows, tokens, 4), "txt_ids": meta(rows, FLUX_TOKENS, 4),
+    }  # fmt: skip
+    return counted(lambda: model(**given))[1]
+
+
+def klein_texts(counts) -> int:
+    """One text through Qwen3, of which the pipeline also computes the head, at every token."""
+    from transformers import DynamicCache
+
+    model = counts.model("generator", "text_encoder")
+    words, cache = meta(1, FLUX_TOKENS, integers=True), DynamicCache(config=model.config)
+    return counted(lambda: model(input_ids=words, past_key_values=cache, use_cache=True))[1]
 
 
 def qwen_call(counts, rows: int, grids: list[tuple[int, int]], words: int) -> int:

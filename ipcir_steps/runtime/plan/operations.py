@@ -5,16 +5,19 @@ what a token costs that is decoded alone.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ipcir_steps.config import Resolved
+from ipcir_steps.core import paths
 from ipcir_steps.runtime.plan.architectures import Architecture, absent, build, find
+from ipcir_steps.runtime.plan.backbones import Backbone
 from ipcir_steps.runtime.plan.captioning import captioning
 from ipcir_steps.runtime.plan.diffusion import drawing
 from ipcir_steps.runtime.plan.memory import ROWS
 from ipcir_steps.runtime.plan.seen import KIND, answering, text_of
 from ipcir_steps.runtime.plan.verifying import verifying
+from ipcir_steps.runtime.plan.weights import fetched
 from ipcir_steps.runtime.plan.work import Typical, Unknown, Work, counted, decoding, meta
 
 
@@ -24,21 +27,26 @@ class Counts:
     def __init__(self, config: Resolved, typical: Typical | None = None):
         self.config, self.typical = config, typical or Typical()
         self._models: dict = {}
-        self._towers: dict = {}
+        self._backbones: dict[str, Backbone] = {}
 
-    def architecture(self, role: str, source: str) -> Architecture:
-        known = find(role, source)
+    def architecture(self, role: str, source: str, manifest: Path | None = None) -> Architecture:
+        """manifest: of a model that may have been fetched already, by default that of the role."""
+        manifest = manifest or Path(paths.MANIFEST.format(stack=self.config.stack_name, role=role))
+        known = find(role, source, fetched(source, manifest)[0])
         if known is not None:
             return known
         if Path(source).is_dir():
             raise Unknown(f"not counted: {source} has no {', '.join(absent(role, Path(source)))}")
         raise Unknown(f"not counted: the architecture of {source} is not known")
 
-    def model(self, role: str, part: str = "model", source: str | None = None):
-        source = source or self.config.models[role].source
+    def model(self, role: str, part: str = "model"):
+        source = self.config.models[role].source
+        parts = self.architecture(role, source).parts
+        return self.built(role, part, source, parts.get(part, parts.get("model")))
+
+    def built(self, role: str, part: str, source: str, config: dict):
         if (role, part, source) not in self._models:
-            parts = self.architecture(role, source).parts
-            self._models[role, part, source] = build(role, part, parts.get(part, parts.get("model")))
+            self._models[role, part, source] = build(role, part, config)
         return self._models[role, part, source]
 
     def captions(self) -> list[Work]:
@@ -93,23 +101,18 @@ class Counts:
         return verifying(self)
 
     def image(self, backbone: str) -> list[Work]:
-        model = self._clip(backbone)
-        side = model.visual.image_size
-        side = side if isinstance(side, int) else side[0]
-        return self._tower("image", backbone, lambda: model.encode_image(meta(1, 3, side, side)))
+        return self._backbone(backbone).image()
 
     def text(self, backbone: str) -> list[Work]:
-        model = self._clip(backbone)
-        tokens = meta(1, model.context_length, integers=True)
-        return self._tower("text", backbone, lambda: model.encode_text(tokens))
+        return self._backbone(backbone).text()
 
-    def _tower(self, kind: str, backbone: str, run: Callable) -> list[Work]:
-        if (kind, backbone) not in self._towers:
-            self._towers[kind, backbone] = counted(run)[1]
-        return [Work("clip", self._towers[kind, backbone], 1 / self.config.embeddings.batch_size)]
+    def joint(self, backbone: str) -> list[Work]:
+        return self._backbone(backbone).joint()
 
-    def _clip(self, backbone: str):
-        return self.model("clip", source=self.config.clip[backbone].source)
+    def _backbone(self, name: str) -> Backbone:
+        if name not in self._backbones:
+            self._backbones[name] = Backbone(self, name)
+        return self._backbones[name]
 
 
 def prompt_tokens(prompt) -> tuple[int, int]:

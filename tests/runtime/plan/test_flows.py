@@ -1,6 +1,8 @@
 """What the plan counts of FLUX and Qwen-Image pipelines is what torch runs: their real classes, tiny, through the
 generators; and the settings that make drawing cheaper."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,8 @@ def drawn(directory, config, tmp_path):
         ("flux", {"guidance": 0.0}),
         ("kontext", {"guidance": 2.5}),
         ("kontext", {"guidance": 2.5, "settings": {"true_cfg_scale": 3.0}}),
+        ("klein", {"guidance": 1.0}),
+        ("klein", {"guidance": 4.0}),
         ("qwen_edit", {"guidance": 4.0}),
         ("qwen_edit", {"guidance": 0.0}),
         ("qwen_edit_plus", {"guidance": 4.0}),
@@ -81,7 +85,26 @@ def test_pipelines_of_a_transformer(sd, tmp_path, monkeypatch, name, given, step
     assert 0 < need(config, "proxies", "cpu").host < 2e9
 
 
+def test_a_distilled_klein_has_no_guidance(sd, tmp_path):
+    """The number in its index says so, and the pipeline then leaves the negative prompt out."""
+    EDITING["klein"](sd, tmp_path / "model")
+    index = tmp_path / "model" / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "is_distilled": True}))
+    counts, config = planned(tmp_path / "model", "image_editing", guidance=4.0)
+    (work,) = counts.proxies()
+    assert work.operations == pytest.approx(drawn(tmp_path / "model", config, tmp_path)[0], rel=0.05)
+
+
+def test_klein_draws_from_text_alone(sd, tmp_path):
+    EDITING["klein"](sd, tmp_path / "model")
+    counts, config = planned(tmp_path / "model", "text_to_image", guidance=4.0)
+    (work,) = counts.proxies()
+    assert work.operations == pytest.approx(drawn(tmp_path / "model", config, tmp_path)[0], rel=0.05)
+
+
 def test_a_pipeline_that_is_not_counted_says_so(sd, tmp_path):
     EDITING["klein"](sd, tmp_path / "model")
-    with pytest.raises(Unknown, match="not counted: the operations of a Flux2KleinPipeline"):
+    index = tmp_path / "model" / "model_index.json"
+    index.write_text(index.read_text().replace("Flux2KleinPipeline", "Flux2Pipeline"))
+    with pytest.raises(Unknown, match="not counted: the operations of a Flux2Pipeline"):
         planned(tmp_path / "model", "image_editing")[0].proxies()
