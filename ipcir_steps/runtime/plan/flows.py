@@ -1,5 +1,5 @@
-"""Operations of generators whose network is a transformer that predicts a flow: FLUX, FLUX Kontext, FLUX.2 klein, Qwen-Image
-and its editing. The sizes of references are those that diffusers' pipelines bring them to."""
+"""Operations of generators whose network is a transformer that predicts a flow: FLUX, FLUX Kontext, FLUX.2 klein,
+Qwen-Image and its editing. The sizes of references are those that diffusers' pipelines bring them to."""
 
 from ipcir_steps.runtime.plan.work import Unknown, Work, counted, decoding, meta
 
