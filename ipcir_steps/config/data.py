@@ -12,6 +12,7 @@ BENCHMARKS = ("cirr", "circo", "fashioniq", "fashioniq_pairs", "genecis", "icir"
 # Each is a card in ipcir_steps.seek.balance.rules.
 RULES = ("matched", "clarity", "spread", "agreed", "overlap", "cohesion", "captions")
 MINI = "resources/mini"  # where the mini world and its models are made
+MTEB = "mteb:"  # before the name of a model in the package mteb, whose loader then reads a backbone
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # what NAME=FILE on a command line takes
 
@@ -128,4 +129,13 @@ class Backbone(Model):
     """A CLIP model in open_clip's layout or in transformers' (CLIP, SigLIP), or a weights file plus the name of its
     architecture."""
 
-    architecture: str | None = Field(None, description="open_clip architecture, where source is a weights file")
+    architecture: str | None = Field(
+        None,
+        description="open_clip architecture, where source is a weights file; mteb:ORG/NAME: read by the loader of that "
+        "model in the package mteb",
+    )
+
+    @property
+    def reader(self) -> str:
+        """Who reads it, which decides what of a hub repository is fetched."""
+        return "mteb" if (self.architecture or "").startswith(MTEB) else "clip"

@@ -52,7 +52,9 @@ class Embeddings(Section):
     """CLIP features."""
 
     architecture: str | None = Field(
-        None, description="open_clip model name, where the model is one weights file (a directory says it itself)"
+        None,
+        description="open_clip model name, where the model is one weights file (a directory says it itself); "
+        "mteb:ORG/NAME: read by the loader of that model in the package mteb",
     )
     batch_size: Count = Field(64, description="images or captions per batch")
     workers: Count = Field(4, description="threads that decode and resize images")

@@ -18,6 +18,7 @@ VOCABULARY = ("vocab.json", "merges.txt", "vocab.txt", "spiece.model", "tokenize
 PROCESSOR = ("processor_config.json", "video_preprocessor_config.json", "chat_template.json")
 # Where the configuration does not describe the quantisation itself, as that of early GPTQ and AWQ checkpoints.
 QUANTISATION = ("quantize_config.json", "quant_config.json")
+EXPORTED = ("onnx/", "openvino/", "coreml/")  # folders with the same model for other engines
 OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -138,6 +139,16 @@ def clip(repository: Repository, half: bool) -> list[str]:
     return ["open_clip_config.json", *own, *weights]
 
 
+def mteb(repository: Repository, half: bool) -> list[str]:
+    """What the loaders of the package mteb may open: configurations, vocabularies and safetensors in any folder; no
+    code and nothing that is pickled."""
+    names = [name for name in repository.names if not name.startswith((*EXPORTED, "."))]
+    weights = [name for name in names if name.endswith(".safetensors")]
+    if not weights:
+        raise repository.lacks("safetensors, the only weights that a loader of mteb is given")
+    return weights + [name for name in names if name.endswith((".json", ".jinja", *VOCABULARY))]
+
+
 def one_file(repository: Repository, half: bool) -> list[str]:
     found = sorted(name for name in repository.names if name.endswith(WEIGHTS))
     if len(found) != 1:
@@ -149,7 +160,7 @@ def one_file(repository: Repository, half: bool) -> list[str]:
 
 LOADERS: dict[str, Callable[[Repository, bool], list[str]]] = {
     "captioner": captioner, "llm": llm, "detector": detector, "segmenter": segmenter, "vision": vision,
-    "generator": generator, "clip": clip,
+    "generator": generator, "clip": clip, "mteb": mteb,
     "decoder": decoder, **dict.fromkeys(("migc", "elite_global", "elite_local", "mapping", "lora"), one_file),
 }  # fmt: skip
 

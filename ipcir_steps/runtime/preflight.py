@@ -136,6 +136,24 @@ def of_engine(name: str, stack: Stack, llm: LLM) -> Iterator[Need]:
         )
 
 
+def of_backbones(name: str, stack: Stack) -> Iterator[Need]:
+    """The package that reads backbones of the kind mteb:ORG/NAME."""
+    read = [backbone for backbone in stack.backbones if stack.clip[backbone].reader == "mteb"]
+    if read and importlib.util.find_spec("mteb") is None:
+        yield Need(f"package mteb, which reads {', '.join(read)} of stack {name}", "pip install 'ipcir[mteb]'.")
+
+
+def of_environment(jobs: Iterable[Job], config: Config) -> Iterator[Need]:
+    """What the steps of jobs import from this environment. A model that is only fetched needs no reader."""
+    for name in _stacks(jobs, config, "reasoning", "layouts"):
+        stack = config.stacks[name]
+        found = [need for llm in (stack.reasoning, stack.layouts) for need in of_engine(name, stack, llm)]
+        yield from dict.fromkeys(found)
+    for name in _stacks(jobs, config, "gallery_features"):
+        yield from of_backbones(name, config.stacks[name])
+    yield from of_packages(job.family for job in jobs if job.family)
+
+
 def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True, here: bool = True) -> list[Need]:
     """Everything that is missing for jobs, in the order in which a person would see to it.
 
@@ -156,11 +174,7 @@ def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True,
     for name in _stacks(jobs, config, "proxies"):
         needs += of_statistics(name, config.stacks[name])
     if installed_here:
-        for name in _stacks(jobs, config, "reasoning", "layouts"):  # a model that is only fetched needs no reader
-            stack = config.stacks[name]
-            found = [need for llm in (stack.reasoning, stack.layouts) for need in of_engine(name, stack, llm)]
-            needs += dict.fromkeys(found)
-        needs += of_packages(job.family for job in jobs if job.family)
+        needs += of_environment(jobs, config)
     on_gpu = {job.wildcards["dataset"] for job in jobs if job.gpu and "dataset" in job.wildcards}
     real = any(not config.stack_of(name).has_toys for name in on_gpu)
     asked = capacity.demand(jobs, config)

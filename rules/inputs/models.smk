@@ -28,7 +28,8 @@ def model_options(model, role, dtype=None):
     """
 
     def of(wildcards, input):
-        chosen, reader = model(wildcards), role.format(**wildcards)
+        chosen = model(wildcards)
+        reader = getattr(chosen, "reader", None) or role.format(**wildcards)
         precision = dtype and dtype(wildcards)
         place = "--".join(filter(None, (*chosen.source.split("/"), chosen.file)))
         folder = f"{reader}-float32" if precision == "float32" else reader

@@ -88,6 +88,16 @@ def test_the_engine_of_a_chat_model_is_a_package_too(monkeypatch):
     assert "ipcir[llama]" in need.remedy
 
 
+def test_a_backbone_that_mteb_reads_names_the_package(monkeypatch):
+    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: None)
+    clip = {"mine": {"source": "./mine", "architecture": "mteb:openai/clip-vit-base-patch32"}}
+    for backbones, count in ((["mine"], 1), (["ViT-L-14"], 0)):
+        stack = load_config({"stacks": {"published": {"clip": clip, "backbones": backbones}}}).stacks["published"]
+        assert [need.what for need in preflight.of_backbones("published", stack)] == [
+            "package mteb, which reads mine of stack published"
+        ] * count
+
+
 def test_a_quantised_model_is_fetched_without_its_package(here, monkeypatch):
     """As on the node of a cluster that has the network."""
     monkeypatch.setattr(preflight, "QUANTISED", {"gptq": "no_such_module"})

@@ -73,7 +73,7 @@ class Inputs:
         # Words are optimised through it, and it reads one text per query: float32 everywhere.
         settings = Embeddings(architecture=self.architecture, dtype="float32")
         if "reading" in made_by:  # a language model, which must read as it did for the features
-            settings = Embeddings(dtype=made_by["dtype"], reading=made_by["reading"])
+            settings = Embeddings(architecture=self.architecture, dtype=made_by["dtype"], reading=made_by["reading"])
         encoder = load_encoder(self.need("model"), settings, ("text",))
         if made_by.get("digest") not in (None, encoder.identity["digest"]):
             remedy = "Give the model that made the features."

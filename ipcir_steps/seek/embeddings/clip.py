@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 import torch
 from safetensors import SafetensorError
 
+from ipcir_steps.config.data import MTEB
 from ipcir_steps.config.vision import Embeddings
 from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import ModelError
@@ -73,14 +74,19 @@ def load_encoder(
 
     path: a manifest, or a directory in open_clip's own layout (``open_clip_config.json`` beside
     ``open_clip_model.safetensors`` or ``open_clip_pytorch_model.bin``, as on the hub) or in transformers' (CLIP,
-    SigLIP, Qwen's vision-language models), or one weights file, whose architecture ``settings`` names. towers: "image"
-    and "text", those that will be asked. Raises ModelError telling what is wrong and what to do.
+    SigLIP, Qwen's vision-language models), or one weights file, whose architecture ``settings`` names; or a directory
+    that mteb's loader reads, where the architecture says so (mteb:ORG/NAME). towers: "image" and "text", those that
+    will be asked. Raises ModelError telling what is wrong and what to do.
     """
     import open_clip
 
     settings = settings or Embeddings()
     manifest = load_manifest(path)
     where = Path(manifest.path)
+    if (settings.architecture or "").startswith(MTEB):
+        from ipcir_steps.seek.embeddings.mteb_models import load_mteb
+
+        return load_mteb(manifest, where, settings)
     if where.is_dir():
         kind = None if (where / "open_clip_config.json").is_file() else kind_of(where)
         if kind in KINDS:
