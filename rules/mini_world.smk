@@ -3,6 +3,7 @@
 from mini_world.training import NEEDS, TRAININGS
 
 TWINS = {"queries": 200, "gallery": 1200, "datasets": ["twins"]}
+TEST = {"seed": CONFIG.seed + 2, "queries": 400, "gallery": 4000}
 # The rendered worlds: queries and gallery of each val part, benchmarks. Those named val choose lambda.
 WORLDS = {
     "world": {
@@ -19,12 +20,8 @@ WORLDS = {
         "gallery": 2000,
         "datasets": ["circo"],
     },
-    "test_world": {
-        "seed": CONFIG.seed + 2,
-        "queries": 400,
-        "gallery": 4000,
-        "datasets": ["circo"],
-    },
+    "test_world": TEST | {"datasets": ["circo"]},
+    "test_sets": TEST | {"datasets": ["cirr"]},
 }
 CURVE = f"{MINI}/weights/{{training}}.curve.jsonl"  # written last by a training
 TRAINED = CONFIG.mini_weights == f"{MINI}/weights"
