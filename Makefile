@@ -42,7 +42,7 @@ mini-test: $(READY)  ## the test world with the shipped models: fails when a met
 	ipcir mini check --results results/mini_test_metrics.json
 
 mini-balance: mini-test  ## the rules that balance each query, on that world with wrong proxies mixed in
-	python -m dev.benchmarks.balance --hold captions --output results/mini_balance.json
+	python -m dev.benchmarks.balance --judge --hold captions --output results/mini_balance.json
 
 test: $(READY)  ## every part of the workflow, in about five minutes on two cores
 	pytest -q $(PARALLEL)

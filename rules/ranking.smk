@@ -67,6 +67,7 @@ rule balance:
         source_captions=paths.SOURCE_CAPTION_FEATURES,
         queries=paths.QUERIES,
         gallery_images=paths.GALLERY,
+        judgements=believed,
     output:
         lambdas=paths.BALANCE,
         fused=expand(paths.BALANCED, proxy=PROXIES, allow_missing=True),

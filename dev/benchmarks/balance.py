@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dev.benchmarks.judging import Captioner
 from dev.benchmarks.worlds import WORLDS, load, mixed, rows_of
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
@@ -42,8 +43,9 @@ def precisions(found, fused, variant: str, lams: Sequence) -> np.ndarray:
     return np.array(values)
 
 
-def measure(val, test, variant: str, more: bool) -> dict[str, dict]:
-    """{choice: {"lambda": mean, "values": AP@10 of each query}}. val, test: (inputs, features)."""
+def measure(val, test, variant: str, more: bool, judge: Captioner | None = None) -> dict[str, dict]:
+    """{choice: {"lambda": mean, "values": AP@10 of each query}}. val, test: (inputs, features); judge: of the images of
+    the test world, without which rules that need one are left out."""
     proxy = {"rp_bm": "rp"}.get(variant, variant)
     curves = {}
     for name, (found, features) in {"val": val, "test": test}.items():
@@ -63,7 +65,10 @@ def measure(val, test, variant: str, more: bool) -> dict[str, dict]:
     for name, values in zip(ones, precisions(found, fused, variant, list(ones.values())), strict=True):
         told[name] = {"lambda": ones[name], "values": values}
     for name, rule in RULES.items():
-        done = balance(rule, found, features, [variant], Fusion(), 0)
+        if rule.needs_judgements and judge is None:
+            continue
+        believed = judge.believed(found, fused) if rule.needs_judgements else None
+        done = balance(rule, found, features, [variant], Fusion(), 0, believed)
         lam = done.lams[variant]
         lams = [lam, *CONSTANTS.values()] if more and rule.trust else [lam]
         rows = done.fused[proxy]
@@ -89,6 +94,8 @@ def verdicts(table: Sequence[dict]) -> dict[str, dict]:
     told = {}
     for name in RULES:
         rows = [row for row in table if row["choice"] == f"rule {name}"]
+        if not rows:
+            continue
         above = [row["value"] - value[row["variant"], row["world"], row["baseline"], "labelled"] for row in rows]
         below = [f"{row['world']}, {row['baseline']}" for row in rows if row["change"][2] < 0]
         mean = sum(above) / len(above)
@@ -120,6 +127,7 @@ def main():
     parser.add_argument("--variant", default="rp_bm")
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--constants", action="store_true", help="each rule's trust at the constants, too")
+    parser.add_argument("--judge", action="store_true", help="also the rule that needs a judge (the captioner)")
     parser.add_argument("--hold", choices=RULES, help="fail unless this rule can be recommended")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write; one that is there is shown")
     args = parser.parse_args()
@@ -133,14 +141,14 @@ def main():
 
 def run(args: argparse.Namespace) -> list[dict]:
     """A row for every world, baseline and choice: value, and its difference to the best constant with its interval."""
-    table = []
+    table, judge = [], Captioner(args.directory, args.datasets[1]) if args.judge else None
     for world in args.worlds:
         for baseline in args.baselines:
             began, sides = time.monotonic(), []
             for dataset in args.datasets:
                 found, features = load(args.directory, dataset, baseline)
                 sides.append((found, mixed(features, WORLDS[world])))
-            told = measure(*sides, args.variant, args.constants)
+            told = measure(*sides, args.variant, args.constants, judge)
             bar = max((told[name] for name in CONSTANTS), key=lambda one: one["values"].mean())["values"]
             for choice, one in told.items():
                 change = paired_interval(bar, one["values"], np.zeros(len(bar)), seed=0)

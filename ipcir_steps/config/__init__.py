@@ -11,14 +11,14 @@ import pydantic
 
 from ipcir_steps.config.base import Count, Section
 from ipcir_steps.config.baselines import BASELINES, MAPPED, CustomBaseline, CustomEntry
-from ipcir_steps.config.data import MINI, Dataset, Name
+from ipcir_steps.config.data import JUDGED, MINI, Dataset, Name
 from ipcir_steps.config.defaults import DATASETS
 from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
 from ipcir_steps.config.proxy_captions import CAPTIONED, ProxyCaptions
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
 from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
-from ipcir_steps.config.verification import Verify
+from ipcir_steps.config.verification import ALONE, Verify
 from ipcir_steps.core.errors import InputError
 
 Field = pydantic.Field
@@ -114,6 +114,16 @@ class Config(Section):
                     if backbone not in stack.mappings.get(baseline, {}):
                         where = f"stacks.{self.datasets[name].stack}.mappings"
                         raise ValueError(f"{where}: {baseline} needs a mapping network for backbone {backbone!r}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _judges(self) -> "Config":
+        for name, dataset in self.datasets.items():
+            if dataset.rule in JUDGED and self.verify.judge not in ALONE:
+                raise ValueError(
+                    f"datasets.{name}.lambda.rule: {dataset.rule} needs a judge that judges each image by itself: set "
+                    f"verify.judge to {' or '.join(ALONE)}"
+                )
         return self
 
     @pydantic.model_validator(mode="after")

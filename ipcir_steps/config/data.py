@@ -10,7 +10,9 @@ from ipcir_steps.core.errors import InputError
 # Each is a module of ipcir_steps.benchmarks with a card.
 BENCHMARKS = ("cirr", "circo", "fashioniq", "fashioniq_pairs", "genecis", "icir", "folder")
 # Each is a card in ipcir_steps.seek.balance.rules.
-RULES = ("matched", "clarity", "spread", "agreed", "overlap", "cohesion", "captions")
+RULES = ("matched", "clarity", "spread", "agreed", "overlap", "cohesion", "captions", "judged")
+JUDGED = ("judged",)  # those that need a judge,
+JUDGED_FIRST = 10  # and of so many first images of either side
 MINI = "resources/mini"  # where the mini world and its models are made
 MTEB = "mteb:"  # before the name of a model in the package mteb, whose loader then reads a backbone
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

@@ -9,6 +9,7 @@ from ipcir_steps.config.base import Count, Fraction, Section
 from ipcir_steps.config.language import LLM
 
 Positive = pydantic.PositiveFloat
+ALONE = ("captioner", "yes_no")  # judges to whom it does not matter what stands beside a candidate
 
 
 class Chat(LLM):

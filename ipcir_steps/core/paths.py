@@ -63,6 +63,11 @@ SUBSET = f"{BASELINE}/{{variant}}.subset.parquet"
 METRICS = f"{BASELINE}/{{variant}}.metrics.json"
 SENSITIVITY = f"{BASELINE}/sensitivity.json"
 
+# What a judge believes of what either side alone finds, for the rule that balances by it.
+SIDE_RANKINGS = f"{BASELINE}/sides/{{variant}}.rankings.parquet"
+SIDE_SUBSET = f"{BASELINE}/sides/{{variant}}.subset.parquet"
+SIDE_JUDGEMENTS = f"{SPLIT}/side_judgements.jsonl"
+
 # What was verified: the judgements of all lists, and lists made with the lambda that was chosen on them.
 JUDGEMENTS = f"{SPLIT}/judgements.jsonl"
 TUNED_RANKINGS = f"{BASELINE}/tuned/{{variant}}.rankings.parquet"

@@ -94,7 +94,7 @@ def _width(settings: Resolved, backbone: str) -> int:
 
 def _memory(job: Job, config: Config) -> Iterator[tuple[tuple[float, str], tuple[float, str]]]:
     """((host, step), (device, step)) of a job that runs a model on this machine."""
-    step = "proxies" if job.rule == "drawn" else job.rule
+    step = {"drawn": "proxies", "verify_sides": "verify"}.get(job.rule, job.rule)
     if step.endswith("_features"):
         step = "text_features" if "captions" in step else "image_features"
     if step not in (*STEPS, "image_features", "text_features") or job.wildcards.get("dataset") not in config.datasets:

@@ -3,6 +3,7 @@
 import re
 
 from ipcir_steps.benchmarks import BENCHMARKS
+from ipcir_steps.config.data import JUDGED
 
 
 def chosen_lambda(wildcards):
@@ -14,6 +15,12 @@ def chosen_lambda(wildcards):
         return []
     split = CONFIG.datasets[name].split
     return paths.LAMBDA.format(**{**wildcards, "dataset": name, "split": split})
+
+
+def believed(wildcards):
+    """What a judge says of the first images of either side, where the dataset's rule needs it."""
+    needed = dataset_of(wildcards).rule in JUDGED
+    return paths.fill(paths.SIDE_JUDGEMENTS, **wildcards) if needed else []
 
 
 def fused_proxies(wildcards):

@@ -1,5 +1,7 @@
 """Input functions of verification: which lists are judged, by which model, and how they are ordered anew."""
 
+from ipcir_steps.config.data import JUDGED_FIRST
+
 
 def judge_environment():
     """The packages that the judge needs: those of the captioner, or of a chat model."""
@@ -26,6 +28,28 @@ def judged_lists(wildcards):
         baseline=CONFIG.baselines,
         variant=variants_of(wildcards),
     )
+
+
+def side_lists(wildcards):
+    """What the text and the proxies find alone, of every backbone and baseline."""
+    return expand(
+        paths.SIDE_RANKINGS,
+        **wildcards,
+        backbone=stack_of(wildcards).backbones,
+        baseline=CONFIG.baselines,
+        variant=VARIANTS,
+    )
+
+
+def side_settings():
+    """Settings of judging these lists, of which the rule reads so many images, whatever ``verify.k`` is."""
+    return canonical(
+        {**CONFIG.verify.judging.model_dump(mode="json"), "k": JUDGED_FIRST}
+    )
+
+
+def side_keys(wildcards):
+    return [key for key in judge_keys(wildcards) if key != "verify.k"]
 
 
 def judge_manifest(wildcards):

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ipcir_steps.config.data import JUDGED_FIRST
+from ipcir_steps.core.rankings import read_rankings
 from ipcir_steps.variants import VARIANTS, unverified
 
 
@@ -32,5 +34,26 @@ def test_verified_lists_stand_beside_the_others(finished_workspace, drawn_config
     assert len(before) == 12 and all(path.read_bytes() == content for path, content in before.items())
     told = finished_workspace.run("ipcir", "audit", "results/mine/val/mini/ldre/rp_bm_verified.metrics.json")
     assert told.returncode == 0 and "judgements.jsonl" in told.stdout and "blip2" in told.stdout
+    done = finished_workspace.run("ipcir", "doctor")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_lambda_by_a_judge_reads_what_it_says_of_both_sides(finished_workspace, drawn_config, photos):
+    config = {**drawn_config, "datasets": {"mine": {**photos, "lambda": {"rule": "judged"}}}}
+    refused = finished_workspace.snakemake("-n", "results/mine_metrics.json", config=config, check=False)
+    assert refused.returncode and "judged needs a judge" in refused.stdout + refused.stderr
+    config["verify"] = {"judge": "captioner", "k": 3}
+    finished_workspace.snakemake("results/mine_metrics.json", config=config)
+    split = finished_workspace / "results/mine/val"
+    told = json.loads((split / "mini/ldre/balance.json").read_text())
+    assert told["rule"] == "judged" and len(told["queries"]["rp_bm"]) == 4
+    sides = [json.loads(line) for line in (split / "side_judgements.jsonl").read_text().splitlines()]
+    first = {row["query_id"]: {image for entry in row["judged"] for image in entry["images"]} for row in sides}
+    for variant in ("base", "rp"):
+        for query, names in read_rankings(split / f"mini/ldre/sides/{variant}.rankings.parquet").items():
+            assert set(names[:JUDGED_FIRST]) <= first[query]
+    done = finished_workspace.run("ipcir", "audit", "results/mine/val/mini/ldre/rp_bm.metrics.json")
+    assert done.returncode == 0 and "side_judgements.jsonl" in done.stdout
     done = finished_workspace.run("ipcir", "doctor")
     assert done.returncode == 0, done.stdout

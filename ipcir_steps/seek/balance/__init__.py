@@ -1,13 +1,15 @@
 """``ipcir balance``: each query's own lambda, and what each of its proxies counts, by a rule that reads no label."""
 
 import argparse
+from pathlib import Path
 
-from ipcir_steps.config.data import RULES
+from ipcir_steps.config.data import JUDGED, RULES
 from ipcir_steps.config.retrieval import Fusion
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.arguments import Directory, InFile, OutFile
+from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.features import load_features, save_features
-from ipcir_steps.core.files import write_json
+from ipcir_steps.core.files import read_jsonl, write_json
 from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.seek.ranking import inputs
 from ipcir_steps.variants import BASE, VARIANTS
@@ -25,6 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_arguments(parser)
     for name, text in FEATURES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", required=True, type=InFile, help=text)
+    parser.add_argument(
+        "--judgements",
+        type=InFile,
+        help=f"{', '.join(JUDGED)}: what ipcir verify wrote of the first images of each side",
+    )
     parser.add_argument("--rule", required=True, choices=RULES, help=", ".join(RULES))
     others = [name for name in VARIANTS if name != BASE]
     parser.add_argument("--variants", nargs="+", default=others, choices=others, metavar="V", help=", ".join(others))
@@ -41,10 +48,25 @@ def main(args: argparse.Namespace) -> None:
 
     settings, found = read_settings(args.settings, Fusion), inputs.from_args(args)
     features = {name.removesuffix("_captions"): load_features(getattr(args, name)) for name in FEATURES}
-    done = balance(CARDS[args.rule], found, features, args.variants, settings, args.seed)
+    believed = _believed(args.judgements) if args.rule in JUDGED else None
+    done = balance(CARDS[args.rule], found, features, args.variants, settings, args.seed, believed)
     for name, fused in done.fused.items():
         save_features(args.output_dir / f"{name}.safetensors", fused)
     write_json(args.output, marked(told(args.rule, found, done), args.mark))
+
+
+def _believed(path: Path | None) -> dict[str, dict[str, float]]:
+    """{query id: {image: log-odds}}. Raises InputError without a file, or where images were judged beside others."""
+    if path is None:
+        raise InputError("is needed by this rule", field="--judgements", remedy="Make it with ipcir verify.")
+    found = {}
+    for record in read_jsonl(path):
+        if len(record["judged"]) > 1:
+            remedy = "Use a judge that judges each image by itself: captioner or yes_no."
+            raise InputError("was judged list by list", file=path, record=record["query_id"], remedy=remedy)
+        pairs = [pair for entry in record["judged"] for pair in zip(entry["images"], entry["values"], strict=True)]
+        found[record["query_id"]] = {image: value for image, value in pairs if value is not None}
+    return found
 
 
 def told(rule: str, found: inputs.RetrievalInputs, done) -> dict:

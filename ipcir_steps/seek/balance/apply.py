@@ -8,7 +8,7 @@ import torch
 from ipcir_steps.config.retrieval import Fusion
 from ipcir_steps.core.features import Features
 from ipcir_steps.seek.balance.rules import Rule, lambda_of
-from ipcir_steps.seek.balance.sides import Sides, sides_of
+from ipcir_steps.seek.balance.sides import Believed, Sides, sides_of
 from ipcir_steps.seek.fusion.recipes import FUSIONS, Parts, fuse
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, rows_of
 from ipcir_steps.variants import BASE, VARIANTS
@@ -30,10 +30,10 @@ class Balanced:
 
 def balance(
     rule: Rule, inputs: RetrievalInputs, features: Mapping[str, Features], variants: Iterable[str], fusion: Fusion,
-    run_seed: int, **limits,
+    run_seed: int, believed: Believed | None = None, **limits,
 ) -> Balanced:  # fmt: skip
     """features: "references", "proxies", "target" and "source", as stored, one row per query. variants: whose lambda is
-    chosen; fusion: settings of eq. 1; limits: as in ``scan``."""
+    chosen; fusion: settings of eq. 1; believed: what a judge says, for rules that need it; limits: as in ``scan``."""
     chosen = [VARIANTS[name] for name in variants if name != BASE]
     ids = [query.query_id for query in inputs.queries]
     fused, trusts, sides, known, lams = {}, {}, {}, {}, {}
@@ -44,7 +44,7 @@ def balance(
         fused[name] = fuse(name, features, fusion.weights, fusion.scale, run_seed, trust)
         gone = set(fused[name].missing)
         known[name] = torch.tensor([query_id not in gone for query_id in ids], dtype=torch.bool)
-        sides[name] = sides_of(inputs, rows_of(fused[name], inputs.queries), **limits)
+        sides[name] = sides_of(inputs, rows_of(fused[name], inputs.queries), believed=believed, **limits)
         if "proxies" in FUSIONS[name].needs:
             trusts[name] = torch.tensor([told.get(query_id, 1.0) for query_id in ids])
     for variant in chosen:

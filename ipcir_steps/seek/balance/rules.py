@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from ipcir_steps.config.data import JUDGED_FIRST
 from ipcir_steps.seek.balance import trust
 from ipcir_steps.seek.balance.sides import Sides
 
@@ -20,7 +21,8 @@ class Rule:
     """How much the standardised similarities of text and proxy count, and which proxies do.
 
     weights: sides -> (text [Q], proxy [Q]), positive; ``lambda_of`` turns them into lambda. trust: what each proxy
-    counts in eq. 1, [Q, N] in [0, 1]; None: 1. together: eq. 2 has one lambda for all queries. help: what it is.
+    counts in eq. 1, [Q, N] in [0, 1]; None: 1. together: eq. 2 has one lambda for all queries.
+    needs_judgements: a judge must have seen the first images of both lists. help: what it is.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Rule:
     weights: Callable[[Sides], Weights]
     trust: Callable[..., torch.Tensor] | None = None
     together: bool = False
+    needs_judgements: bool = False
 
 
 def equal(sides: Sides) -> Weights:
@@ -57,6 +60,25 @@ def agreed_together(sides: Sides) -> Weights:
     """``agreed`` with the means over all queries: what one query shows of its target is mostly noise."""
     text, proxy, correlation = (values.mean().expand(len(values)) for values in (*heights(sides), sides.correlation))
     return discriminant(text, proxy, correlation)
+
+
+def judged(sides: Sides) -> Weights:
+    """``agreed`` with a judge in place of agreement: how high each side puts the image that the judge believes in.
+
+    Among the first ``JUDGED_FIRST`` images x of both lists, each once, the judge's log-odds j are the logarithms of
+    likelihood ratios, so the target is x with probability exp(j_x) / sum exp(j) (Bayes, all alike before). The heights
+    are the means under it of the standardised similarities. Queries of which nothing was judged have those of
+    ``agreed``.
+    """
+    head = sides.lists[..., :JUDGED_FIRST]
+    odds = sides.odds[..., :JUDGED_FIRST].clone()
+    odds[:, 1][(head[:, 1, :, None] == head[:, 0, None]).any(2)] = torch.nan
+    known = ~odds.flatten(1).isnan()
+    some = known.any(1)
+    belief = torch.where(known, odds.flatten(1), -torch.inf).masked_fill(~some[:, None], 0).softmax(1)
+    means = [(belief * side[..., :JUDGED_FIRST].flatten(1)).sum(1) for side in sides.standard()]
+    text, proxy = (torch.where(some, mean, own) for mean, own in zip(means, heights(sides), strict=True))
+    return discriminant(text, proxy, sides.correlation)
 
 
 def heights(sides: Sides) -> Weights:
@@ -113,5 +135,6 @@ _ALL = (
          agreed_together, trust.by_one_another, together=True),
     Rule("captions", "agreed over all queries, with each proxy trusted by its agreement with the target captions",
          agreed_together, trust.by_captions, together=True),
+    Rule("judged", "by how high each side puts the image that a judge believes in", judged, needs_judgements=True),
 )  # fmt: skip
 RULES = {rule.name: rule for rule in _ALL}

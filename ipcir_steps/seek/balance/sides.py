@@ -1,7 +1,7 @@
 """What the two sides of eq. 2 show of a query without labels, from two passes over the gallery in bounded memory."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -12,6 +12,8 @@ from ipcir_steps.seek.ranking.streaming import TILE, Balance, block_rows, scan
 DEPTH = 50  # images of each side's list that are looked at
 CHUNK = 64  # queries whose images are held at once
 
+Believed = Mapping[str, Mapping[str, float]]  # {query id: {image: log-odds}}, of those that were judged
+
 
 @dataclasses.dataclass(frozen=True)
 class Sides:
@@ -20,6 +22,7 @@ class Sides:
     text_mean, text_sd, proxy_mean, proxy_sd, correlation: float32 [Q], over the whole gallery; correlation of S_t with
     S_p. lists: int64 [Q, 2, k], gallery rows of the first k by S_t and by S_p; -1 where a gallery is shorter.
     text, proxy: float32 [Q, 2, k], S_t and S_p of those images; the mean where there is none.
+    odds: float32 [Q, 2, k], natural log-odds by which a judge believes in them; NaN where it was not asked.
     """
 
     text_mean: torch.Tensor
@@ -30,6 +33,7 @@ class Sides:
     lists: torch.Tensor
     text: torch.Tensor
     proxy: torch.Tensor
+    odds: torch.Tensor
 
     def standard(self) -> tuple[torch.Tensor, torch.Tensor]:
         """``text`` and ``proxy`` in standard deviations above their means, float32 [Q, 2, k]."""
@@ -48,8 +52,11 @@ class Sides:
         return self.text.flatten(1).gather(1, first).mean(1), self.proxy.flatten(1).gather(1, first).mean(1)
 
 
-def sides_of(inputs: RetrievalInputs, proxy: torch.Tensor, depth: int = DEPTH, **limits) -> Sides:
-    """The sides of every query. proxy: float32 [Q, D], used as given; limits: as in ``scan``.
+def sides_of(
+    inputs: RetrievalInputs, proxy: torch.Tensor, depth: int = DEPTH, believed: Believed | None = None, **limits
+) -> Sides:
+    """The sides of every query. proxy: float32 [Q, D], used as given; believed: what a judge says, where one was asked;
+    limits: as in ``scan``.
 
     A query that searches a part of the gallery is seen among its images.
     """
@@ -60,7 +67,18 @@ def sides_of(inputs: RetrievalInputs, proxy: torch.Tensor, depth: int = DEPTH, *
             if name not in found:
                 found[name] = values.new_full((len(inputs.queries), *values.shape[1:]), -1 if name == "lists" else 0)
             found[name][rows] = values
-    return Sides(**found)
+    return Sides(**found, odds=_odds(inputs, found["lists"], believed or {}))
+
+
+def _odds(inputs: RetrievalInputs, lists: torch.Tensor, believed: Believed) -> torch.Tensor:
+    odds = torch.full(lists.shape, torch.nan)
+    for row, query in enumerate(inputs.queries):
+        told = believed.get(query.query_id, {})
+        known = {inputs.row_of[name]: value for name, value in told.items() if name in inputs.row_of}
+        if known:
+            listed = [known.get(image, torch.nan) for image in lists[row].flatten().tolist()]
+            odds[row] = torch.tensor(listed).view(lists.shape[1:])
+    return odds
 
 
 def _of_part(inputs: RetrievalInputs, rows: Sequence[int], subset, proxy: torch.Tensor, depth: int, limits) -> dict:
