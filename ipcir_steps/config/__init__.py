@@ -18,7 +18,7 @@ from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
 from ipcir_steps.config.proxy_captions import CAPTIONED, ProxyCaptions
 from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
 from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
-from ipcir_steps.config.verification import ALONE, Verify
+from ipcir_steps.config.verification import Verify
 from ipcir_steps.core.errors import InputError
 
 Field = pydantic.Field
@@ -98,6 +98,8 @@ class Config(Section):
             if dataset.tuned_on and dataset.tuned_on not in self.datasets:
                 near = _nearest(dataset.tuned_on, self.datasets)
                 raise ValueError(f"datasets.{name}.tuned_on: unknown name {dataset.tuned_on!r}{near}")
+            if dataset.rule in JUDGED:
+                self.verify.judges_alone(f"datasets.{name}.lambda.rule: {dataset.rule}")
             if dataset.stack not in self.stacks:
                 near = _nearest(dataset.stack, self.stacks)
                 raise ValueError(f"datasets.{name}.stack: unknown name {dataset.stack!r}{near}")
@@ -114,16 +116,6 @@ class Config(Section):
                     if backbone not in stack.mappings.get(baseline, {}):
                         where = f"stacks.{self.datasets[name].stack}.mappings"
                         raise ValueError(f"{where}: {baseline} needs a mapping network for backbone {backbone!r}")
-        return self
-
-    @pydantic.model_validator(mode="after")
-    def _judges(self) -> "Config":
-        for name, dataset in self.datasets.items():
-            if dataset.rule in JUDGED and self.verify.judge not in ALONE:
-                raise ValueError(
-                    f"datasets.{name}.lambda.rule: {dataset.rule} needs a judge that judges each image by itself: set "
-                    f"verify.judge to {' or '.join(ALONE)}"
-                )
         return self
 
     @pydantic.model_validator(mode="after")

@@ -82,3 +82,9 @@ class Verify(Judging):
     def judging(self) -> Judging:
         """The part that judgements depend on: another weight must not make a run judge again."""
         return Judging(**{name: getattr(self, name) for name in Judging.model_fields})
+
+    def judges_alone(self, who: str) -> None:
+        """Raises ValueError where no judge is set that judges each image by itself; who: the setting that needs one."""
+        if self.judge not in ALONE:
+            named = " or ".join(ALONE)
+            raise ValueError(f"{who} needs a judge that judges each image by itself: set verify.judge to {named}")
