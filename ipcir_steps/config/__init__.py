@@ -11,7 +11,7 @@ import pydantic
 
 from ipcir_steps.config.base import Count, Section
 from ipcir_steps.config.baselines import BASELINES, MAPPED, CustomBaseline, CustomEntry
-from ipcir_steps.config.data import JUDGED, MINI, Dataset, Name
+from ipcir_steps.config.data import MINI, Dataset, Name
 from ipcir_steps.config.defaults import DATASETS
 from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
@@ -98,8 +98,7 @@ class Config(Section):
             if dataset.tuned_on and dataset.tuned_on not in self.datasets:
                 near = _nearest(dataset.tuned_on, self.datasets)
                 raise ValueError(f"datasets.{name}.tuned_on: unknown name {dataset.tuned_on!r}{near}")
-            if dataset.rule in JUDGED:
-                self.verify.judges_alone(f"datasets.{name}.lambda.rule: {dataset.rule}")
+            self.verify.judges_for(f"datasets.{name}.lambda.rule", dataset.rule)
             if dataset.stack not in self.stacks:
                 near = _nearest(dataset.stack, self.stacks)
                 raise ValueError(f"datasets.{name}.stack: unknown name {dataset.stack!r}{near}")

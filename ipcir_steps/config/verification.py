@@ -6,6 +6,7 @@ import pydantic
 from pydantic import Field
 
 from ipcir_steps.config.base import Count, Fraction, Section
+from ipcir_steps.config.data import JUDGED
 from ipcir_steps.config.language import LLM
 
 Positive = pydantic.PositiveFloat
@@ -83,8 +84,10 @@ class Verify(Judging):
         """The part that judgements depend on: another weight must not make a run judge again."""
         return Judging(**{name: getattr(self, name) for name in Judging.model_fields})
 
-    def judges_alone(self, who: str) -> None:
-        """Raises ValueError where no judge is set that judges each image by itself; who: the setting that needs one."""
-        if self.judge not in ALONE:
+    def judges_for(self, setting: str, rule: str | None) -> None:
+        """Raises ValueError naming ``setting`` where a rule of balance needs a judge that there is not."""
+        if rule in JUDGED and self.judge not in ALONE:
             named = " or ".join(ALONE)
-            raise ValueError(f"{who} needs a judge that judges each image by itself: set verify.judge to {named}")
+            raise ValueError(
+                f"{setting}: {rule} needs a judge that judges each image by itself: set verify.judge to {named}"
+            )
