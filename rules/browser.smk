@@ -33,7 +33,7 @@ use rule scores_figure as queries_figure with:
 rule browser:
     """Write a page that shows every query with its captions, layout, proxies and lists; it needs no server."""
     input:
-        **example_inputs(ladder_and_verified),
+        **example_inputs(browsed),
     output:
         directory(paths.BROWSER),
     log:
@@ -50,6 +50,6 @@ rule browser:
         runtime=60,
     params:
         options=example_options,
-        taken=from_config("figures", "datasets.{dataset}.root", verified_keys),
+        taken=from_config("figures", "datasets.{dataset}.root", listed_keys),
     shell:
         "IPCIR_RULE=browser IPCIR_CONFIG={params.taken:q} ipcir browser {params.options} --output {output} 2> {log}"

@@ -12,14 +12,15 @@ from ipcir_steps.core import paths
 from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED
-from ipcir_steps.variants import LADDER, METHOD, PROXIES, UNDRAWN, VARIANTS
-from ipcir_steps.variants import verified_name
+from ipcir_steps.variants import LADDER, METHOD, PROXIES, UNDRAWN
+from ipcir_steps.variants import card_of, verified_name
 from snakemake.exceptions import WorkflowError
 
 try:
     CONFIG = load_config(config)
 except InputError as error:
     raise WorkflowError(str(error))
+VARIANTS = CONFIG.variants  # of a dataset whose generator draws
 
 
 wildcard_constraints:

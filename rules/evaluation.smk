@@ -83,7 +83,7 @@ rule results:
     params:
         options=lambda wildcards, input: options(input, strict=CONFIG.strict),
         settings=results_settings,
-        taken=from_config("seed", "resamples", "stack", verified_keys),
+        taken=from_config("seed", "resamples", "stack", listed_keys),
     shell:
         "IPCIR_RULE=results IPCIR_CONFIG={params.taken:q} ipcir results --dataset {wildcards.dataset}"
         " {params.options} --settings {params.settings:q} --output {output} 2> {log}"

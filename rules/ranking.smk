@@ -37,9 +37,10 @@ rule ranking:
             mark=mark(wildcards),
             whole=whole(wildcards),
             **lambda_options(wildcards),
+            **rrf_options(wildcards),
         ),
         settings=section_json(CONFIG, "ranking"),
-        taken=from_config("ranking", lambda_keys),
+        taken=from_config("ranking", lambda_keys, rrf_keys),
         directory=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "IPCIR_RULE={params.rule} IPCIR_CONFIG={params.taken:q} ipcir ranking {params.options}"
@@ -87,6 +88,7 @@ rule balance:
         options=lambda wildcards, input: options(
             input,
             rule=dataset_of(wildcards).rule,
+            variants=balanced_variants(wildcards),
             exclude_reference=dataset_of(wildcards).exclude_reference,
             mark=mark(wildcards),
         ),
@@ -97,6 +99,7 @@ rule balance:
             "fusion",
             "datasets.{dataset}.lambda.rule",
             "datasets.{dataset}.exclude_reference",
+            *(["extra_variants"] if CONFIG.extra_variants else []),
         ),
         directory=lambda wildcards, output: Path(output.fused[0]).parent,
     shell:

@@ -28,8 +28,9 @@ use rule ranking as tuned_ranking with:
             mark=mark(wildcards),
             whole=whole(wildcards),
             exclude_reference=dataset_of(wildcards).exclude_reference,
+            **rrf_options(wildcards),
         ),
-        taken=from_config("ranking", tuned_ranking_keys),
+        taken=from_config("ranking", tuned_ranking_keys, rrf_keys),
 
 
 rule rerank:

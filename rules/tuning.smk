@@ -27,6 +27,7 @@ rule tuning:
         options=lambda wildcards, input: options(
             input,
             variants=tuned_variants(wildcards),
+            rrf_k=rrf_options(wildcards).get("rrf_k"),
             benchmark=dataset_benchmark(wildcards),
             exclude_reference=dataset_of(wildcards).exclude_reference,
         ),
@@ -35,6 +36,7 @@ rule tuning:
             "tuning",
             "datasets.{dataset}.benchmark",
             "datasets.{dataset}.exclude_reference",
+            rrf_tuning_keys,
         ),
     shell:
         "IPCIR_RULE=tuning IPCIR_CONFIG={params.taken:q} ipcir tune --per-variant {params.options}"

@@ -1,7 +1,6 @@
 """The configuration: pydantic models from which the default config.yaml and its JSON schema are generated."""
 
 import dataclasses
-import difflib
 import json
 import re
 import typing
@@ -9,17 +8,18 @@ from collections.abc import Sequence
 
 import pydantic
 
-from ipcir_steps.config.base import Count, Section
+from ipcir_steps.config.base import Count, Section, nearest, plain
 from ipcir_steps.config.baselines import BASELINES, MAPPED, CustomBaseline, CustomEntry
 from ipcir_steps.config.data import MINI, Dataset, Name
 from ipcir_steps.config.defaults import DATASETS
 from ipcir_steps.config.figures import Figures, Sensitivity
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
 from ipcir_steps.config.proxy_captions import CAPTIONED, ProxyCaptions
-from ipcir_steps.config.retrieval import Fusion, Ranking, Tuning
+from ipcir_steps.config.retrieval import Fusion, RankFusion, Ranking, Tuning
 from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
 from ipcir_steps.config.verification import Verify
 from ipcir_steps.core.errors import InputError
+from ipcir_steps.variants import EXTRA, VARIANTS
 
 Field = pydantic.Field
 
@@ -65,6 +65,10 @@ class Config(Section):
     )
     fusion: Fusion = Field(Fusion(), description="robust proxy, eq. 1")
     ranking: Ranking = Field(Ranking(), description="similarity balance, eq. 2, and search")
+    extra_variants: list[typing.Literal[*EXTRA]] = Field(
+        [], description=f"variants that are ranked and scored besides the usual ones: {', '.join(EXTRA)}"
+    )
+    rrf: RankFusion = Field(RankFusion(), description="the extra variant rrf, reciprocal rank fusion")
     tuning: Tuning = Field(Tuning(), description="lambda chosen on another dataset's labelled split (tuned_on)")
     proxy_captions: ProxyCaptions = Field(
         ProxyCaptions(), description="captions of the proxies, which join the text side of a baseline; off by default"
@@ -88,7 +92,7 @@ class Config(Section):
         ):
             for name in names:
                 if name not in known:
-                    raise ValueError(f"{key}: unknown name {name!r}{_nearest(name, known)}")
+                    raise ValueError(f"{key}: unknown name {name!r}{nearest(name, known)}")
         for name in self.custom_baselines:
             if name in BASELINES:
                 raise ValueError(f"custom_baselines: {name!r} is the name of a shipped baseline")
@@ -96,11 +100,11 @@ class Config(Section):
                 raise ValueError(f"custom_baselines: {name!r} is named like a text side of proxy_captions.joined")
         for name, dataset in self.datasets.items():
             if dataset.tuned_on and dataset.tuned_on not in self.datasets:
-                near = _nearest(dataset.tuned_on, self.datasets)
+                near = nearest(dataset.tuned_on, self.datasets)
                 raise ValueError(f"datasets.{name}.tuned_on: unknown name {dataset.tuned_on!r}{near}")
             self.verify.judges_for(f"datasets.{name}.lambda.rule", dataset.rule)
             if dataset.stack not in self.stacks:
-                near = _nearest(dataset.stack, self.stacks)
+                near = nearest(dataset.stack, self.stacks)
                 raise ValueError(f"datasets.{name}.stack: unknown name {dataset.stack!r}{near}")
             if self.is_foreign(name) and not dataset.toy_models:
                 raise ValueError(
@@ -122,7 +126,7 @@ class Config(Section):
         known = {CONFIGURED, *self.frontier.settings}
         for name in self.frontier.stopping:
             if name not in known:
-                raise ValueError(f"frontier.stopping: unknown name {name!r}{_nearest(name, known)}")
+                raise ValueError(f"frontier.stopping: unknown name {name!r}{nearest(name, known)}")
         for setting in self.frontier.settings:
             where = f"frontier.settings.{setting}"
             if setting in (CONFIGURED, NOTHING):
@@ -140,6 +144,11 @@ class Config(Section):
         found = self.proxy_captions.joined.get(baseline)
         return found.baseline if found else None
 
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the variants that a dataset is ranked with where images are drawn."""
+        return (*VARIANTS, *dict.fromkeys(self.extra_variants))
+
     def stack_of(self, dataset: str, setting: str | None = None) -> Stack:
         """The stack that a dataset names; with what a setting of the frontier changes. Raises InputError where there is
         no such setting, or no model that it names."""
@@ -151,7 +160,7 @@ class Config(Section):
         point, values = self.frontier.settings[setting], stack.model_dump(mode="json")
         for role, name in point.models.items():
             if name not in stack.models:
-                problem = f"the stack has no model {name!r}{_nearest(name, stack.models)}"
+                problem = f"the stack has no model {name!r}{nearest(name, stack.models)}"
                 raise InputError(problem, file="config.yaml", field=f"frontier.settings.{setting}.models.{role}")
             values["models"][role] = values["models"][name]
         return Stack.model_validate_json(json.dumps(merged(values, {"proxies": point.proxies})))
@@ -169,7 +178,7 @@ class Config(Section):
     def with_stack(self, name: str) -> "Resolved":
         """All settings under one stack. Raises InputError for a stack that there is none of."""
         if name not in self.stacks:
-            raise InputError(f"there is no stack {name!r}{_nearest(name, self.stacks)}", field="--stack")
+            raise InputError(f"there is no stack {name!r}{nearest(name, self.stacks)}", field="--stack")
         return Resolved(self, name, self.stacks[name])
 
     def devices_of(self, dataset: str) -> int:
@@ -210,11 +219,6 @@ class Resolved:
         return getattr(self.stack if name in Stack.model_fields else self.config, name)
 
 
-def _nearest(name: str, known) -> str:
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(map(str, known))})"
-
-
 def load_config(values: dict, file: str = "config.yaml") -> Config:
     """Validate. Raises InputError naming the key, the value and the nearest valid name.
 
@@ -245,13 +249,6 @@ def _stacks(given: dict) -> dict[str, Stack]:
     return {name: Stack.model_validate_json(json.dumps(values)) for name, values in resolve(given).items()}
 
 
-def plain(value, full: bool = False):
-    """Sections, and dictionaries of them, as what a user would write; full: with the defaults."""
-    if isinstance(value, dict):
-        return {key: plain(entry, full) for key, entry in value.items()}
-    return value.model_dump(mode="json", exclude_unset=not full)
-
-
 def _explain(error: dict, section: type[Section] | None = None) -> str:
     """An error of pydantic in words. section: what was validated; None: the whole configuration."""
     key = ".".join(str(part) for part in error["loc"])
@@ -259,10 +256,10 @@ def _explain(error: dict, section: type[Section] | None = None) -> str:
         if error["loc"][-1] in RENAMED:
             return f"key '{key}' is now called '{RENAMED[error['loc'][-1]]}'"
         *where, name = error["loc"]
-        return f"unknown key '{key}' (value {error['input']!r}){_nearest(name, _keys(where, section))}"
+        return f"unknown key '{key}' (value {error['input']!r}){nearest(name, _keys(where, section))}"
     if error["type"] == "literal_error":
         known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
-        return f"key '{key}': {error['input']!r} is not allowed{_nearest(error['input'], known)}"
+        return f"key '{key}': {error['input']!r} is not allowed{nearest(error['input'], known)}"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     if error["type"] == "missing":

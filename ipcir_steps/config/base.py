@@ -1,5 +1,6 @@
 """The shape every settings section shares."""
 
+import difflib
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,19 @@ def later(default, **about):
     were.
     """
     return Field(default, exclude_if=lambda value: value == default, **about)
+
+
+def plain(value, full: bool = False):
+    """Sections, and dictionaries of them, as what a user would write; full: with the defaults."""
+    if isinstance(value, dict):
+        return {key: plain(entry, full) for key, entry in value.items()}
+    return value.model_dump(mode="json", exclude_unset=not full)
+
+
+def nearest(name: str, known) -> str:
+    """What stands behind an unknown name in a message: the known one that is most like it, or all of them."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(map(str, known))})"
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

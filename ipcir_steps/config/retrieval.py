@@ -24,6 +24,18 @@ class Ranking(Section):
     memory_mb: Count = Field(2048, description="bound on resident memory, MiB")
 
 
+class RankFusion(Section):
+    """Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): what both sides count, and how fast."""
+
+    k: Count = Field(60, description="an image counts 1 / (k + its rank) on either side; 60 as published")
+    lambda_: Fraction = Field(
+        0.5,
+        alias="lambda",
+        description="what the text counts, the proxy one minus it, unless tuned_on or a rule chooses; 0.5: both alike, "
+        "as published",
+    )
+
+
 class Tuning(Ranking):
     """Grid for choosing each variant's lambda on a labelled split."""
 

@@ -20,8 +20,12 @@ def variants_of_run(wildcards):
     ]
 
 
-def verified_keys(wildcards):
-    return ["verify.judge"] if CONFIG.verify.judge else []
+def listed_keys(wildcards):
+    """What says which lists there are, where these are not the usual ones."""
+    return [
+        *(["extra_variants"] if CONFIG.extra_variants else []),
+        *(["verify.judge"] if CONFIG.verify.judge else []),
+    ]
 
 
 def subsets_of(wildcards):

@@ -32,12 +32,12 @@ def must_draw(wildcards):
 
 def variants_of(wildcards):
     """The variants that a dataset is ranked with."""
-    return tuple(VARIANTS) if drawing(wildcards).draws else UNDRAWN
+    return VARIANTS if drawing(wildcards).draws else UNDRAWN
 
 
 def fused_of(wildcards):
     """The fused proxies that they need."""
-    found = (VARIANTS[name].proxy for name in variants_of(wildcards))
+    found = (card_of(name).proxy for name in variants_of(wildcards))
     return list(dict.fromkeys(filter(None, found)))
 
 

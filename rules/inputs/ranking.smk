@@ -35,8 +35,33 @@ def tuned_proxies(wildcards):
 
 
 def tuned_variants(wildcards):
-    """The variants whose lambda is chosen, where these are not all."""
-    return None if drawing(wildcards).draws else variants_of(wildcards)
+    """The variants whose lambda is chosen, where these are not the usual ones."""
+    usual = drawing(wildcards).draws and not CONFIG.extra_variants
+    return None if usual else variants_of(wildcards)
+
+
+def balanced_variants(wildcards):
+    """The variants whose lambda a rule chooses, where these are not the usual ones."""
+    return VARIANTS[1:] if CONFIG.extra_variants else None
+
+
+def fuses_ranks(wildcards):
+    return any(card_of(name).combine == "rrf" for name in variants_of(wildcards))
+
+
+def rrf_options(wildcards):
+    """The constants of rank fusion, where a variant is one."""
+    used = fuses_ranks(wildcards)
+    return {"rrf_k": CONFIG.rrf.k, "rrf_lambda": CONFIG.rrf.lambda_} if used else {}
+
+
+def rrf_keys(wildcards):
+    """What ranking takes from their settings."""
+    return ["extra_variants", "rrf"] if fuses_ranks(wildcards) else []
+
+
+def rrf_tuning_keys(wildcards):
+    return ["extra_variants", "rrf.k"] if fuses_ranks(wildcards) else []
 
 
 def ranked_datasets(drawn):

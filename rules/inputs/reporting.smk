@@ -79,10 +79,11 @@ def ladder(wildcards):
     return LADDER
 
 
-def ladder_and_verified(wildcards):
-    """With the method's verified list, where lists are verified."""
+def browsed(wildcards):
+    """With the extra variants, and the method's verified list where lists are verified."""
     verified = verified_name(METHOD)
-    return [*LADDER, *([verified] if verified in variants_of_run(wildcards) else [])]
+    more = [verified] if verified in variants_of_run(wildcards) else []
+    return [*LADDER, *CONFIG.extra_variants, *more]
 
 
 def example_options(wildcards, input):

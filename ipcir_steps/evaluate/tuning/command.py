@@ -12,7 +12,7 @@ from ipcir_steps.core.files import write_json
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.evaluate.tuning.sweep import PARTS, Setting, add_parts, read_parts
 from ipcir_steps.seek.ranking import inputs
-from ipcir_steps.seek.ranking.command import add_fused, fused_files
+from ipcir_steps.seek.ranking.command import add_fused, add_rrf, fused_files
 from ipcir_steps.variants import BASE, RANKED, VARIANTS
 
 WITH_LABELS = "Choose lambda on a labelled split, or leave --benchmark out."
@@ -26,8 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_fused(parser)
     parser.add_argument(
         "--variants", nargs="+", default=list(VARIANTS), choices=RANKED, metavar="V",
-        help="with --per-variant: those whose lambda is chosen (default: all)",
+        help=f"with --per-variant: those whose lambda is chosen (default: {' '.join(VARIANTS)})",
     )  # fmt: skip
+    add_rrf(parser)
     add_parts(parser, required=False)
     parser.add_argument(
         "--benchmark", choices=sorted(BENCHMARKS), help="benchmark whose metric decides; without it no labels are used"
@@ -58,7 +59,7 @@ def tune_variants(args: argparse.Namespace) -> dict:
         raise InputError("has queries without targets", file=args.queries, remedy=WITH_LABELS)
     found = inputs.from_args(args, proxies=fused_files(variants, args.fusion))
     benchmark = BENCHMARKS[args.benchmark]
-    rankings = rank_gallery(found, dict.fromkeys(variants, settings.lambdas), settings, benchmark.whole)
+    rankings = rank_gallery(found, dict.fromkeys(variants, settings.lambdas), settings, benchmark.whole, args.rrf_k)
     key = args.key or benchmark.tuned_by
     chosen = per_variant(rankings, queries, benchmark, key, settings.lambdas)
     head = {"key": key, "queries": len(queries), "chosen": chosen["chosen"], "lambdas": list(settings.lambdas)}

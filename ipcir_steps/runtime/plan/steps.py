@@ -153,7 +153,9 @@ def of_backbone(
         yield Step(f"{backbone}: {baseline}", counts.queries, "queries", found, estimate, disk, needs)
     fused = counts.queries * width * 4 * 4 if width else None
     found = speed(directory, finished.rankings(directory, backbone), None, [])
-    # Each variant's list takes the products of a query's text and proxy with the whole gallery.
-    estimate = on_cores("products with the gallery", 6 * 2 * 2 * counts.gallery * (width or 0))
+    # Each variant's list takes the products of a query's text and proxy with the whole gallery; a rank fusion, a list
+    # of each side by itself, another pass of its own.
+    products = 2 * (len(config.variants) + len(config.extra_variants))
+    estimate = on_cores("products with the gallery", products * 2 * counts.gallery * (width or 0))
     name = f"{backbone}: fusion and ranking"
     yield Step(name, counts.queries, "queries", found, estimate, fused, gpu=False)

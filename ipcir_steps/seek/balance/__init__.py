@@ -12,7 +12,7 @@ from ipcir_steps.core.features import load_features, save_features
 from ipcir_steps.core.files import read_jsonl, write_json
 from ipcir_steps.core.marks import add_mark, marked
 from ipcir_steps.seek.ranking import inputs
-from ipcir_steps.variants import BASE, VARIANTS
+from ipcir_steps.variants import BASE, RANKED, VARIANTS
 
 DIGITS = 4  # of lambda: fewer than float32 has, so that the last bit of a sum does not show
 FEATURES = {
@@ -33,8 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(JUDGED)}: what ipcir verify wrote of the first images of each side",
     )
     parser.add_argument("--rule", required=True, choices=RULES, help=", ".join(RULES))
-    others = [name for name in VARIANTS if name != BASE]
-    parser.add_argument("--variants", nargs="+", default=others, choices=others, metavar="V", help=", ".join(others))
+    usual, others = ([name for name in names if name != BASE] for names in (VARIANTS, RANKED))
+    parser.add_argument("--variants", nargs="+", default=usual, choices=others, metavar="V", help=", ".join(others))
     parser.add_argument("--seed", type=int, default=0, help="run seed (which other queries a proxy is held against)")
     add_mark(parser)
     parser.add_argument("--output", required=True, type=OutFile, help="JSON file of the lambdas, for ranking")

@@ -11,7 +11,7 @@ from ipcir_steps.seek.balance.rules import Rule, lambda_of
 from ipcir_steps.seek.balance.sides import Believed, Sides, sides_of
 from ipcir_steps.seek.fusion.recipes import FUSIONS, Parts, fuse
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, rows_of
-from ipcir_steps.variants import BASE, VARIANTS
+from ipcir_steps.variants import BASE, card_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ def balance(
 ) -> Balanced:  # fmt: skip
     """features: "references", "proxies", "target" and "source", as stored, one row per query. variants: whose lambda is
     chosen; fusion: settings of eq. 1; believed: what a judge says, for rules that need it; limits: as in ``scan``."""
-    chosen = [VARIANTS[name] for name in variants if name != BASE]
+    chosen = [card_of(name) for name in variants if name != BASE]
     ids = [query.query_id for query in inputs.queries]
     fused, trusts, sides, known, lams = {}, {}, {}, {}, {}
     asked: list[tuple[torch.Tensor, torch.Tensor]] = []

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ipcir_steps.config.retrieval import Ranking
+from ipcir_steps.config.retrieval import RankFusion, Ranking
 from ipcir_steps.config.settings import add_settings, read_settings
 from ipcir_steps.core.arguments import Directory, InFile
 from ipcir_steps.core.errors import InputError
@@ -20,6 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_arguments(parser)
     add_fused(parser)
     add_lambda(parser)
+    add_rrf(parser)
+    help_text = "rrf: weight of the text in [0, 1], where --lambda-file chooses none"
+    parser.add_argument("--rrf-lambda", type=float, default=RankFusion().lambda_, metavar="X", help=help_text)
     parser.add_argument("--variants", nargs="+", default=[BASE], choices=RANKED, metavar="V", help=", ".join(RANKED))
     help_text = "lists also hold the targets below their end, at their places (i-CIR)"
     parser.add_argument("--whole", action="store_true", help=help_text)
@@ -32,16 +35,23 @@ def main(args: argparse.Namespace) -> None:
     from ipcir_steps.seek.ranking.lists import rank_gallery, rank_subsets
 
     settings = read_settings(args.settings, Ranking)
-    lams = lambdas_of(args.variants, args)
+    lams = lambdas_of(args.variants, args) | rank_fusions(args)
     found = inputs.from_args(args, proxies=fused_files(args.variants, args.fusion))
     rule, own = own_lambdas(args.lambda_file, found.queries, args.variants)
-    lists = rank_gallery(found, {variant: (lam,) for variant, lam in {**lams, **own}.items()}, settings, args.whole)
+    lists = rank_gallery(
+        found,
+        {variant: (lam,) for variant, lam in {**lams, **own}.items()},
+        settings,
+        args.whole,
+        args.rrf_k,
+    )
     for variant, (rows,) in lists.items():
         about = {"variant": variant, "lambda": lams[variant], "combine": card_of(variant).combine}
         about |= {"rule": rule} if variant in own else {}
+        about |= {"rrf_k": args.rrf_k} if card_of(variant).combine == "rrf" else {}
         about |= {"excluded_reference": args.exclude_reference} | ({"whole": True} if args.whole else {})
         write_rankings(args.output_dir / f"{variant}.rankings.parquet", rows, marked(about, args.mark))
-    for variant, rows in rank_subsets(found, {**lams, **own}).items():
+    for variant, rows in rank_subsets(found, {**lams, **own}, args.rrf_k).items():
         write_rankings(args.output_dir / f"{variant}.subset.parquet", rows, marked({"variant": variant}, args.mark))
 
 
@@ -59,6 +69,23 @@ def add_lambda(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="each variant's own lambda, from ipcir tune --per-variant, or each query's, from ipcir balance",
     )
+
+
+def add_rrf(parser: argparse.ArgumentParser) -> None:
+    help_text = "rrf: an image counts 1 / (K + its rank) on either side (default: %(default)s)"
+    parser.add_argument("--rrf-k", type=int, default=RankFusion().k, metavar="K", help=help_text)
+
+
+def rank_fusions(args: argparse.Namespace) -> dict[str, float]:
+    """{variant: what the text counts} of the rank fusions whose lambda no file chooses: ``--lambda`` is of similarities.
+
+    Raises InputError where it is not within [0, 1].
+    """
+    if args.lambda_file:
+        return {}
+    if not 0 <= args.rrf_lambda <= 1:
+        raise InputError(f"is {args.rrf_lambda}, not within [0, 1]", field="--rrf-lambda")
+    return {variant: args.rrf_lambda for variant in args.variants if card_of(variant).combine == "rrf"}
 
 
 def lambdas_of(variants: Iterable[str], args: argparse.Namespace) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Union
 from ipcir_steps.core.rankings import Entry
 from ipcir_steps.core.records import Query
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, places_below, searches, target_rows
+from ipcir_steps.seek.ranking.rrf import CONSTANT
 from ipcir_steps.variants import BASE, card_of
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ class Lists:
 
 
 def rank_gallery(
-    inputs: RetrievalInputs, lams: Mapping[str, Sequence[Lambda]], settings, whole: bool = False
-) -> dict[str, list[list]]:
+    inputs: RetrievalInputs, lams: Mapping[str, Sequence[Lambda]], settings, whole: bool = False,
+    rrf_k: int = CONSTANT,
+) -> dict[str, list[list]]:  # fmt: skip
     """{variant: [(query id, [(image, score)])] per lambda}, best first, of all variants from one pass over the gallery.
 
     lams: {variant: values of lambda, each a number or a tensor [Q]}; base always ranks by S_t. settings:
     ``config.retrieval.Ranking``. whole: the targets below the first k follow with their places, as (image, score,
-    place).
+    place). rrf_k: the constant of a rank fusion.
     """
     from ipcir_steps.seek.ranking.streaming import Balance, scan
 
@@ -64,7 +66,7 @@ def rank_gallery(
             k, inputs.excluded(rows), subset, block=settings.block, memory_mb=settings.memory_mb,
         )  # fmt: skip
         targets = target_rows(inputs, rows) if whole else None
-        found = [*found[:1], *_with_rrf(inputs, rows, subset, k, found[1:], of_rows, settings)]
+        found = [*found[:1], *_with_rrf(inputs, rows, subset, k, found[1:], of_rows, settings, rrf_k)]
         lists_of = (_named(indices, scores, inputs.names, settings.k, targets) for indices, scores in found)
         of_queries = zip(*lists_of, strict=True)
         for row, (text, *others) in zip(rows, of_queries, strict=True):
@@ -83,7 +85,7 @@ def _balance_of(variant, lams):
     )
 
 
-def _with_rrf(inputs: RetrievalInputs, rows, subset, k: int, found, of_rows: Mapping, settings) -> Iterator:
+def _with_rrf(inputs: RetrievalInputs, rows, subset, k: int, found, of_rows: Mapping, settings, rrf_k) -> Iterator:
     """(indices, scores) of every variant, those of rank fusions made of the first ``DEPTH`` places of both sides."""
     from ipcir_steps.seek.ranking.rrf import DEPTH, fused
     from ipcir_steps.seek.ranking.streaming import Balance, scan
@@ -98,7 +100,7 @@ def _with_rrf(inputs: RetrievalInputs, rows, subset, k: int, found, of_rows: Map
             block=settings.block, memory_mb=settings.memory_mb,
         )  # fmt: skip
         (text,), (proxy,) = (indices for indices, _ in sides)
-        yield fused(text, proxy, lams, k)
+        yield fused(text, proxy, lams, k, rrf_k)
 
 
 def _of_rows(lam: Lambda, rows):
@@ -119,7 +121,9 @@ def _named(indices, scores, names: Sequence[str], k: int, targets=None) -> Itera
         yield lists
 
 
-def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, Lambda]) -> dict[str, list[tuple[str, Entries]]]:
+def rank_subsets(
+    inputs: RetrievalInputs, lams: Mapping[str, Lambda], rrf_k: int = CONSTANT
+) -> dict[str, list[tuple[str, Entries]]]:
     """CIRR's subset lists {variant: [(query id, [(image, score)])]}: the other members of each query's image set.
 
     lams: {variant: lambda, a number or a tensor [Q]}. Members that the gallery lacks are left out, ties keep the
@@ -141,18 +145,18 @@ def rank_subsets(inputs: RetrievalInputs, lams: Mapping[str, Lambda]) -> dict[st
         for variant, lam in lams.items():
             if variant != BASE:
                 own = float(_of_rows(lam, row))
-                scores = _balanced(text, similar[card_of(variant).proxy], own, card_of(variant).combine)
+                scores = _balanced(text, similar[card_of(variant).proxy], own, card_of(variant).combine, rrf_k)
                 ranked[variant] = [_sorted(names, scores)]
         lists.add(query, _sorted(names, text), ranked)
     return {variant: rows for variant, (rows,) in lists.of(inputs.queries).items()}
 
 
-def _balanced(text, proxy, lam: float, combine: str):
+def _balanced(text, proxy, lam: float, combine: str, rrf_k: int):
     """S_f of some images (eq. 2, the sum of the paper's plainer variants, or the fusion of their ranks)."""
     if combine == "rrf":
         from ipcir_steps.seek.ranking.rrf import shares_of
 
-        return lam * shares_of(text) + (1 - lam) * shares_of(proxy)
+        return lam * shares_of(text, rrf_k) + (1 - lam) * shares_of(proxy, rrf_k)
     return (text * proxy if combine == "product" else proxy).lerp(text, lam)
 
 

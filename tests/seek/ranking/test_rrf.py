@@ -1,11 +1,14 @@
 """Reciprocal rank fusion, against a computation by hand over the whole gallery."""
 
+import argparse
+
 import pytest
 import torch
 
 from ipcir_steps.config.retrieval import Ranking
+from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.records import Query
-from ipcir_steps.seek.ranking import rrf
+from ipcir_steps.seek.ranking import command, rrf
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs
 from ipcir_steps.seek.ranking.lists import rank_gallery, rank_subsets
 
@@ -22,13 +25,13 @@ def inputs() -> RetrievalInputs:
     )  # fmt: skip
 
 
-def by_hand(inputs, query: int, lam: float, rows) -> dict[int, float]:
+def by_hand(inputs, query: int, lam: float, rows, k: int = 60) -> dict[int, float]:
     found = dict.fromkeys(rows, 0.0)
     gallery = torch.nn.functional.normalize(inputs.gallery, dim=1)
     for side, weight in ((inputs.text, lam), (inputs.proxies["rp"], 1 - lam)):
         similar = gallery @ side[query]
         for rank, row in enumerate(sorted(rows, key=lambda row: -float(similar[row])), 1):
-            found[row] += weight / (60 + rank)
+            found[row] += weight / (k + rank)
     return found
 
 
@@ -43,6 +46,37 @@ def test_the_lists_are_those_of_the_formula(inputs, lam):
         assert [score for _, score in found] == pytest.approx([expected[row] for row in best], abs=1e-7)
         assert lam == 0.3 or [name for name, _ in found] == [f"i{row}" for row in best]
     assert dict(ranked["rrf"][0])["q2"] == dict(ranked["base"][0])["q2"], "without a proxy the text alone ranks"
+
+
+def test_the_constant_is_that_of_the_settings(inputs):
+    """Both for the gallery and for image sets; with another one the order is another."""
+    ranked = dict(rank_gallery(inputs, {"base": (1.0,), "rrf": (0.5,)}, Ranking(k=6), rrf_k=1)["rrf"][0])
+    expected = by_hand(inputs, 0, 0.5, range(40), k=1)
+    best = sorted(expected.values(), reverse=True)[:6]
+    assert [score for _, score in ranked["q0"]] == pytest.approx(best, abs=1e-7)
+    found = dict(rank_subsets(inputs, {"base": 1.0, "rrf": 0.4}, rrf_k=1)["rrf"])
+    expected = by_hand(inputs, 1, 0.4, [3, 9, 4], k=1)
+    assert dict(found["q1"]) == pytest.approx({f"i{n}": v for n, v in expected.items()})
+
+
+def test_a_gallery_in_blocks_gives_the_same_lists(inputs):
+    lams = {"base": (1.0,), "rrf": (0.3,)}
+    whole, blocks = (rank_gallery(inputs, lams, Ranking(k=6, block=block)) for block in (40, 7))
+    assert blocks["rrf"] == whole["rrf"] and [query for query, _ in whole["rrf"][0]] == ["q0", "q1", "q2"]
+
+
+def test_its_lambda_is_its_own_unless_one_is_chosen(tmp_path):
+    """``--lambda`` was published for similarities; ranks count alike, as in the original."""
+    parser = argparse.ArgumentParser()
+    command.arguments(parser)
+    needed = "--text t --gallery g --queries q --gallery-images i --output-dir o --variants rp_bm rrf --lambda 0.1"
+    args = parser.parse_args(needed.split())
+    assert command.rank_fusions(args) == {"rrf": 0.5}
+    args.rrf_lambda = 1.5
+    with pytest.raises(InputError, match="--rrf-lambda.*not within"):
+        command.rank_fusions(args)
+    args.lambda_file = tmp_path
+    assert command.rank_fusions(args) == {}
 
 
 def test_image_sets_are_fused_among_themselves(inputs):

@@ -10,11 +10,11 @@ from ipcir_steps.core.files import atomic, write_text
 from ipcir_steps.evaluate.reporting.examples import Collection, Example
 from ipcir_steps.evaluate.reporting.look import document
 from ipcir_steps.evaluate.reporting.look.pictures import small
-from ipcir_steps.variants import BASE, METHOD, card_of, verified_name
+from ipcir_steps.variants import BASE, EXTRA, METHOD, card_of, verified_name
 
 HERE = Path(__file__).parent
 SHOWN = 10  # places of each list
-LISTS = (BASE, METHOD, verified_name(METHOD))  # the last where lists are verified
+LISTS = (BASE, METHOD, *EXTRA, verified_name(METHOD))  # those after the method where they are made
 
 
 def write_page(directory: Path, collection: Collection, dataset: str, most: int, pixels: int, mark=None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.evaluate.reporting.figures import cards, style
-from ipcir_steps.variants import CONTROLS, METHOD, VARIANTS, card_of, unverified, verified_name
+from ipcir_steps.variants import CONTROLS, METHOD, RANKED, VARIANTS, card_of, unverified, verified_name
 
 LEGEND = 7.4  # inches that the descriptions of the variants take in two columns
 
@@ -23,7 +23,7 @@ def scores(result: dict):
     drawn around the variant's value.
     """
     plt, there = style.start(), {entry["variant"] for entry in result["entries"]}
-    order_of = [each for name in VARIANTS for each in (name, verified_name(name)) if each in (there | {*VARIANTS})]
+    order_of = [each for name in RANKED for each in (name, verified_name(name)) if each in (there | {*VARIANTS})]
     many = len(order_of)
     metrics = [name for name in BENCHMARKS[result["protocol"]].headline if name in result["entries"][0]["metrics"]]
     groups = list(dict.fromkeys((entry["backbone"], entry["baseline"]) for entry in result["entries"]))

@@ -8,7 +8,7 @@ from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.evaluate.literature import UNKNOWN, Reported
 from ipcir_steps.evaluate.reporting.figures.style import name_of
 from ipcir_steps.evaluate.subsets import cautions_of, views
-from ipcir_steps.variants import BASE, CONTROLS, VARIANTS
+from ipcir_steps.variants import BASE, CONTROLS, VARIANTS, card_of
 
 LITERATURE, REPRODUCTION, OWN, CONTROL = "literature", "reproduction", "own run", "control"
 FAMILIES = ("ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-H/14", "ViT-G/14")  # in this order; the others after them
@@ -196,7 +196,7 @@ def of_run(entry: Mapping, result: Mapping, texts: Mapping[str, Reported]) -> Ro
         "note": entry["description"],
     }
     kind = CONTROL if entry["variant"] in CONTROLS else OWN
-    label = VARIANTS[entry["variant"]].label if entry["variant"] in VARIANTS else entry["variant"]
+    label = card_of(entry["variant"]).label
     values = {metric: _own_value(entry, metric, value) for metric, value in shown.items()}
     name = "/".join((result["dataset"], entry["backbone"], entry["baseline"], entry["variant"]))
     return Row(kind, name, name_of(entry["baseline"]), label, values, _cautions(result, card), told)
