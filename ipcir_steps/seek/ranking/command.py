@@ -77,7 +77,7 @@ def add_rrf(parser: argparse.ArgumentParser) -> None:
 
 
 def rank_fusions(args: argparse.Namespace) -> dict[str, float]:
-    """{variant: what the text counts} of the rank fusions whose lambda no file chooses: ``--lambda`` is of similarities.
+    """{variant: what the text counts} of the rank fusions whose lambda no file chooses; ``--lambda`` is not theirs.
 
     Raises InputError where it is not within [0, 1].
     """

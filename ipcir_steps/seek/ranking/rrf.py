@@ -43,7 +43,7 @@ def shares_of(similarities: "torch.Tensor", constant: int = CONSTANT) -> "torch.
 
 
 def _shares(ranked: "torch.Tensor", images: "torch.Tensor", constant: int) -> "torch.Tensor":
-    """float64, 1 / (constant + rank) of each of the images, 0 where it has no rank. images: in rising order, all of them."""
+    """float64, 1 / (constant + rank) of each of the images, 0 where it has no rank. images: all, in rising order."""
     import torch
 
     shares = torch.zeros(len(images), dtype=torch.float64)
