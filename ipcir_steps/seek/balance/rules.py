@@ -111,8 +111,9 @@ def lambda_of(rule: Rule, sides: Sides, combine: str) -> torch.Tensor:
     """Lambda [Q] in [0, 1] at which a step of one standard deviation of either side counts as the rule's weights say.
 
     combine "sum": exact. "rrf": the weights themselves, because ranks have no scale. "product" (eq. 2): at the head of
-    the list, where the order is decided; there it changes by (lambda + (1 - lambda) S_p) dS_t + (1 - lambda) S_t dS_p. Lambda 0 gives the text the weight (sd_t / S_t) / (sd_p /
-    S_p), and eq. 2 cannot give it less; so lambda is 0 where the text should count less than that.
+    the list, where the order is decided; there it changes by (lambda + (1 - lambda) S_p) dS_t + (1 - lambda)
+    S_t dS_p. Lambda 0 gives the text the weight (sd_t / S_t) / (sd_p / S_p), and eq. 2 cannot give it less; so lambda
+    is 0 where the text should count less than that.
     """
     text, proxy = rule.weights(sides)
     if combine == "rrf":
