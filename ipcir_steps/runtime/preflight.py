@@ -118,11 +118,11 @@ def of_packages(families: Iterable[str]) -> Iterator[Need]:
             yield Need(f"packages of the {family} steps: {', '.join(absent)}", f"pip install 'ipcir[{family}]'.")
 
 
-def of_engine(name: str, stack: Stack, llm: LLM) -> Iterator[Need]:
+def of_engine(name: str, stack: Stack, llm: LLM, role: str = "llm") -> Iterator[Need]:
     """What runs or reads the chat model of a step, where this Python does: its backend, its kind of quantisation."""
-    if llm.server_python or "llm" not in stack.models:
+    if llm.server_python or role not in stack.models:
         return
-    source = stack.models["llm"].source
+    source = stack.models[role].source
     if llm.backend in ENGINES:
         module, package, remedy = ENGINES[llm.backend]
         if importlib.util.find_spec(module) is None:
@@ -149,6 +149,8 @@ def of_environment(jobs: Iterable[Job], config: Config) -> Iterator[Need]:
         stack = config.stacks[name]
         found = [need for llm in (stack.reasoning, stack.layouts) for need in of_engine(name, stack, llm)]
         yield from dict.fromkeys(found)
+    for name in _stacks(jobs, config, "verify") if config.verify.chats else ():
+        yield from of_engine(name, config.stacks[name], config.verify.chat, config.verify.role)
     for name in _stacks(jobs, config, "gallery_features"):
         yield from of_backbones(name, config.stacks[name])
     yield from of_packages(job.family for job in jobs if job.family)

@@ -82,6 +82,9 @@ def test_the_engine_of_a_chat_model_is_a_package_too(monkeypatch):
     [need] = engine_needs(layouts={"backend": "vllm"})
     assert "package vllm" in need.what and "server_python" in need.remedy
     assert not engine_needs(layouts={"backend": "vllm", "server": True, "server_python": "/opt/vllm/bin/python"})
+    judging = load_config({"verify": {"judge": "yes_no", "chat": {"backend": "vllm"}}})
+    [need] = [n for n in preflight.of_jobs([job("verify", "", dataset="cirr")], judging) if "package vllm" in n.what]
+    assert "stack published" in need.what
     laptop = load_config({"datasets": {"cirr": {"stack": "laptop"}}})
     found = preflight.of_jobs([job("reasoning", "", dataset="cirr"), job("layouts", "", dataset="cirr")], laptop)
     [need] = [need for need in found if "llama-cpp-python" in need.what]
