@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from ipcir_steps.core.errors import ModelError, first_line
 from ipcir_steps.core.files import inside, open_part, sha256
 
 OWN = ".cache"  # in a model's directory: unfinished files, and a note of what the others are
+LINK = ".same"  # ending of the name of a file that another directory has
 CHUNK = 1 << 20  # bytes
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 TRIES = 5  # connections in a row that bring no byte
@@ -65,6 +67,7 @@ class Snapshot:
     commit: str
     files: dict[str, RemoteFile]
     directory: Path
+    others: tuple[Path, ...] = ()  # directories that hold files of the same commit, for other readers
 
     def target(self, file: RemoteFile) -> Path:
         return inside(self.directory, file.name)
@@ -75,7 +78,8 @@ class Snapshot:
 
     def missing(self, file: RemoteFile) -> int:
         """Bytes of the file that are not here yet, by its size alone."""
-        here = [path.stat().st_size for path in (self.target(file), self.part(file)) if path.is_file()]
+        places = (self.target(file), self.part(file), *(inside(other, file.name) for other in self.others))
+        here = [path.stat().st_size for path in places if path.is_file()]
         return max(0, file.size - max(here, default=0))
 
     def download(self, file: RemoteFile, told: Callable[[int], None]) -> str:
@@ -90,16 +94,38 @@ class Snapshot:
             if found := file.check(target):  # another process was faster
                 self.part(file).unlink(missing_ok=True)
                 return found
-            found = self._complete(file, content, told)
+            part = self.part(file)
+            if (found := self._linked(file)) is None:
+                found = self._complete(file, content, told)
+            else:
+                part.unlink()
+                part = part.with_suffix(LINK)
             with explained(self.key, str(target)):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self.part(file).replace(target)
+                part.replace(target)
         return found
+
+    def _linked(self, file: RemoteFile) -> str | None:
+        """The sha256 of a file that lies in another directory, linked (or copied) beside the unfinished ones."""
+        link = self.part(file).with_suffix(LINK)
+        for other in self.others:
+            path = inside(other, file.name)
+            if found := file.check(path):
+                link.unlink(missing_ok=True)
+                with explained(self.key, str(link)):
+                    try:
+                        os.link(path, link)
+                    except OSError:  # another file system, or one without links
+                        shutil.copyfile(path, link)
+                return found
+        return None
 
     def content(self, file: RemoteFile) -> bytes:
         """A small file's. It stays an unfinished one, which a download only has to move, until somebody wants it."""
-        if file.check(self.target(file)):
-            return self.target(file).read_bytes()
+        for directory in (self.directory, *self.others):
+            path = inside(directory, file.name)
+            if file.check(path):
+                return path.read_bytes()
         with open_part(self.part(file)) as content:
             self._complete(file, content, lambda size: None)
             content.seek(0)

@@ -1,16 +1,21 @@
 """``ipcir models``: fetch a model, or describe a local one, and record the digest of every file in a manifest."""
 
 import argparse
+import contextlib
 import dataclasses
+import glob
 import json
 import logging
+import os
 import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import InFile, OutManifest, Scratch
-from ipcir_steps.core.errors import InputError, ModelError
-from ipcir_steps.core.files import inside, read_json, write_json
+from ipcir_steps.core.errors import InputError, IPCIRError, ModelError
+from ipcir_steps.core.files import digest, inside, open_part, read_json, write_json
 from ipcir_steps.core.manifests import Manifest, describe, remember
 from ipcir_steps.core.progress import Progress
 from ipcir_steps.core.units import size
@@ -53,7 +58,8 @@ def fetch(request: Request) -> Manifest:
     if request.local:
         manifest = describe(request.name, request.source, request.source, request.revision, request.where)
     else:
-        manifest = _fetch(request)
+        with _one_at_a_time(request.directory):
+            manifest = _fetch(request)
     found = next(iter(manifest.files.values())) if Path(manifest.path).is_file() else manifest.digest
     if request.sha256 and found != request.sha256:
         raise ModelError(
@@ -72,6 +78,7 @@ def survey(request: Request) -> tuple[hub.Snapshot, list[hub.RemoteFile]]:
     if not request.revision:
         raise ModelError(f"model {key}: hub id {request.source!r} needs a pinned revision ({key}.revision).")
     snapshot = hub.open_snapshot(key, request.source, request.revision, request.directory)
+    snapshot = dataclasses.replace(snapshot, others=_others(request, snapshot.commit))
 
     def read(file: str) -> dict:
         try:
@@ -108,6 +115,33 @@ def _fetch(request: Request) -> Manifest:
         path, digests = path / request.file, {Path(request.file).name: digests[request.file]}
     asked = request.revision if request.revision != snapshot.commit else None
     return Manifest(request.name, request.source, snapshot.commit, str(path), digests, asked)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """A repository that is wanted for two roles at once is fetched for one of them, then taken over for the other."""
+    with contextlib.ExitStack() as stack:
+        if _of_workflow(directory):
+            place = Path(tempfile.gettempdir()) / f"ipcir-models-{os.getuid()}"
+            with contextlib.suppress(IPCIRError):  # where nothing can be locked, each fetches its own
+                stack.enter_context(open_part(place / f"{digest([str(Path.cwd()), directory.name])}.lock"))
+        yield
+
+
+def _others(request: Request, commit: str) -> tuple[Path, ...]:
+    """Directories of other roles with files of the same commit of the repository."""
+    found, own = [], request.directory.resolve()
+    beside = f"*/{glob.escape(own.name)}/{hub.OWN}/snapshot.json"
+    for note in sorted(own.parent.parent.glob(beside)) if _of_workflow(own) else ():
+        directory, known = note.parent.parent, read_json(note)
+        if (known.get("source"), known.get("commit")) == (request.source, commit) and directory != own:
+            found.append(directory)
+    return tuple(found)
+
+
+def _of_workflow(directory: Path) -> bool:
+    """Whether it is that of a role, as the workflow lays them out."""
+    return directory.resolve().parent.parent == Path(paths.MODELS).resolve()
 
 
 def _make_way(request: Request, commit: str, names: set[str]) -> None:

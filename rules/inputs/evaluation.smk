@@ -51,7 +51,7 @@ def failures_of_steps(wildcards):
     # A query whose proxies have no captions is ranked by the text as it was.
     left_out = {"proxies", "proxy_captions", "verify", *drawing(wildcards).unused}
     steps = ["datasets", *(step for step in SHARDED if step not in left_out)]
-    own = paths.fill(paths.PROXY_FAILURES, generator=generator_of(wildcards))
+    own = paths.fill(paths.PROXY_FAILURES, generator=proxy_directory(wildcards))
     return [
         *expand(paths.STEP_FAILURES, step=steps, **wildcards),
         *where_drawn(own)(wildcards),

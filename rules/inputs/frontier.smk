@@ -23,7 +23,7 @@ def drawn_names():
 def drawn_indices(wildcards):
     """The index of every setting's proxies, in the order of ``drawn_names``."""
     must_draw(wildcards)
-    configured = labelled(paths.PROXY_INDEX, generator=generator_of(wildcards))
+    configured = labelled(paths.PROXY_INDEX, generator=proxy_directory(wildcards))
     return [
         file(wildcards)
         for file in (configured, *of_settings(paths.DRAWN_INDEX).values())

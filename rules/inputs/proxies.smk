@@ -4,7 +4,7 @@ from ipcir_steps.config import generation
 from ipcir_steps.runtime.preflight import made_of_coco
 
 
-def generator_of(wildcards):
+def proxy_directory(wildcards):
     """What the directory of a dataset's proxies is called."""
     return stack_of(wildcards).proxies.generator.replace(":", ".")
 
@@ -12,7 +12,7 @@ def generator_of(wildcards):
 def proxy_index(wildcards):
     """The index of a dataset's proxies."""
     must_draw(wildcards)
-    return paths.PROXY_INDEX.format(generator=generator_of(wildcards), **wildcards)
+    return paths.PROXY_INDEX.format(generator=proxy_directory(wildcards), **wildcards)
 
 
 def drawing(wildcards):
@@ -113,7 +113,7 @@ def drawn_images(wildcards):
     """Where the images lie."""
     if setting_of(wildcards):
         return paths.DRAWN.format(**wildcards)
-    return paths.PROXY_IMAGES.format(generator=generator_of(wildcards), **wildcards)
+    return paths.PROXY_IMAGES.format(generator=proxy_directory(wildcards), **wildcards)
 
 
 def proxies_options(wildcards, input):

@@ -55,7 +55,7 @@ def example_inputs(variants):
 
     def index(wildcards):
         must_draw(wildcards)
-        generator = generator_of(wildcards)
+        generator = proxy_directory(wildcards)
         return of_metrics_split(paths.PROXY_INDEX, generator=generator)(wildcards)
 
     def shown(wildcards):

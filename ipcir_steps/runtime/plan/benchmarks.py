@@ -71,15 +71,17 @@ def record(directory: Path, output: Path) -> dict:
         return {}
 
 
-def matches(made: dict, settings: dict | None, models: Iterable[str]) -> bool:
-    """Whether a record is of these models (hub ids or directories) and these settings."""
+def matches(made: dict, settings: dict | None, models: Iterable[str], alone: bool = False) -> bool:
+    """Whether a record is of these models (hub ids or directories), and with ``alone`` of no other, and these
+    settings."""
     known = (made.get("parameters") or {}).get("settings")
     if settings is not None:
         if not isinstance(known, dict):
             return False
         if any(known.get(name) != value for name, value in settings.items() if name not in FREE):
             return False
-    return set(models) <= {model["source"] for model in made.get("models", ())}
+    found = {model["source"] for model in made.get("models", ())}
+    return set(models) == found if alone else set(models) <= found
 
 
 def made_by_last_run(shard: Path) -> int | None:
@@ -98,14 +100,20 @@ def where(made: dict) -> str:
     return " + ".join(gpus) if gpus else f"CPU, {host.get('cores', '?')} cores"
 
 
-def speed(directory: Path, pairs: Iterable[tuple[Path, Sequence[Path], int | None]], settings, models) -> Speed | None:
+def speed(
+    directory: Path,
+    pairs: Iterable[tuple[Path, Sequence[Path], int | None]],
+    settings: dict | None,
+    models: Sequence[str],
+    alone: bool = False,
+) -> Speed | None:
     """From (benchmark file, outputs, items or None: those of their journals) of every finished job that matches."""
     jobs = []
     for benchmark, outputs, items in pairs:
         took, made = column(benchmark, "s"), record(directory, outputs[0])
         if items is None:
             items = sum(made_by_last_run(output) or 0 for output in outputs)
-        if took is None or not items or not matches(made, settings, models):
+        if took is None or not items or not matches(made, settings, models, alone):
             continue
         size = sum(output.stat().st_size for output in outputs if output.is_file())
         jobs.append(Job(took, items, size, where(made), (column(benchmark, "max_rss") or 0) * 2**20))

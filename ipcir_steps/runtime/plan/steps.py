@@ -97,11 +97,11 @@ def measured(config: Resolved, directory: Path, name: str) -> Speed | None:
     section = config.verify.judging if name == "verify" else getattr(config, name)
     if name == "proxy_captions":
         section = config.captions.model_copy(update={"count": section.count})
-    roles = generator_of(config.proxies).roles if name == "proxies" else roles_of(config, name)
-    sources = [config.models[role].source for role in roles]
+    sources = [config.models[role].source for role in roles_of(config, name)]
     # Proxies are counted one by one, so their number per query may differ.
     settings = section.model_dump(mode="json", exclude={"count"} if name == "proxies" else set())
-    return speed(directory, finished.shards(directory, name), settings, sources)
+    # Models that were there and are no more (LoRA weights, ELITE, a small decoder) change what an image costs.
+    return speed(directory, finished.shards(directory, name), settings, sources, alone=name == "proxies")
 
 
 def proxies(

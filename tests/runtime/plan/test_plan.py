@@ -8,6 +8,7 @@ from PIL import Image
 
 from ipcir_steps.cli import main
 from ipcir_steps.config import load_config
+from ipcir_steps.config.generation import generator_roles
 from ipcir_steps.core.files import write_json
 from ipcir_steps.core.journal import run_journaled
 from ipcir_steps.runtime.plan import configured, count
@@ -91,6 +92,30 @@ def test_times_come_from_jobs_of_the_same_models_and_settings(folder):
             )
         }
         assert other["captions"].speed is None
+
+
+def test_an_image_takes_as_long_as_one_of_the_same_models(tmp_path):
+    """Also of those that a generator takes where there are some: LoRA weights, ELITE, a small decoder."""
+    lora = {"models": {"lora": {"source": "someone/lora", "revision": "1"}}, "extends": "mini"}
+    plain = load_config({}).with_stack("mini")
+    added = load_config({"stacks": {"own": lora}}).with_stack("own")
+    shard = tmp_path / "results/small/val/shards/proxies/0-1.jsonl"
+    run_journaled(
+        ["q"], lambda b: [{"images": []} for _ in b], output=shard, key="query_id", key_of=str, context={}, title="t"
+    )
+    times = tmp_path / "benchmarks/results/small/val/proxies/0.tsv"
+    times.parent.mkdir(parents=True)
+    times.write_text("s\tmax_rss\n10.0\t1500\n")
+
+    def measured(ran, planned):
+        used = [{"source": ran.models[role].source} for role in generator_roles(ran.proxies, ran.models)]
+        record = {"parameters": {"settings": ran.proxies.model_dump(mode="json")}, "models": used}
+        write_json(tmp_path / "provenance/results/small/val/shards/proxies/0-1.jsonl.json", record)
+        found = {step.name: step for step in steps(planned, Counts(3, 3, 3), tmp_path)}
+        return found["proxies"].speed is not None
+
+    assert measured(plain, plain) and measured(added, added)
+    assert not measured(plain, added) and not measured(added, plain)
 
 
 def test_the_shards_of_a_device_are_one_job(folder):
