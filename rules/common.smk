@@ -13,6 +13,7 @@ from ipcir_steps.core import plugins
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.steps import SHARDED
 from ipcir_steps.variants import LADDER, METHOD, PROXIES, UNDRAWN
+from ipcir_steps.variants import VARIANTS as USUAL
 from ipcir_steps.variants import card_of, verified_name
 from snakemake.exceptions import WorkflowError
 

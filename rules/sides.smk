@@ -12,7 +12,7 @@ use rule ranking as side_ranking with:
     output:
         expand(
             [paths.SIDE_RANKINGS, paths.SIDE_SUBSET],
-            variant=VARIANTS,
+            variant=USUAL,
             allow_missing=True,
         ),
     log:
@@ -23,7 +23,7 @@ use rule ranking as side_ranking with:
         rule="side_ranking",
         options=lambda wildcards, input: options(
             input,
-            variants=VARIANTS,
+            variants=USUAL,
             lambda_=0.0,
             mark=mark(wildcards),
             exclude_reference=dataset_of(wildcards).exclude_reference,

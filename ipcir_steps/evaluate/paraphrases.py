@@ -5,6 +5,11 @@ from collections.abc import Mapping, Sequence
 from ipcir_steps.core.records import Query
 
 
+def cluster_of(query: Query) -> tuple[str, str]:
+    """What a query is resampled with: the other wordings of its request; without a request nothing but itself."""
+    return ("query", query.query_id) if query.request is None else ("request", query.request)
+
+
 def spread_over(queries: Sequence[Query], per_query: Mapping[str, Mapping[str, float]]) -> dict:
     """{"paraphrases": {"requests": number, "metrics": {metric: {"spread", "worst", "best"}}}}; nothing where no request
     has two wordings.

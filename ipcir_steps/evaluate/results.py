@@ -18,8 +18,11 @@ from ipcir_steps.core.files import digest, read_json, read_jsonl, seed, sha256, 
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.core.statistics import paired_interval
 from ipcir_steps.evaluate.literature import read_published
+from ipcir_steps.evaluate.paraphrases import cluster_of
 from ipcir_steps.evaluate.subsets import cautions_of, views
 from ipcir_steps.variants import BASE, card_of, unverified
+
+Strata = dict[str, tuple[str, tuple[str, str]]]  # of each query: its category, and what it is resampled with
 
 
 class Identity(Section):
@@ -108,7 +111,7 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
     }
 
 
-def _verification(scored: dict, before: dict | None, strata: dict[str, str], settings: Results) -> dict:
+def _verification(scored: dict, before: dict | None, strata: Strata, settings: Results) -> dict:
     """Of verified lists: how they were ordered, how many could not be, and the difference to the same ones before."""
     told = scored.get("verification")
     if not told:
@@ -117,7 +120,7 @@ def _verification(scored: dict, before: dict | None, strata: dict[str, str], set
     return {"verification": {**told, "difference": change}}
 
 
-def _joining(baseline: str, scored: dict, before: dict | None, strata: dict[str, str], settings: Results) -> dict:
+def _joining(baseline: str, scored: dict, before: dict | None, strata: Strata, settings: Results) -> dict:
     """Of a text side with the proxies' captions: the difference to the same variant without them, where it is there."""
     plain = uncaptioned(baseline)
     if plain == baseline or before is None:
@@ -129,7 +132,7 @@ def _count(lost: list[dict]) -> dict:
     return {"queries": len(lost), "by_step": dict(sorted(Counter(failure["step"] for failure in lost).items()))}
 
 
-def _subsets(pairs: list[tuple[dict, dict]], strata: dict[str, str], lost: list[dict], settings: Results) -> dict:
+def _subsets(pairs: list[tuple[dict, dict]], strata: Strata, lost: list[dict], settings: Results) -> dict:
     """{"subsets": {name: queries, failures, and of every entry metrics and differences}}; nothing without subsets.
 
     pairs: (base, scored) of every entry.
@@ -154,23 +157,24 @@ def _name(path: Path) -> tuple[str, str, str]:
     return found["backbone"], found["baseline"], found["variant"]
 
 
-def _strata(path: Path) -> dict[str, str]:
-    """FashionIQ averages over categories, so its queries are resampled within them."""
-    return {query.query_id: query.category or "" for query in read_queries(path)}
+def _strata(path: Path) -> Strata:
+    """FashionIQ averages over categories, so queries are resampled within them; wordings of a request together."""
+    return {query.query_id: (query.category or "", cluster_of(query)) for query in read_queries(path)}
 
 
-def _differences(base: dict, scored: dict, strata: dict[str, str], settings: Results, members=None) -> dict:
+def _differences(base: dict, scored: dict, strata: Strata, settings: Results, members=None) -> dict:
     """members: ids of the queries that count; None: all."""
-    categories = sorted(set(strata.values()))
-    groups = np.array([categories.index(strata[query_id]) for query_id in scored["queries"]])
+    categories = sorted({category for category, _ in strata.values()})
+    groups = np.array([categories.index(strata[query_id][0]) for query_id in scored["queries"]])
     counted = np.array([members is None or query_id in members for query_id in scored["queries"]])
     differences = {}
     for metric, values in scored["per_query"].items():
         known = counted & np.array([value is not None for value in values])
         if known.any():
             pair = [np.array(side["per_query"][metric], float)[known] for side in (base, scored)]
+            clusters = [strata[query_id][1] for query_id in np.array(scored["queries"], object)[known]]
             value, low, high = paired_interval(
-                *pair, groups[known], seed=seed(settings.seed, metric), resamples=settings.resamples
+                *pair, groups[known], seed=seed(settings.seed, metric), resamples=settings.resamples, clusters=clusters
             )
             differences[metric] = {"value": value, "low": low, "high": high}
     return differences

@@ -37,7 +37,7 @@ def side_lists(wildcards):
         **wildcards,
         backbone=stack_of(wildcards).backbones,
         baseline=CONFIG.baselines,
-        variant=VARIANTS,
+        variant=USUAL,
     )
 
 

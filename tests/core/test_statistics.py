@@ -72,3 +72,33 @@ def test_strata_count_alike_whatever_their_size():
     base, strata = np.zeros(110), np.array([0] * 100 + [1] * 10)
     other = np.where(strata == 1, 1.0, 0.0)
     assert paired_interval(base, other, strata, seed=0) == (0.5, 0.5, 0.5)
+
+
+# What these calls gave before clusters were known.
+BEFORE = (
+    (0.07312375796449333, 0.033398552553125904, 0.11284842545370015),
+    (0.08759056819995202, 0.04222294564537276, 0.13509840300865375),
+)
+
+
+def test_clusters_of_one_change_no_bit():
+    strata = np.array([0] * 300 + [1] * 100)
+    for numbers, before in zip((ONE, strata), BEFORE, strict=True):
+        for clusters in (None, list(range(400)), [f"q{n}" for n in range(400)]):
+            assert paired_interval(BASE, OTHER, numbers, seed=1, clusters=clusters) == before
+
+
+def test_copies_of_a_query_are_no_more_evidence_than_one():
+    """Every query in four wordings with the same values: the interval is that of the queries, not half as wide."""
+    once = paired_interval(BASE, OTHER, ONE, seed=1)
+    base, other, strata = (np.repeat(values, 4) for values in (BASE, OTHER, ONE))
+    apart = paired_interval(base, other, strata, seed=1)
+    together = paired_interval(base, other, strata, seed=1, clusters=np.repeat(np.arange(400), 4).tolist())
+    assert together == pytest.approx(once, abs=1e-12)
+    assert (apart[2] - apart[1]) == pytest.approx((once[2] - once[1]) / 2, rel=0.1)
+
+
+def test_clusters_of_any_size_keep_the_mean_over_queries():
+    values = np.array([0.0, 0.0, 0.0, 1.0])
+    found = paired_interval(np.zeros(4), values, np.zeros(4, int), seed=0, clusters=["a", "a", "a", "b"])
+    assert found == (0.25, 0.0, 1.0)

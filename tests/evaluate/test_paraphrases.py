@@ -1,6 +1,7 @@
 """The same request in several words: how far the wordings lie apart, from the CSV to the tables."""
 
 import argparse
+import dataclasses
 
 import PIL.Image
 import pytest
@@ -10,7 +11,7 @@ from ipcir_steps.config.data import Source
 from ipcir_steps.core.files import read_json, write_json, write_jsonl
 from ipcir_steps.core.records import read_queries, write_records
 from ipcir_steps.evaluate import metrics, results
-from ipcir_steps.evaluate.paraphrases import spread_over
+from ipcir_steps.evaluate.paraphrases import cluster_of, spread_over
 from ipcir_steps.evaluate.reporting import tables
 from ipcir_steps.evaluate.reporting.tables import text
 
@@ -80,3 +81,18 @@ def test_the_result_and_the_tables_show_it(queries, tmp_path):
     assert base == pytest.approx(100 * (1 - 1 / 9) / 2) and ours == pytest.approx(25)
     page = text.markdown("T", found)
     assert "**25.00**" in page and "**44.44**" not in page and "wording of a request" in page
+
+
+def test_wordings_are_resampled_together(queries, tmp_path):
+    """Without the names of the requests the interval is another; ids and metrics are the same."""
+    files = [scored(tmp_path, queries, variant) for variant in PLACES]
+    write_jsonl(tmp_path / "failures.jsonl", [])
+    apart = [dataclasses.replace(query, request=None) for query in queries]
+    found = []
+    for some in (queries, apart):
+        write_records(tmp_path / "queries.jsonl", some)
+        result = results.collect("m", files, tmp_path / "queries.jsonl", tmp_path / "failures.jsonl", results.Results())
+        found.append(result["entries"][1]["difference"]["mAP@10"])
+    together, alone = found
+    assert together["value"] == alone["value"] and (together["low"], together["high"]) != (alone["low"], alone["high"])
+    assert [cluster_of(query)[0] for query in (queries[0], apart[0])] == ["request", "query"]

@@ -15,6 +15,7 @@ from ipcir_steps.core.files import seed
 from ipcir_steps.core.rankings import names_by_place, ranked
 from ipcir_steps.core.records import Query, read_queries
 from ipcir_steps.core.statistics import paired_interval
+from ipcir_steps.evaluate.paraphrases import cluster_of
 from ipcir_steps.evaluate.tuning.choose import without_groups
 from ipcir_steps.seek.ranking.inputs import RetrievalInputs, from_args
 from ipcir_steps.variants import METHOD, NO_PROXY, UNDRAWN
@@ -143,7 +144,9 @@ class Search:
         categories = [query.category or "" for query in self.queries]
         strata = np.unique(categories, return_inverse=True)[1]
         drawn = seed(self.seed, "frontier", self.key)
-        value, low, high = paired_interval(base, other, strata, seed=drawn, resamples=self.resamples)
+        clusters = [cluster_of(query) for query in self.queries]
+        told = {"seed": drawn, "resamples": self.resamples, "clusters": clusters}
+        value, low, high = paired_interval(base, other, strata, **told)
         return {"value": value, "low": low, "high": high}
 
 
