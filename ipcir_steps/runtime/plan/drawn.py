@@ -1,6 +1,7 @@
 """``ipcir costs``: operations of one image of each setting of a frontier, and the seconds that drawing it took."""
 
 import argparse
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,8 @@ from ipcir_steps.config.frontier import CONFIGURED
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core import paths
 from ipcir_steps.core.arguments import OutFile, Root
-from ipcir_steps.core.errors import InputError
-from ipcir_steps.core.files import write_json
+from ipcir_steps.core.errors import InputError, IPCIRError
+from ipcir_steps.core.files import read_json, write_json
 from ipcir_steps.runtime.plan.benchmarks import column, made_by_last_run, record, where
 from ipcir_steps.runtime.plan.work import Typical, Unknown
 
@@ -31,16 +32,30 @@ class Setting(Section):
     models: dict[str, str]
 
 
-def operations(setting: Setting, typical: Typical | None = None) -> tuple[float | None, str]:
-    """(of one image with a typical layout, in words), as ``ipcir plan`` counts them; None where they are not."""
+def operations(setting: Setting, typical: Typical | None = None, directory: Path = Path()) -> tuple[float | None, str]:
+    """(of one image with a typical layout, in words), as ``ipcir plan`` counts them; None where they are not.
+
+    directory: of the workflow, whose fetched models tell what they are made of.
+    """
     from ipcir_steps.runtime.plan.operations import Counts
 
-    models = {role: Source(source) for role, source in setting.models.items()}
+    here = fetched(directory)
+    models = {role: Source(here.get(source, source)) for role, source in setting.models.items()}
     try:
         works = Counts(_Configuration(setting.proxies, models), typical).proxies()
     except Unknown as unknown:
         return None, str(unknown)
     return sum(work.operations for work in works), "counted"
+
+
+def fetched(directory: Path) -> dict[str, str]:
+    """{hub id: where it lies} of the models that were fetched for a workflow, whichever role they play."""
+    found = {}
+    for path in sorted((directory / paths.MANIFESTS).rglob("*.json")):
+        with contextlib.suppress(IPCIRError, KeyError, TypeError):
+            manifest = read_json(path)
+            found[manifest["source"]] = str(directory / manifest["path"])
+    return {source: place for source, place in found.items() if Path(place).is_dir()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +115,7 @@ def read(text: str) -> Mapping[str, Setting]:
 def main(args: argparse.Namespace) -> None:
     found = {}
     for name, setting in read(args.settings).items():
-        counted, how = operations(setting)
+        counted, how = operations(setting, directory=args.directory)
         measured = seconds(args.directory, args.dataset, args.split, name, setting)
         found[name] = {"operations": counted, "how": how, **measured}
     write_json(args.output, {"dataset": args.dataset, "split": args.split, "settings": found})

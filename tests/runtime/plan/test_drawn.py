@@ -7,9 +7,10 @@ import pytest
 from ipcir_steps.cli import main
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core import paths
-from ipcir_steps.core.files import read_json
+from ipcir_steps.core.files import read_json, write_json
 from ipcir_steps.core.journal import run_journaled
 from ipcir_steps.runtime.plan.drawn import Setting, operations
+from tests.hub.pipelines import EDITING
 
 SD = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
@@ -50,6 +51,17 @@ def test_the_command(tmp_path, monkeypatch):
     assert found["fast"]["seconds"] == 2 and found["fast"]["processor"] == 1 and found["fast"]["images"] == 10
     assert "seconds" not in found["configured"] and found["ready"]["operations"] == 0
     assert found["fast"]["operations"] is None and "someone/unknown" in found["fast"]["how"]
+
+
+def test_a_model_that_was_fetched_is_counted(tmp_path):
+    """By its own configs: nobody has published those of this one here."""
+    given = Setting(**setting("someone/flux-2", generator="image_editing", steps=2, width=64, height=64))
+    assert operations(given, directory=tmp_path)[0] is None
+    EDITING["klein"](None, tmp_path / "resources/models/editor/klein")
+    manifest = {"name": "editor", "source": "someone/flux-2", "path": "resources/models/editor/klein", "files": {}}
+    write_json(tmp_path / paths.MANIFEST.format(stack="mini", role="editor"), manifest)
+    one, how = operations(given, directory=tmp_path)
+    assert one > 0 and how == "counted"
 
 
 def test_settings_that_are_none_are_refused(tmp_path, capsys):
