@@ -8,7 +8,7 @@ from ipcir_steps.config.base import Fraction, Section, later
 from ipcir_steps.core.errors import InputError
 
 # Each is a module of ipcir_steps.benchmarks with a card.
-BENCHMARKS = ("cirr", "circo", "fashioniq", "fashioniq_pairs", "genecis", "icir", "folder")
+BENCHMARKS = ("cirr", "circo", "fashioniq", "fashioniq_pairs", "genecis", "icir", "pinpoint", "folder")
 # Each is a card in ipcir_steps.seek.balance.rules.
 RULES = ("matched", "clarity", "spread", "agreed", "overlap", "cohesion", "captions", "judged")
 JUDGED = ("judged",)  # those that need a judge,
@@ -51,7 +51,8 @@ class Dataset(Source):
     """One benchmark, or a folder of images with a CSV of queries."""
 
     split: str = Field(
-        "val", description="split whose metrics are computed (folder: any name; genecis: a task, or all; icir: all)"
+        "val",
+        description="split whose metrics are computed (folder: any name; genecis: a task, or all; icir, pinpoint: all)",
     )
     hidden_split: str | None = Field(None, description="split without targets, for the server's submission files")
     stack: Name = Field(

@@ -26,4 +26,5 @@ DATASETS = {
     "fashioniq_pairs": _dataset("fashioniq_pairs", "data/FashionIQ", 0.8, missing_images="skip"),
     "genecis": _dataset("genecis", "data/GeneCIS", UNTUNED, split="all"),
     "icir": _dataset("icir", "data/icir", UNTUNED, split="all"),
+    "pinpoint": _dataset("pinpoint", "data/PinPoint", UNTUNED, split="all", missing_images="skip"),
 }

@@ -16,6 +16,7 @@ class Query:
     category: what the benchmark averages over: FashionIQ garment type, GeneCIS task. aspects: CIRCO semantic aspects.
     pool: the gallery that it searches, where that is not its category's.
     request: what it asks for, by any name: queries of one request say the same in other words.
+    negatives: PinPoint: images that are easily taken for targets, which the gallery need not have.
     """
 
     query_id: str
@@ -27,9 +28,10 @@ class Query:
     aspects: tuple[str, ...] = ()
     pool: str | None = None
     request: str | None = None
+    negatives: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for field in ("captions", "targets", "group", "aspects"):
+        for field in ("captions", "targets", "group", "aspects", "negatives"):
             value = getattr(self, field)
             if value is not None:
                 object.__setattr__(self, field, tuple(value))

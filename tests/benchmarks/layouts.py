@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import PIL.Image
+import pyarrow
+from pyarrow import parquet
 
 COLOURS = ("red", "green", "blue", "white", "black", "orange", "purple", "gray")
 
@@ -71,6 +73,26 @@ def icir(root: Path) -> Path:
         "icir/database/5.png,,bridge",
     ]
     write(root / "database_files.csv", "\n".join(lines) + "\n")
+    return root
+
+
+def pinpoint(root: Path, **changed) -> Path:
+    """Three wordings about one image, one about another, one of two images; a target twice. changed: columns."""
+    names = [f"{number:02x}" * 16 for number in range(8)]
+    for number, name in enumerate(names):
+        picture(root / f"images/{name[:2]}/{name[2:4]}/{name[4:6]}/{name}.jpg", number)
+    write(root / "index_signatures.txt", "\n".join(names))
+    columns = {
+        "query_id": [f"query_{number:05d}" for number in range(1, 6)],
+        "query_image_signature": [names[0]] * 3 + [names[1]] * 2,
+        "query_image_signature2": ["None"] * 4 + [names[2]],
+        "instruction": ["is red", "make it red", "in red?", "larger", "this on that"],
+        "positive_candidates": [[names[3], names[4], names[3]]] * 3 + [[names[5]]] * 2,
+        "negative_candidates": [[names[6], "f" * 32]] * 3 + [[], []],
+        "query_category": ["Colour"] * 5,
+    }
+    columns = {name: values for name, values in (columns | changed).items() if values is not None}
+    parquet.write_table(pyarrow.table(columns), root / "pinpoint_licensed.parquet")
     return root
 
 
