@@ -25,7 +25,7 @@ def proxy_caption_settings(wildcards):
 
 
 def proxy_caption_keys(wildcards):
-    """What the rule takes from the configuration: how many captions a reference gets is not among it."""
+    """What is taken from the configuration: how many captions a reference gets is not among it."""
     shared = [name for name in Captions.model_fields if name != "count"]
     return [
         "seed",
