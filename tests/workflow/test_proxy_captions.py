@@ -60,5 +60,5 @@ def test_they_stand_beside_the_baseline(finished_workspace, drawn_config):
     for path in made:
         path.unlink()
     again = {**config, "shards": 3}
-    finished_workspace.snakemake("--rerun-triggers", "mtime", "--", str(made[1]), config=again)
+    finished_workspace.snakemake(str(made[1]), "--rerun-triggers", "mtime", config=again)
     assert [path.read_bytes() for path in made] == first
