@@ -16,6 +16,7 @@ from ipcir_steps.core.features import load_features
 from ipcir_steps.core.records import Image, Query, write_records
 from ipcir_steps.seek.embeddings.clip import load_encoder
 from ipcir_steps.seek.embeddings.guarded import guarded
+from tests.hub import backbones
 from tests.seek.test_dual import TEXTS, directory, pictures  # noqa: F401  (fixtures)
 
 NAMES = {
@@ -122,6 +123,14 @@ def test_models_that_are_not_read_are_refused_by_their_description(name, reason,
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ModelError, match=reason):
         load(tmp_path, Embeddings(architecture=f"mteb:{name}"))
+
+
+def test_how_states_are_pooled_is_not_guessed(tmp_path):
+    """By sentence-transformers, which takes the mean of all tokens where a directory does not say it."""
+    pytest.importorskip("qwen_vl_utils", reason="pip install 'mteb[multimodal-sbert,video]'")
+    path = backbones.reader("qwen3_vl", tmp_path)
+    with pytest.raises(ModelError, match="holds no modules.json, which tells mteb's loader of .* pooled"):
+        load(path, Embeddings(architecture="mteb:Qwen/Qwen3-VL-Embedding-2B"))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mteb") is not None, reason="mteb is installed")

@@ -23,10 +23,8 @@ OTHERWISE = (
     "Leave `architecture` out where the directory is a CLIP, SigLIP or Qwen model in transformers' layout, which is"
     " read without it, or give features made elsewhere as a custom baseline."
 )
-WRONG = (
-    OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, AssertionError,
-    NotImplementedError,
-)  # fmt: skip
+UNABLE = (ValueError, KeyError, TypeError, AttributeError, ImportError, NotImplementedError)
+WRONG = (*UNABLE, OSError, RuntimeError, AssertionError)
 
 
 class Rows(torch.utils.data.Dataset):
@@ -87,14 +85,17 @@ class MTEBModel(Readable):
 def encode(model, task, rows: Sequence[dict], query: bool = False) -> torch.Tensor:
     """float32 [n, D], of unit length. query: the rows ask, where an encoder treats queries and documents differently.
 
-    Raises ModelError where the encoder gives no row of numbers for each input.
+    Raises ModelError where the encoder cannot read them, or gives no row of numbers for each input.
     """
     from mteb.types import PromptType
 
-    found = model.encode(
-        Rows(rows).loader(), task_metadata=task, hf_split="test", hf_subset="default",
-        prompt_type=PromptType.query if query else PromptType.document, batch_size=len(rows), show_progress_bar=False,
-    )  # fmt: skip
+    kind = PromptType.query if query else PromptType.document
+    how = {"hf_split": "test", "hf_subset": "default", "batch_size": len(rows), "show_progress_bar": False}
+    try:
+        found = model.encode(Rows(rows).loader(), task_metadata=task, prompt_type=kind, **how)
+    except UNABLE as error:
+        what = " and ".join(rows[0])
+        raise ModelError(f"{type(model).__name__} of mteb could not encode {what} ({error}). {OTHERWISE}") from error
     values = torch.as_tensor(found).float().cpu()
     if values.ndim != 2 or len(values) != len(rows):
         raise ModelError(f"{type(model).__name__} of mteb gave {tuple(values.shape)} for {len(rows)} inputs.")
@@ -124,11 +125,14 @@ def load_mteb(manifest: Manifest, where: Path, settings: Embeddings) -> MTEBMode
             if isinstance(inner, torch.nn.Module):
                 keep = settings.dtype == "auto" and device.type != "cpu"  # on a GPU as the loader made it
                 inner.eval().requires_grad_(False).to(**({} if keep else {"dtype": dtype}))
+            _has_its_parts(inner, where, meta.name)
             task = task_of(settings.reading)
+            encode(model, task, [{"image": PIL.Image.new("RGB", (224, 224))}])
             dims = encode(model, task, [{"text": "a"}]).shape[1]
     except WRONG as error:
         why, *more = str(error).split("\n")
-        remedy = more[0] if more and isinstance(error, ImportError) else OTHERWISE  # mteb says what to install
+        # mteb says what to install; another version than the one that is here would break other steps.
+        remedy = more[0] if more and isinstance(error, ImportError) and "(installed:" not in why else OTHERWISE
         raise ModelError(f"{where}: mteb's loader of {meta.name} could not read it ({why}). {remedy}") from error
     loaded("model of mteb", where)
     weights = next(inner.parameters(), None) if isinstance(inner, torch.nn.Module) else None
@@ -137,6 +141,15 @@ def load_mteb(manifest: Manifest, where: Path, settings: Embeddings) -> MTEBMode
     made = torch.float32 if weights is None else weights.dtype
     identity = identity_of(manifest, settings.architecture, settings, prepared, made)
     return MTEBModel(model, task, settings.reading, identity, dims)
+
+
+def _has_its_parts(model, where: Path, name: str) -> None:
+    """Raises ModelError for a model of sentence-transformers whose directory does not say what follows the network: the
+    mean of all tokens would be taken in its place, without a word."""
+    if type(model).__module__.startswith("sentence_transformers") and not (where / "modules.json").is_file():
+        raise ModelError(
+            f"{where}: it holds no modules.json, which tells mteb's loader of {name} how states are pooled."
+        )
 
 
 def meta_of(name: str):
