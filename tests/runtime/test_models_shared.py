@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from ipcir_steps.core import paths
 from ipcir_steps.core.files import read_json
 from ipcir_steps.core.manifests import Manifest, check
@@ -37,12 +39,14 @@ def test_two_roles_of_one_model(small, tmp_path):
     assert not list(tmp_path.rglob(".cache/parts/*"))
 
 
+@pytest.mark.slow
 def test_two_roles_at_once(small, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda role: fetched(small, tmp_path, role), ("vision", "clip")))
     assert sum(small.sent.values()) == WHOLE
 
 
+@pytest.mark.slow
 def test_another_commit_is_fetched(small, tmp_path):
     old, _ = fetched(small, tmp_path, "vision")
     small.repositories["me/model"] |= {"model.safetensors": b"new weights"}
@@ -59,6 +63,7 @@ def test_a_damaged_file_is_not_taken_over(small, tmp_path):
     assert not first.samefile(second)
 
 
+@pytest.mark.slow
 def test_another_model_with_files_of_the_same_names_is_none(small, tmp_path):
     """Directories are told apart by what they hold, not by their names alone."""
     fetched(small, tmp_path, "vision")

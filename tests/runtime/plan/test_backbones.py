@@ -43,7 +43,9 @@ def test_two_towers(kind, tmp_path):
         counts.joint("mini")
 
 
-@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"])
+@pytest.mark.parametrize(
+    "kind", ["qwen2_5_vl", *(pytest.param(name, marks=pytest.mark.slow) for name in ("qwen2_vl", "qwen3_vl"))]
+)
 def test_a_language_model_that_reads_images(kind, tmp_path):
     """Its tokenizer has a token for each letter, so the plan is told an instruction that makes as many tokens."""
     directory = backbones.reader(kind, tmp_path)

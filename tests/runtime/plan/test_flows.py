@@ -60,7 +60,7 @@ def drawn(directory, config, tmp_path):
         ("flux", {"guidance": 0.0}),
         ("kontext", {"guidance": 2.5}),
         ("kontext", {"guidance": 2.5, "settings": {"true_cfg_scale": 3.0}}),
-        ("klein", {"guidance": 1.0}),
+        pytest.param("klein", {"guidance": 1.0}, marks=pytest.mark.slow),
         ("klein", {"guidance": 4.0}),
         ("qwen_edit", {"guidance": 4.0}),
         ("qwen_edit", {"guidance": 0.0}),
@@ -95,6 +95,7 @@ def test_a_distilled_klein_has_no_guidance(sd, tmp_path):
     assert work.operations == pytest.approx(drawn(tmp_path / "model", config, tmp_path)[0], rel=0.05)
 
 
+@pytest.mark.slow
 def test_klein_draws_from_text_alone(sd, tmp_path):
     EDITING["klein"](sd, tmp_path / "model")
     counts, config = planned(tmp_path / "model", "text_to_image", guidance=4.0)
