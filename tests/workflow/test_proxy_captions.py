@@ -54,7 +54,8 @@ def test_they_stand_beside_the_baseline(finished_workspace, drawn_config):
     done = finished_workspace.run("ipcir", "doctor")
     assert done.returncode == 0, done.stdout
 
-    made = [split / "proxy_captions.jsonl", split / "mini/ldre_captioned/text.safetensors"]
+    names = ("proxy_captions.jsonl", "mini/proxy_captions.safetensors", "mini/ldre_captioned/text.safetensors")
+    made = [split / name for name in names]
     first = [path.read_bytes() for path in made]
     shutil.rmtree(split / "shards/proxy_captions")
     for path in made:
