@@ -86,6 +86,7 @@ _ALL = (
           timed=(paths.BASELINE_TIMES,)),
     _step("Seek", "fusion", "seek.fusion", "fuse proxy, query and perturbation into a robust proxy (eq. 1)",
           timed=(paths.FUSED_TIMES,)),
+    _step("Seek", "stopping", "seek.stopping", "say which queries get another proxy, and join the rounds"),
     _step("Seek", "balance", "seek.balance", "weigh text and proxies of each query by itself, without labels"),
     _step("Seek", "ranking", "seek.ranking", "balance the similarities and rank the gallery (eq. 2)",
           timed=(paths.RANKING_TIMES,)),

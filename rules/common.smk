@@ -34,6 +34,7 @@ wildcard_constraints:
     stack="[A-Za-z0-9][A-Za-z0-9_.-]*",
     generator=r"[A-Za-z_][\w.]*",
     device=r"\d+",
+    round=r"\d+",
     shard=r"\d+",
     step="|".join(["datasets", *SHARDED]),
     proxy="|".join(PROXIES),

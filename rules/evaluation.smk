@@ -66,6 +66,7 @@ rule results:
         metrics=scored_variants,
         queries=of_metrics_split(paths.QUERIES),
         failures=of_metrics_split(paths.FAILURES),
+        stopping=stopping_report,
     output:
         paths.RESULT,
     log:

@@ -92,6 +92,8 @@ use rule gather_captions as gather_proxies with:
         "logs/{dataset}/{split}/proxies/{generator}.gather.log",
     benchmark:
         "benchmarks/results/{dataset}/{split}/proxies/{generator}.gather.tsv"
+    wildcard_constraints:
+        dataset=others_than(stopping_datasets()),
     params:
         rule="gather_proxies",
         key="query_id",

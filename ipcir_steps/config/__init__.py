@@ -17,6 +17,7 @@ from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Frontier
 from ipcir_steps.config.proxy_captions import CAPTIONED, ProxyCaptions
 from ipcir_steps.config.retrieval import Fusion, RankFusion, Ranking, Tuning
 from ipcir_steps.config.stack import Stack, builtin, changes, merged, resolve
+from ipcir_steps.config.stopping import check as check_stopping
 from ipcir_steps.config.verification import Verify
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.variants import EXTRA, VARIANTS
@@ -122,7 +123,7 @@ class Config(Section):
         return self
 
     @pydantic.model_validator(mode="after")
-    def _settings_of_the_frontier(self) -> "Config":
+    def _drawing(self) -> "Config":
         known = {CONFIGURED, *self.frontier.settings}
         for name in self.frontier.stopping:
             if name not in known:
@@ -137,6 +138,7 @@ class Config(Section):
                         raise ValueError(f"{where}: generator {NOTHING!r} is compared in every frontier; leave it out")
                 except pydantic.ValidationError as error:
                     raise ValueError(f"{where}: {_explain(error.errors()[0], Stack)}") from error
+        check_stopping(self)
         return self
 
     def joined_to(self, baseline: str) -> str | None:

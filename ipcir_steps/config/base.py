@@ -36,5 +36,7 @@ def nearest(name: str, known) -> str:
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # what NAME=FILE on a command line takes
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 AUTO_DTYPE = "auto is float16 on a GPU (published practice) and float32 on a CPU"

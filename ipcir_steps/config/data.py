@@ -1,10 +1,11 @@
 """Settings of datasets, models and backbones."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ipcir_steps.config.base import Fraction, Section, later
+from ipcir_steps.config.base import Fraction, Identifier, Name, Section, later
+from ipcir_steps.config.stopping import Stopping
 from ipcir_steps.core.errors import InputError
 
 # Each is a module of ipcir_steps.benchmarks with a card.
@@ -15,8 +16,6 @@ JUDGED = ("judged",)  # those that need a judge,
 JUDGED_FIRST = 10  # and of so many first images of either side
 MINI = "resources/mini"  # where the mini world and its models are made
 MTEB = "mteb:"  # before the name of a model in the package mteb, whose loader then reads a backbone
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # what NAME=FILE on a command line takes
 
 
 class Source(Section):
@@ -72,6 +71,11 @@ class Dataset(Source):
     )
     tuned_on: str | None = Field(
         None, description="dataset on whose labelled split each variant's lambda is chosen, in place of lambda"
+    )
+    stopping: Stopping | None = later(
+        None,
+        description="draw the proxies of each query one after another, and no more where its list has settled or its "
+        "text is certain; null: all of them at once",
     )
 
     @field_validator("lam", mode="before")

@@ -2,8 +2,7 @@
 
 from pydantic import Field, JsonValue
 
-from ipcir_steps.config.base import Count, Fraction, Section
-from ipcir_steps.config.data import Identifier, Name
+from ipcir_steps.config.base import Count, Fraction, Identifier, Name, Section
 
 CONFIGURED = "configured"  # what the stack itself draws, with which every setting is compared
 NOTHING = "none"  # no images at all, which costs nothing

@@ -3,8 +3,7 @@
 import pydantic
 from pydantic import Field
 
-from ipcir_steps.config.base import Count, Fraction, Section
-from ipcir_steps.config.data import Name
+from ipcir_steps.config.base import Count, Fraction, Name, Section
 
 CAPTIONED = "_captioned"  # in the name of every text side that the proxies' captions have joined
 

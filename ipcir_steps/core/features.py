@@ -18,12 +18,23 @@ class Features:
     values: float32 [rows, D] or [rows, n, D] (memory-mapped when read from disk).
     names: one id per row (image name or query id). missing: names whose rows are zeros because the image or
     caption could not be had. model: what made them (backbone, pretrained tag, digest).
+    counts: of [rows, n, D], how many of its n a row has, where that differs: the others are zeros. A row that has none
+    and is not missing is one of which none was wanted. None: every row has all, or is missing.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
     missing: tuple[str, ...] = ()
     model: dict = dataclasses.field(default_factory=dict)
+    counts: tuple[int, ...] | None = None
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """int64 [rows], how many of its n each row of [rows, n, D] has; 0 where it is missing."""
+        whole = np.full(len(self.names), self.values.shape[1])
+        found = whole if self.counts is None else np.array(self.counts, dtype=np.int64)
+        missing = set(self.missing)
+        return np.where([name in missing for name in self.names], 0, found)
 
 
 def save_features(path: str | Path, features: Features) -> None:
@@ -33,6 +44,7 @@ def save_features(path: str | Path, features: Features) -> None:
         "names": json.dumps(features.names, ensure_ascii=False),
         "missing": json.dumps(features.missing, ensure_ascii=False),
         "model": json.dumps(features.model, ensure_ascii=False, sort_keys=True),
+        **({} if features.counts is None else {"counts": json.dumps(features.counts)}),
     }
     values = np.ascontiguousarray(features.values, dtype=np.float32)
     tensor = {"dtype": "F32", "shape": values.shape, "data_offsets": [0, values.nbytes]}
@@ -64,6 +76,7 @@ def load_features(path: str | Path) -> Features:
         tuple(json.loads(metadata["names"])),
         tuple(json.loads(metadata.get("missing", "[]"))),
         json.loads(metadata.get("model", "{}")),
+        tuple(json.loads(metadata["counts"])) if "counts" in metadata else None,
     )
     check(features, path)
     return features
@@ -103,14 +116,17 @@ def _header(path: str | Path) -> tuple[dict, int]:
 
 
 def check(features: Features, path: str | Path) -> None:
-    """Row count, unique names, finite values, no zero vector outside ``missing``; block by block."""
+    """Row count, unique names, finite values, no zero vector where there should be one; block by block."""
     values, names = features.values, features.names
     if len(values) != len(names):
         raise InputError(f"has {len(values)} rows but {len(names)} names", file=path)
     if len(set(names)) != len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise InputError("appears twice", file=path, record=twice)
-    missing = set(features.missing)
+    if features.counts is not None:
+        _check_counts(features, path)
+    missing, each = set(features.missing), int(np.prod(values.shape[1:-1]))
+    counts = np.full(len(names), each) if features.counts is None else np.array(features.counts, dtype=np.int64)
     rows = max(1, (1 << 24) // max(1, int(np.prod(values.shape[1:]))))
     for start in range(0, len(values), rows):
         block = np.asarray(values[start : start + rows])
@@ -118,7 +134,16 @@ def check(features: Features, path: str | Path) -> None:
         largest = largest.reshape(len(block), -1)
         for row in np.flatnonzero(~np.isfinite(largest).all(1)):
             raise InputError("has NaN or infinite values", file=path, record=names[start + row], field="features")
-        for row in np.flatnonzero((largest == 0).any(1)):
+        zeros = np.arange(each) >= counts[start : start + rows, None]
+        for row in np.flatnonzero(((largest == 0) & ~zeros).any(1)):
             if names[start + row] not in missing:
                 raise InputError("is a zero vector", file=path, record=names[start + row], field="features")
+        for row in np.flatnonzero(((largest != 0) & zeros).any(1)):
+            raise InputError("has more vectors than it counts", file=path, record=names[start + row], field="counts")
         release(values)
+
+
+def _check_counts(features: Features, path: str | Path) -> None:
+    shape, counts = features.values.shape, features.counts
+    if len(shape) != 3 or len(counts) != shape[0] or not all(isinstance(c, int) and 0 <= c <= shape[1] for c in counts):
+        raise InputError(f"are not one for each row of {list(shape)}, from 0 to its second", file=path, field="counts")

@@ -39,6 +39,16 @@ DRAWN_INDEX = f"{DRAWN}/index.jsonl"  # its images lie beside it
 DRAWN_FAILURES = f"{DRAWN}/proxies.failures.jsonl"
 DRAWN_FEATURES = f"{DRAWN}/features/{{backbone}}.safetensors"
 
+# Proxies drawn one after another (datasets.NAME.stopping): round n draws the n-th image of the queries that are open.
+ROUND = f"{SPLIT}/rounds/{{round}}"
+ROUND_QUERIES = f"{ROUND}/queries.jsonl"
+ROUND_STATE = f"{ROUND}/state.jsonl"  # of all queries, before the round
+ROUND_SHARD = f"{ROUND}/shards/{{device}}-{{shard}}.jsonl"
+ROUND_INDEX = f"{ROUND}/index.jsonl"
+ROUND_FAILURES = f"{ROUND}/proxies.failures.jsonl"
+ROUND_FEATURES = f"{ROUND}/features/{{backbone}}.safetensors"
+STOPPING = f"{PROXY_IMAGES}/stopping.jsonl"  # how many images each query has got, and why no more
+
 # What is sought with: features of one backbone.
 BACKBONE = f"{SPLIT}/{{backbone}}"
 FEATURES = f"{BACKBONE}/{{features}}.safetensors"
@@ -106,6 +116,7 @@ TIMES = "benchmarks/results"
 LOGS = "logs"
 DATASET_TIMES = f"{TIMES}/{{dataset}}/{{split}}/datasets.tsv"
 DEVICE_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{step}}/{{device}}.tsv"
+ROUND_TIMES = f"{TIMES}/{{dataset}}/{{split}}/proxies/{{round}}-{{device}}.tsv"
 DRAWN_TIMES = f"{TIMES}/{{dataset}}/{{split}}/frontier/{{setting}}/{{device}}.tsv"
 DRAWN_COSTS = f"{TIMES}/frontier/{{dataset}}.json"  # operations and measured seconds
 FEATURES_TIMES = f"{TIMES}/{{dataset}}/{{split}}/{{backbone}}/{{features}}.tsv"

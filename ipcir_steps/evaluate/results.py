@@ -46,8 +46,12 @@ class Results(Section):
     stack: Identity | None = Field(None, description="name, digest, … of the stack")
 
 
-def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, settings: Results) -> dict:
+def collect(
+    dataset: str, metrics: list[Path], queries: Path, failures: Path, settings: Results, stopping: Path | None = None
+) -> dict:
     """The content of ``results/{dataset}_metrics.json``.
+
+    stopping: how many proxies each query has got, where they were drawn one after another.
 
     metrics: files ``{backbone}/{baseline}/{variant}.metrics.json``, the last three parts of the path name the
     entry. Every entry carries its metrics (fractions), the difference to the ``base`` of the same backbone and
@@ -105,6 +109,7 @@ def collect(dataset: str, metrics: list[Path], queries: Path, failures: Path, se
         "protocol_text": first["protocol_text"],
         "queries": first["query_count"],
         "failures": _count(lost),
+        **({"stopping": _stopping(read_jsonl(stopping))} if stopping else {}),
         "entries": entries,
         **_subsets(pairs, strata, lost, settings),
         "provenance": digest({"/".join(_name(path)): sha256(path) for path in metrics}),
@@ -130,6 +135,16 @@ def _joining(baseline: str, scored: dict, before: dict | None, strata: Strata, s
 
 def _count(lost: list[dict]) -> dict:
     return {"queries": len(lost), "by_step": dict(sorted(Counter(failure["step"] for failure in lost).items()))}
+
+
+def _stopping(report: list[dict]) -> dict:
+    """images: drawn in all; queries: by how many each has got; reasons: by why it has no more."""
+    drawn = Counter(record["drawn"] for record in report)
+    return {
+        "images": sum(record["drawn"] for record in report),
+        "queries": {str(count): drawn[count] for count in sorted(drawn)},
+        "reasons": dict(sorted(Counter(record["reason"] for record in report).items())),
+    }
 
 
 def _subsets(pairs: list[tuple[dict, dict]], strata: Strata, lost: list[dict], settings: Results) -> dict:
@@ -196,6 +211,10 @@ def table(result: dict) -> str:
     failed = result["failures"]["queries"]
     steps = ", ".join(f"{count} in {step}" for step, count in result["failures"]["by_step"].items())
     note = f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}.\n"
+    if stopped := result.get("stopping"):
+        reasons = ", ".join(f"{count} because {reason}" for reason, count in stopped["reasons"].items())
+        each = stopped["images"] / max(1, result["queries"])
+        note += f"{stopped['images']} proxies drawn, {each:.2f} of a query; drawing stopped for {reasons}.\n"
     note += "Δ: difference to base, with its 95 % interval (paired bootstrap over the queries)."
     for entry in result["entries"]:
         if told := entry.get("captions"):
@@ -229,6 +248,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", type=InFile, nargs="+", help="BACKBONE/BASELINE/VARIANT.metrics.json files")
     parser.add_argument("--queries", type=InFile, help="queries.jsonl")
     parser.add_argument("--failures", type=InFile, help="failures.jsonl")
+    parser.add_argument("--stopping", type=InFile, help="stopping.jsonl, where proxies were drawn one after another")
     parser.add_argument("--strict", action="store_true", help="fail when any query failed")
     parser.add_argument("--output", type=OutFile, help="result file to write (JSON)")
 
@@ -243,7 +263,7 @@ def main(args: argparse.Namespace) -> None:
     if missing:
         raise InputError(f"--{missing[0]} is needed", file="ipcir results")
     settings = read_settings(args.settings, Results)
-    result = collect(args.dataset, args.metrics, args.queries, args.failures, settings)
+    result = collect(args.dataset, args.metrics, args.queries, args.failures, settings, args.stopping)
     lost = result["failures"]["queries"]
     if args.strict and lost:
         raise InputError(

@@ -198,27 +198,28 @@ class Imagination:
         from ipcir_steps.imagine.proxies.tasks import task_of, with_texts
 
         settings, models = self.config.proxies, self._generator_models()
-        task = task_of(self.query, self.layout, self.masks, self.file, self.seed, settings.count)
+        task = task_of(self.query, self.layout, self.masks, self.file, self.seed, range(settings.count))
         if generator_of(settings).needs_captions:
             task = with_texts(task, self.target)
         if settings.statistics:
             task = enrich(task, read_statistics(settings.statistics), settings.enrichment)
         identity = {role: manifest.digest for role, manifest in models.items()}
         planned = dataclasses.asdict(dataclasses.replace(task, reference=None, seeds=(), texts=()))
-        del planned["texts"]  # those of each batch are told beside its seeds
+        del planned["texts"], planned["numbers"]  # those of each batch are told beside its seeds
         size = settings.proxies_per_batch
         for start in range(0, len(task.seeds), size):
             if self.stop():
                 raise Cancelled
             seeds = task.seeds[start : start + size]
             texts = task.texts[start : start + size]
+            numbers = task.numbers[start : start + size]
             key = ["proxies", settings.model_dump(mode="json"), identity, planned, list(seeds), self._content, *texts]
             record = self.cache.get(key)
             if record is None or not images.intact(record, self.pictures):
                 generator = self.finder.models.get("generator", lambda: load_generator(settings, models))
                 check = self.finder.models.get("check", lambda: load_check(settings, models))
                 drawn, _, _ = draw_accepted(
-                    generator, dataclasses.replace(task, seeds=seeds, texts=texts), check, settings
+                    generator, dataclasses.replace(task, seeds=seeds, texts=texts, numbers=numbers), check, settings
                 )
                 names = [images.name_of(f"{self.query.query_id}-{seed:x}", 0) for seed in seeds]
                 digests = [images.save(image, self.pictures, name) for image, name in zip(drawn, names, strict=True)]

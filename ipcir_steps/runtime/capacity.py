@@ -80,7 +80,7 @@ def _results(jobs: list[Job], config: Config) -> float:
         settings = config.resolved(name)
         total += counts.queries * sum(each for step, each in RECORDS.items() if step in made)
         drawn, captions = settings.proxies.count, settings.captions.count
-        if "proxies" in made:
+        if made & {"proxies", "round_proxies"}:
             total += counts.queries * drawn * settings.proxies.width * settings.proxies.height * 3
         if "proxies_features" in made:
             rows = counts.gallery + counts.queries * (1 + drawn + 2 * captions)
@@ -94,7 +94,7 @@ def _width(settings: Resolved, backbone: str) -> int:
 
 def _memory(job: Job, config: Config) -> Iterator[tuple[tuple[float, str], tuple[float, str]]]:
     """((host, step), (device, step)) of a job that runs a model on this machine."""
-    step = {"drawn": "proxies", "verify_sides": "verify"}.get(job.rule, job.rule)
+    step = {"drawn": "proxies", "round_proxies": "proxies", "verify_sides": "verify"}.get(job.rule, job.rule)
     if step.endswith("_features"):
         step = "text_features" if "captions" in step else "image_features"
     if step not in (*STEPS, "image_features", "text_features") or job.wildcards.get("dataset") not in config.datasets:

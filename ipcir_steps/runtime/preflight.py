@@ -173,7 +173,7 @@ def of_jobs(jobs: Iterable[Job], config: Config, *, installed_here: bool = True,
         stack = config.stacks.get(job.wildcards.get("stack", ""))
         if stack and job.rule in ("model", "clip_model", "mapping"):
             needs += of_model(*_model(job, stack), PAGES)
-    for name in _stacks(jobs, config, "proxies"):
+    for name in _stacks(jobs, config, "proxies", "round_proxies"):
         needs += of_statistics(name, config.stacks[name])
     if installed_here:
         needs += of_environment(jobs, config)

@@ -64,6 +64,15 @@ def scored_variants(wildcards):
     return of_backbones(paths.METRICS, **known)(wildcards)
 
 
+def stopping_report(wildcards):
+    """How many images each query has got; nothing where all are drawn."""
+    if not dataset_of(wildcards).stopping:
+        return []
+    return of_metrics_split(paths.STOPPING, generator=proxy_directory(wildcards))(
+        wildcards
+    )
+
+
 def results_settings(wildcards):
     """How intervals are drawn, and what the results were made with."""
     return canonical(

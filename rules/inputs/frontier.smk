@@ -23,6 +23,11 @@ def drawn_names():
 def drawn_indices(wildcards):
     """The index of every setting's proxies, in the order of ``drawn_names``."""
     must_draw(wildcards)
+    if dataset_of(wildcards).stopping:
+        raise WorkflowError(
+            f"datasets.{wildcards.dataset}.stopping draws fewer images of some queries; a frontier compares settings "
+            "whose images are all there: leave it out"
+        )
     configured = labelled(paths.PROXY_INDEX, generator=proxy_directory(wildcards))
     return [
         file(wildcards)

@@ -1,5 +1,7 @@
 """Input functions of the proxies: what the generator of the dataset's stack needs."""
 
+import re
+
 from ipcir_steps.config import generation
 from ipcir_steps.runtime.preflight import made_of_coco
 
@@ -59,6 +61,21 @@ def draws(name):
 def undrawn_datasets():
     """Names of the datasets whose generator draws nothing."""
     return [name for name in CONFIG.datasets if not draws(name)]
+
+
+def stopping_datasets():
+    """Names of the datasets whose proxies are drawn in rounds."""
+    return [name for name, dataset in CONFIG.datasets.items() if dataset.stopping]
+
+
+def one_of(names):
+    """Regular expression for the wildcard ``dataset``: one of these datasets."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def others_than(names):
+    """Regular expression for the wildcard ``dataset``: any but these datasets."""
+    return rf"(?!(?:{one_of(names)})/)[A-Za-z0-9][A-Za-z0-9_.-]*?"
 
 
 def drawing_roles(wildcards):
@@ -124,4 +141,5 @@ def proxies_options(wildcards, input):
         models=[f"{role}={file}" for role, file in roles],
         root=dataset_root(wildcards),
         images=drawn_images(wildcards),
+        numbers=numbers_of_round(wildcards),
     )

@@ -1,7 +1,5 @@
 """Input functions of ranking and tuning."""
 
-import re
-
 from ipcir_steps.benchmarks import BENCHMARKS
 from ipcir_steps.config.data import JUDGED
 
@@ -10,11 +8,17 @@ def chosen_lambda(wildcards):
     """The choice of lambda on the dataset that this one is tuned on, or by its rule; nothing where lambda is set."""
     if dataset_of(wildcards).rule:
         return paths.fill(paths.BALANCE, **wildcards)
+    return tuned_lambda(wildcards)
+
+
+def tuned_lambda(wildcards, **more):
+    """The choice of lambda on the dataset that this one is tuned on; nothing where there is none."""
     name = dataset_of(wildcards).tuned_on
     if name is None:
         return []
     split = CONFIG.datasets[name].split
-    return paths.LAMBDA.format(**{**wildcards, "dataset": name, "split": split})
+    values = {**wildcards, **more, "dataset": name, "split": split}
+    return paths.LAMBDA.format(**values)
 
 
 def believed(wildcards):
@@ -66,8 +70,7 @@ def rrf_tuning_keys(wildcards):
 
 def ranked_datasets(drawn):
     """Regular expression: the datasets whose generator draws something, or the others."""
-    names = "|".join(map(re.escape, undrawn_datasets())) or "(?!)"
-    return rf"(?!(?:{names})/)[A-Za-z0-9][A-Za-z0-9_.-]*?" if drawn else names
+    return others_than(undrawn_datasets()) if drawn else one_of(undrawn_datasets())
 
 
 def lambda_keys(wildcards):

@@ -52,3 +52,36 @@ def test_names_must_fit(tmp_path):
         save_features(tmp_path / "f.safetensors", Features(features().values, ("a", "b", "c", "d")))
     with pytest.raises(InputError, match="record a: appears twice"):
         save_features(tmp_path / "f.safetensors", Features(features().values, ("a", "b", "c", "d", "a")))
+
+
+def counted(counts, zeros, **more):
+    values = np.random.default_rng(0).standard_normal((3, 2, 4)).astype(np.float32)
+    values[zeros] = 0
+    return Features(values, ("a", "b", "c"), counts=counts, **more)
+
+
+def test_rows_may_have_fewer_vectors_where_the_file_says_so(tmp_path):
+    path = tmp_path / "f.safetensors"
+    made = counted((1, 0, 2), ([0, 1, 1], [1, 0, 1]))
+    save_features(path, made)
+    loaded = load_features(path)
+    assert loaded.counts == (1, 0, 2) and loaded.drawn.tolist() == [1, 0, 2]
+    save_features(path, Features(made.values, made.names, ("b",), counts=(1, 0, 2)))
+    assert load_features(path).drawn.tolist() == [1, 0, 2]
+    whole = features()
+    assert Features(whole.values[:, None], whole.names, ("i1",)).drawn.tolist() == [1, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "zeros", "message"),
+    [
+        ((2, 2, 2), ([0], [1]), "record a: .*zero vector"),
+        ((1, 2, 2), ([0], [0]), "record a: .*zero vector"),
+        ((1, 2, 2), ([], []), "record a: .*more vectors than it counts"),
+        ((3, 2, 2), ([], []), "'counts': are not one for each row"),
+        ((2, 2), ([], []), "'counts': are not one for each row"),
+    ],
+)
+def test_counts_that_do_not_fit(tmp_path, counts, zeros, message):
+    with pytest.raises(InputError, match=message):
+        save_features(tmp_path / "f.safetensors", counted(counts, zeros))

@@ -186,3 +186,44 @@ def test_feature_files_are_safetensors(parts, tmp_path):
     with safe_open(path, "np") as file:
         np.testing.assert_array_equal(file.get_tensor("features"), parts["proxies"])
         assert json.loads(file.metadata()["names"])[0] == "q0"
+
+
+COUNTS = (3, 1, 0, 2, 3, 0, 1)
+
+
+def counted(parts, counts=COUNTS):
+    """The features of ``parts``, of which each query has so many proxies; query 5 has failed."""
+    drawn = np.where(np.arange(N)[None, :, None] < np.array(counts)[:, None, None], parts["proxies"], 0)
+    ids = tuple(f"q{n}" for n in range(Q))
+    features = {name: Features(values, ids) for name, values in parts.items()}
+    return features | {"proxies": Features(drawn, ids, ("q5",), counts=tuple(counts))}
+
+
+@pytest.mark.parametrize("scale", ["dataset", "query"])
+def test_fewer_proxies_of_some_queries(parts, scale):
+    """Means over those that there are; without any the fusion without proxies; failed ones are missing."""
+    some = [0, 1, 3, 4, 6]
+    wide = {name: part[some].astype(np.float64) for name, part in parts.items()}
+    mean = np.stack([_unit(p[:n]).mean(0) for p, n in zip(wide["proxies"], np.array(COUNTS)[some], strict=True)])
+    terms = [mean, _unit(wide["references"]), (_unit(wide["target"]) - _unit(wide["source"])).mean(1)]
+    highest = [term.max(axis=1 if scale == "query" else None, keepdims=True) for term in terms]
+    expected = sum(highest[0] / high * term for high, term in zip(highest, terms, strict=True))
+    fused = recipes.fuse("rp", counted(parts), scale=scale)
+    np.testing.assert_allclose(fused.values[some], expected, atol=1e-6)
+    without = recipes.fuse("no_proxy", counted(parts), scale=scale).values
+    assert fused.missing == ("q5",) and np.array_equal(fused.values[2], without[2])
+    plain = recipes.fuse("pi", counted(parts))
+    assert plain.missing == ("q2", "q5")
+    np.testing.assert_allclose(plain.values[some], mean, atol=1e-6)
+    half = recipes.fuse("pi", counted(parts), trust=lambda given: torch.full((5, N), 0.5))
+    np.testing.assert_allclose(half.values[some], mean / 2, atol=1e-6)
+    others = recipes.fuse("other_proxy", counted(parts), scale=scale)
+    assert others.missing == ("q5",) and np.array_equal(others.values[2], without[2])
+    assert not np.allclose(others.values[some], fused.values[some])
+
+
+def test_the_only_query_with_proxies_gets_no_others(parts):
+    alone = counted(parts, (0, 0, 0, 2, 0, 0, 0))
+    without = recipes.fuse("no_proxy", alone).values
+    assert np.array_equal(recipes.fuse("other_proxy", alone).values[3], without[3])
+    assert not np.allclose(recipes.fuse("rp", alone).values[3], without[3])

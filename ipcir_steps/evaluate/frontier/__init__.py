@@ -24,7 +24,7 @@ class Settings(Frontier):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    from ipcir_steps.evaluate.frontier.search import SHARED
+    from ipcir_steps.seek.stopping.search import SHARED
 
     inputs.add_arguments(parser)
     for name in SHARED:
@@ -59,9 +59,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     from ipcir_steps.evaluate.frontier import figure, page, rows, search, table
     from ipcir_steps.evaluate.reporting.figures import style
+    from ipcir_steps.seek.stopping.search import IMAGINED
 
     settings = read_settings(args.settings, Settings)
-    lams = lambdas_of([*UNDRAWN, *search.IMAGINED], args)
+    lams = lambdas_of([*UNDRAWN, *IMAGINED], args)
     shared = search.read(args, lams, settings.fusion, settings.ranking)
     costs = read_json(args.costs)["settings"]
     drawn = {file.role: shared.drawn(load_features(file), file) for file in args.drawn}

@@ -8,9 +8,10 @@ import numpy as np
 
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Comparison
 from ipcir_steps.core.errors import InputError
-from ipcir_steps.evaluate.frontier.search import Drawn, Lists, Search, overlap
-from ipcir_steps.evaluate.frontier.stopping import REASONS, Bounds, stop
-from ipcir_steps.variants import METHOD, NO_PROXY
+from ipcir_steps.evaluate.frontier.search import Search
+from ipcir_steps.seek.stopping.rule import REASONS, Bounds, stop
+from ipcir_steps.seek.stopping.search import Drawn, Lists, overlap
+from ipcir_steps.variants import BASE, METHOD, NO_PROXY
 
 Scored = dict[str, tuple[Lists, float, np.ndarray]]  # by variant: lists, the metric that decides, of each query [Q]
 
@@ -87,7 +88,7 @@ def _bounds(settings: Comparison) -> Iterator[Bounds]:
 
 
 def _of_bounds(search, reference, settings, name, found, bounds, shared) -> dict:
-    stopped = stop(search, found, bounds, reference.plain, settings.top)
+    stopped = stop(search, found, bounds, reference.plain[BASE], settings.top)
     value, values = search.scores(stopped.lists)
     ids = [query.query_id for query in search.inputs.queries]
     return {

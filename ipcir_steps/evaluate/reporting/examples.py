@@ -15,7 +15,8 @@ from ipcir_steps.variants import BASE, METHOD
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One query. lists: {variant: image names, best first}; proxies: image files; failure: why a step gave up."""
+    """One query. lists: {variant: image names, best first}; proxies: image files; stopped: why there are no more
+    of them, where they were drawn one after another; failure: why a step gave up."""
 
     query: Query
     lists: dict[str, list[str]]
@@ -24,6 +25,7 @@ class Example:
     layout: dict | None = None
     proxies: tuple[Path, ...] = ()
     failure: str | None = None
+    stopped: str | None = None
 
     def rank(self, variant: str) -> int | None:
         """1-based rank of the best target in the variant's list; None when none of them is in it."""
@@ -91,6 +93,7 @@ def read(args) -> Collection:
                 mine["layouts"] or None,
                 tuple(proxies),
                 f"{failure['step']}: {failure['failure']}" if failure else None,
+                mine["index"].get("stopped"),
             )
         )
     paths = {}

@@ -87,7 +87,7 @@ def label_free(inputs: RetrievalInputs, components, settings) -> dict[str, float
     from ipcir_steps.seek.fusion import robust_proxy
 
     parts = components.proxies, components.references, components.perturbation
-    proxy = robust_proxy(*parts, scale=settings.scale)
+    proxy = robust_proxy(*parts, scale=settings.scale, counts=components.drawn.sum(1))
     sides = inputs.text, proxy, inputs.gallery
     limits = {"block": settings.block, "memory_mb": settings.memory_mb}
     return {

@@ -38,11 +38,16 @@ class Setting:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Components:
     """What eq. 1 is made of, for the queries of a search: proxies [Q, N, D], references and perturbation [Q, D];
-    float32, un-normalised as in ``fusion``."""
+    float32, un-normalised as in ``fusion``. Where a query has fewer proxies than N the others are zeros."""
 
     proxies: "torch.Tensor"
     references: "torch.Tensor"
     perturbation: "torch.Tensor"
+
+    @property
+    def drawn(self) -> "torch.Tensor":
+        """bool [Q, N]: the proxies that there are."""
+        return self.proxies.any(-1)
 
 
 def add_parts(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -129,7 +134,9 @@ def _mixes(components, settings, scale):
     from ipcir_steps.seek.fusion import factors
     from ipcir_steps.seek.ranking.blocks import unit
 
-    drawn = unit(components.proxies, "proxies")
+    there = components.drawn
+    drawn = unit(components.proxies.where(there[..., None], components.proxies.new_ones(())), "proxies")
+    drawn = drawn * there[..., None]
     sides = {"query": unit(components.references, "references"), "perturbation": components.perturbation}
     mixes, parts = {}, {}
     for setting in settings:
@@ -139,7 +146,8 @@ def _mixes(components, settings, scale):
         key = setting.weights, setting.proxies
         if key in mixes:
             continue
-        three = {f"proxy {count}": drawn[:, :count].mean(1), **sides}
+        mean = drawn[:, :count].sum(1) / there[:, :count].sum(1, keepdim=True)
+        three = {f"proxy {count}": mean, **sides}
         mixes[key] = dict(zip(three, factors(tuple(three.values()), setting.weights, scale), strict=True))
         parts |= three
     # Where the target captions are the source captions the perturbation is zero: its product counts nothing, so any

@@ -41,6 +41,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         + "; with redraws also detector",
     )  # fmt: skip
     parser.add_argument("--images", type=OutImages, required=True, help="directory for {query_id}/{n}.png")
+    parser.add_argument(
+        "--numbers", type=int, nargs="+", metavar="N", help="which images of each query to draw, from 0; by default all"
+    )
     parser.add_argument("--seed", type=int, default=2025, help="seed of the run")
     add_shards(parser, "queries", "index to write (JSON lines)", OutImageList)
     add_settings(parser, Proxies)
@@ -68,6 +71,7 @@ def main(args: argparse.Namespace) -> None:
         ),
         settings,
         {given.role: load_manifest(given) for given in args.models},
+        numbers=args.numbers,
         directory=args.images,
         outputs=args.output,
         shards=args.shard,

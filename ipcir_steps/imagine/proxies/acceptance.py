@@ -88,7 +88,8 @@ def draw_accepted(generator: Generator, task: Task, check: Check | None, setting
             break
         new_seeds = tuple(seed(task.seeds[n], attempt) for n in rejected)
         texts = tuple(task.texts[n] for n in rejected) if task.texts else ()
-        redrawn, _ = generator.draw(dataclasses.replace(task, seeds=new_seeds, texts=texts))
+        numbers = tuple(task.numbers[n] for n in rejected) if task.numbers else ()
+        redrawn, _ = generator.draw(dataclasses.replace(task, seeds=new_seeds, texts=texts, numbers=numbers))
         for n, new_seed, image in zip(rejected, new_seeds, redrawn, strict=True):
             images[n], seeds[n], accepted[n] = image, new_seed, check(image, task)
             draws[n] += 1

@@ -29,7 +29,7 @@ class Directory:
 
     def draw(self, task: Task):
         images = []
-        for number in range(len(task.seeds)):
+        for number in task.numbers or range(len(task.seeds)):
             stem = f"{task.query_id}/{number}"
             paths = [inside(self.root, stem + suffix, field="query_id") for suffix in SUFFIXES]
             path = next((path for path in paths if path.is_file()), None)

@@ -39,7 +39,7 @@ class Task:
     """The images to draw for one query, one per seed.
 
     caption: the relative caption of the query. texts: the prompt of each image, in place of ``prompt``; empty where all
-    images have that one.
+    images have that one. numbers: which of the query's images they are, from 0; empty: the first ones.
     """
 
     query_id: str
@@ -49,6 +49,7 @@ class Task:
     seeds: tuple[int, ...]
     reference: Path | None = None
     texts: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     @property
     def prompt(self) -> str:

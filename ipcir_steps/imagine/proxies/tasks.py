@@ -46,15 +46,18 @@ class Inputs:
             *([] if self.captions is None else [self.captions.get(query.query_id)]),
         ]
 
-    def task(self, query: Query, run_seed: int, count: int) -> Task:
-        """Raises StepFailure when the query has no usable layout, or no target captions where they are drawn."""
+    def task(self, query: Query, run_seed: int, numbers: Sequence[int]) -> Task:
+        """numbers: which of the query's images are drawn, from 0.
+
+        Raises StepFailure when the query has no usable layout, or no target captions where they are drawn.
+        """
         task = task_of(
             query,
             {"instances": ()} if self.layouts is None else self.layouts.get(query.query_id),
             self.masks.get(query.query_id),
             self.references.get(query.reference),
             run_seed,
-            count,
+            numbers,
         )
         if self.captions is None:
             return task
@@ -65,13 +68,15 @@ def with_texts(task: Task, captions: Sequence[str]) -> Task:
     """Image n is drawn from caption n, in turn. Raises StepFailure when there is none."""
     if not captions:
         raise StepFailure("no target captions")
-    return dataclasses.replace(task, texts=tuple(captions[n % len(captions)] for n in range(len(task.seeds))))
+    return dataclasses.replace(
+        task, texts=tuple(captions[n % len(captions)] for n in task.numbers or range(len(task.seeds)))
+    )
 
 
 def task_of(
-    query: Query, layout: dict | None, masks: dict | None, reference: Path | None, run_seed: int, count: int
+    query: Query, layout: dict | None, masks: dict | None, reference: Path | None, run_seed: int, numbers: Sequence[int]
 ) -> Task:
-    """The ``count`` images to draw for a query. layout, masks: its records; reference: its image file.
+    """The images to draw for a query, by number. layout, masks: its records; reference: its image file.
 
     Raises StepFailure when there is no usable layout.
     """
@@ -85,8 +90,9 @@ def task_of(
         instances=tuple(
             read_instance(values, number, found.get(number)) for number, values in enumerate(layout["instances"])
         ),
-        seeds=tuple(seed(run_seed, query.query_id, n) for n in range(count)),
+        seeds=tuple(seed(run_seed, query.query_id, n) for n in numbers),
         reference=reference,
+        numbers=tuple(numbers),
     )
 
 

@@ -73,7 +73,7 @@ IMAGE = f"{paths.PROXY_IMAGES}/{{query}}/{{image}}.png"
 CROSS = {
     **dict.fromkeys((paths.FEATURES, paths.FUSED, paths.TEXT), checks.features),
     **dict.fromkeys((paths.RANKINGS, paths.SUBSET), checks.rankings),
-    paths.SHARD: lambda path, place: checks.journaled(path),
+    **dict.fromkeys((paths.SHARD, paths.ROUND_SHARD), lambda path, place: checks.journaled(path)),
     **{STEPS[name].gathered: functools.partial(checks.gathered, step=name) for name in SHARDED},
 }
 
@@ -83,11 +83,12 @@ def _images(directory: Path) -> Iterator[Finding]:
         if checks.opened(index):
             continue
         shard_of = {}
-        for shard in paths.Place(directory, values).found(paths.SHARD, step="proxies"):
+        place = paths.Place(directory, values)
+        for shard in [*place.found(paths.SHARD, step="proxies"), *place.found(paths.ROUND_SHARD)]:
             if not checks.opened(shard):
-                shard_of |= {record["query_id"]: shard for record in read_jsonl(shard)}
-        for path, query, problem in checks.images(index):
-            yield Finding(path, problem, shard_of.get(query, index))
+                shard_of |= {name: shard for record in read_jsonl(shard) for name in record.get("images", ())}
+        for path, name, problem in checks.images(index):
+            yield Finding(path, problem, shard_of.get(name, index))
 
 
 def _recorded(directory: Path) -> Iterator[Finding]:

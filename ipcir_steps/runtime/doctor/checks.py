@@ -128,14 +128,14 @@ def gathered(path: Path, place: Place, step: str) -> Iterator[str]:
 
 
 def images(index: Path) -> Iterator[tuple[Path, str, str]]:
-    """(image, query id, what is wrong) of the proxy images that an index names."""
+    """(image, its name in the index, what is wrong) of the proxy images that an index names."""
     for record in read_jsonl(index):
         for name, expected in zip(record.get("images", ()), record.get("sha256", ()), strict=True):
             path = inside(index.parent, name, file=index, record=record.get("query_id"), field="images")
             if not path.is_file():
-                yield path, record["query_id"], "is missing"
+                yield path, name, "is missing"
             elif sha256(path) != expected:
-                yield path, record["query_id"], "is not the image that the index names"
+                yield path, name, "is not the image that the index names"
 
 
 def recorded(directory: Path, record: Path) -> Iterator[tuple[Path, str]]:

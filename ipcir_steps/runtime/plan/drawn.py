@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from ipcir_steps.config.base import Section
-from ipcir_steps.config.data import Identifier
+from ipcir_steps.config.base import Identifier, Section
 from ipcir_steps.config.frontier import CONFIGURED
 from ipcir_steps.config.generation import Proxies
 from ipcir_steps.core import paths

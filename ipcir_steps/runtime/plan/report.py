@@ -30,12 +30,16 @@ def hours(number: float | None) -> str:
 
 def text(dataset: str, config: Resolved, counts: Counts, steps: list[Step], machine: Machine) -> str:
     """The whole plan of one dataset."""
-    images = counts.queries * config.proxies.count
+    images, stops = counts.queries * config.proxies.count, config.datasets[dataset].stopping is not None
     head = (
         f"{dataset}: {counts.queries:,} queries, {counts.references:,} unique reference images, "
-        f"{counts.gallery:,} gallery images, {images:,} images to draw; stack {config.stack_name}"
+        f"{counts.gallery:,} gallery images, {'at most ' if stops else ''}{images:,} images to draw; "
+        f"stack {config.stack_name}"
     )
-    parts = [[head], table(steps, machine), total(steps, machine), notes(config, steps, machine), download(config)]
+    told = notes(config, steps, machine)
+    if stops:
+        told.append("Drawing stops early (stopping): the images, their time and their disk are upper bounds.")
+    parts = [[head], table(steps, machine), total(steps, machine), told, download(config)]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 

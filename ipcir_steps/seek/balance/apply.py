@@ -68,7 +68,8 @@ def _telling(rule: Rule, inputs: RetrievalInputs, limits: Mapping, told: dict[st
         if found is None:
             found = rule.trust(parts, inputs, **limits)
             asked.append((parts.proxies, found))
-        told.update(zip(parts.query_ids, found.mean(1).tolist(), strict=True))
+        mean = (found * parts.drawn).sum(1) / parts.drawn.sum(1)
+        told.update(zip(parts.query_ids, mean.tolist(), strict=True))
         return found
 
     return trust

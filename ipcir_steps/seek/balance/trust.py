@@ -41,8 +41,8 @@ def by_captions(parts: Parts, inputs: RetrievalInputs, **limits) -> torch.Tensor
         some = torch.cat([torch.tensor([row]), like[like != row][:NEAREST]])
         other = torch.where(places[some, :, 0] == row, highest[some, :, 1], highest[some, :, 0])
         margins = proxies[some] @ captions[row] - other
-        shares[row] = share_above(margins[0], margins[1:].flatten())
-    return posterior(shares)
+        shares[row] = share_above(margins[0], margins[1:][parts.drawn[some[1:]]])
+    return among(shares, parts.drawn)
 
 
 def _highest(rows: torch.Tensor, captions: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,17 +58,17 @@ def by_one_another(parts: Parts, inputs: RetrievalInputs, **limits) -> torch.Ten
     It is held against the cosine with the mean proxies of ``OTHERS`` queries. Five proxies of one wrong query agree
     with each other, so this sees only that some of them differ from the rest.
     """
-    proxies = unit(parts.proxies)
-    count = proxies.shape[1]
-    if count < 2:
+    proxies, drawn = unit(parts.proxies), parts.drawn
+    counts = drawn.sum(1)
+    if not (counts > 1).any():
         return torch.ones(proxies.shape[:2])
     alike = proxies @ proxies.transpose(1, 2)
-    own = (alike.sum(2) - alike.diagonal(dim1=1, dim2=2)) / (count - 1)
-    means, shares = proxies.mean(1), torch.ones_like(own)
+    own = (alike.sum(2) - alike.diagonal(dim1=1, dim2=2)) / (counts[:, None] - 1).clamp(min=1)
+    means, shares = proxies.sum(1) / counts[:, None], torch.ones_like(own)
     for row, others in enumerate(other_rows(parts.query_ids, parts.seed)):
-        for number in range(count):
+        for number in range(int(counts[row])):
             shares[row, number] = share_above(own[row, number], means[others] @ proxies[row, number])
-    return posterior(shares)
+    return among(shares, drawn & (counts > 1)[:, None])
 
 
 def by_lists(parts: Parts, inputs: RetrievalInputs, **limits) -> torch.Tensor:
@@ -80,7 +80,7 @@ def by_lists(parts: Parts, inputs: RetrievalInputs, **limits) -> torch.Tensor:
     kept = [number for number, query_id in enumerate(parts.query_ids) if query_id in row_of]
     whole = torch.ones(len(inputs.queries), parts.proxies.shape[-1])
     rows = [row_of[parts.query_ids[number]] for number in kept]
-    whole[rows] = proxy_mean(parts.proxies)[kept]
+    whole[rows] = proxy_mean(parts.proxies, parts.counts)[kept]
     lists = sides_of(inputs, whole, **limits).lists
     trust = torch.ones(len(parts.query_ids))
     groups: dict[str | None, list[tuple[int, int]]] = {}
@@ -110,6 +110,16 @@ def share_above(own: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     ordered = others.sort().values
     at_least = len(ordered) - torch.searchsorted(ordered, own.contiguous(), right=False)
     return (1 + at_least).float() / (1 + len(ordered))
+
+
+def among(shares: torch.Tensor, some: torch.Tensor) -> torch.Tensor:
+    """``posterior`` of some of the shares [Q, N]; the trust of the others, which are of no proxy that was drawn or of
+    one alone, is 1. some: bool [Q, N]."""
+    if some.all():
+        return posterior(shares)
+    trust = torch.ones_like(shares)
+    trust[some] = posterior(shares[some])
+    return trust
 
 
 def posterior(shares: torch.Tensor) -> torch.Tensor:

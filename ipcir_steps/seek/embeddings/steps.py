@@ -64,8 +64,14 @@ def captions(args: argparse.Namespace, settings: Embeddings) -> None:
 
 
 def proxies(args: argparse.Namespace, settings: Embeddings) -> None:
-    """Proxies [Q, N, D]; queries without proxies, or with an unreadable one, are listed as missing."""
+    """Proxies [Q, N, D]; queries without proxies, or with an unreadable one, are listed as missing.
+
+    Where the index says why drawing stopped, queries may have fewer. Without queries no model is loaded.
+    """
     queries = read_queries(args.queries)
+    if not queries:
+        save_features(args.output, Features(np.zeros((0, 1, 0), np.float32), ()))
+        return
     records = _by_query(args.index, "images")
     wanted = {query.query_id: records.get(query.query_id, []) for query in queries}
     paths = {
@@ -75,7 +81,8 @@ def proxies(args: argparse.Namespace, settings: Embeddings) -> None:
     }
     encoder = load_encoder(args.model, settings, ("image",))
     vectors = encode_images(paths, encoder, settings, args.output, sha256(args.index))
-    _save(args.output, wanted, vectors, encoder)
+    stopped = {record["query_id"] for record in read_jsonl(args.index) if "stopped" in record}
+    _save(args.output, wanted, vectors, encoder, stopped=stopped)
 
 
 def encode_images(
@@ -105,18 +112,18 @@ def encode_images(
 
 
 def _by_query(path: Path, field: str) -> dict[str, Sequence[str]]:
-    """{query_id: list}; every list of the same length."""
+    """{query_id: list}; every list of the same length, but of queries for which drawing stopped."""
     values = {}
     for number, record in enumerate(read_jsonl(path), 1):
         if "failure" in record:
             continue
-        names = record.get(field)
-        if not names or not all(isinstance(name, str) for name in names):
+        names, stopped = record.get(field), "stopped" in record
+        if not (names or (stopped and names == [])) or not all(isinstance(name, str) for name in names):
             raise InputError("is not a list of texts", file=path, record=number, field=field)
         if record.get("query_id") in values:
             raise InputError(f"{record['query_id']!r} appears twice", file=path, record=number, field="query_id")
         first = next(iter(values.values()), names)
-        if len(names) != len(first):
+        if len(names) != len(first) and not stopped:
             remedy = "Every query needs the same number: delete the file and run again."
             problem = f"has {len(names)} entries, the records before it {len(first)}"
             raise InputError(problem, file=path, record=number, field=field, remedy=remedy)
@@ -124,17 +131,19 @@ def _by_query(path: Path, field: str) -> dict[str, Sequence[str]]:
     return values
 
 
-def _save(output: Path, rows: dict[str, Sequence[str]], vectors: dict, encoder: Encoder, squeeze: bool = False) -> None:
-    """Lay out the vectors, write the file, and drop the part file."""
+def _save(
+    output: Path, rows: dict[str, Sequence[str]], vectors: dict, encoder: Encoder, squeeze: bool = False, stopped=()
+) -> None:
+    """Lay out the vectors, write the file, and drop the part file. stopped: rows that may have fewer, or none."""
     count = max(map(len, rows.values()), default=0) or 1
     values = np.zeros((len(rows), count, encoder.dims), np.float32)
     missing = []
     for row, (name, parts) in enumerate(rows.items()):
         found = [vectors[part] for part in parts]
-        if not found or any(vector is None for vector in found):
+        if (not found and name not in stopped) or any(vector is None for vector in found):
             missing.append(name)
         else:
-            values[row] = found
+            values[row, : len(found)] = found if found else 0
     if missing:
         log.warning("%s: no feature for %d of %d rows", output.name, len(missing), len(rows))
     if not np.isfinite(values).all():
@@ -142,5 +151,7 @@ def _save(output: Path, rows: dict[str, Sequence[str]], vectors: dict, encoder: 
         remedy = "Set embeddings.dtype to float32 or bfloat16."
         raise InputError(f"a feature is not finite in {encoder.identity['dtype']}", file=output, remedy=remedy)
     values = values[:, 0] if squeeze else values
-    save_features(output, Features(values, tuple(rows), tuple(missing), encoder.identity))
+    gone = set(missing)
+    counts = tuple(0 if name in gone else len(parts) for name, parts in rows.items()) if stopped else None
+    save_features(output, Features(values, tuple(rows), tuple(missing), encoder.identity, counts))
     discard(output)

@@ -20,21 +20,27 @@ def semantic_perturbation(target, source):
     return (unit(target) - unit(source)).mean(0)
 
 
-def proxy_mean(proxies):
-    """f_p: the mean of the normalised proxies, not normalised again. proxies: [Q, N, D]. Returns [Q, D]."""
-    return unit(_checked(proxies, "proxies", 3)).mean(1)
+def proxy_mean(proxies, counts=None):
+    """f_p: the mean of the normalised proxies, not normalised again. proxies: [Q, N, D]. Returns [Q, D].
+
+    counts: int64 [Q], the mean is that of the first so many of a query, whose others are zeros; None: of all.
+    """
+    if counts is None or bool((counts == proxies.shape[1]).all()):
+        return unit(_checked(proxies, "proxies", 3)).mean(1)
+    return unit(_checked(proxies, "proxies", 3, zeros=True)).sum(1) / counts[:, None]
 
 
-def robust_proxy(proxies, references, perturbation, weights=(1, 1, 1), scale="dataset"):
+def robust_proxy(proxies, references, perturbation, weights=(1, 1, 1), scale="dataset", counts=None):
     """f_RP = w_p f_p + w_q (max f_p / max f_q) f_q + w_s (max f_p / max f_s) f_s (eq. 1), not normalised.
 
     proxies [Q, N, D] and references [Q, D]: un-normalised float tensors; perturbation [Q, D]: f_s;
     weights: of proxy, query and perturbation. scale: "dataset" takes the signed maximum over the whole [Q, D] tensor
-    (published: the value of a query then depends on the others), "query" over each query's own row.
+    (published: the value of a query then depends on the others), "query" over each query's own row. counts: as in
+    ``proxy_mean``.
     Returns [Q, D]. Raises InputError on wrong shapes, values that are not finite and zero vectors, naming the row.
     """
     references = _checked(references, "references", 2)
-    return scaled_sum((proxy_mean(proxies), unit(references), perturbation), weights, scale)
+    return scaled_sum((proxy_mean(proxies, counts), unit(references), perturbation), weights, scale)
 
 
 def scaled_sum(parts, weights, scale="dataset"):

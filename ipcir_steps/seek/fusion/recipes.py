@@ -18,6 +18,7 @@ class Parts:
 
     references [Q, D]; proxies [Q, N, D]; target, source: captions [K, Q, D]; weights: of proxy, query and perturbation;
     scale: as in eq. 1; seed: of the run. trust: parts -> what each proxy counts, [Q, N] in [0, 1]; None: each counts 1.
+    counts: int64 [Q], how many of the N proxies a query has, whose others are zeros; None: all.
     """
 
     query_ids: list[str]
@@ -29,6 +30,13 @@ class Parts:
     scale: str
     seed: int
     trust: "Callable[[Parts], torch.Tensor] | None" = None
+    counts: torch.Tensor | None = None
+
+    @property
+    def drawn(self) -> torch.Tensor:
+        """bool [Q, N]: the proxies that there are."""
+        whole = self.proxies.new_ones(self.proxies.shape[:2], dtype=torch.bool)
+        return whole if self.counts is None else torch.arange(whole.shape[1]) < self.counts[:, None]
 
     def perturbation(self) -> torch.Tensor:
         return semantic_perturbation(self.target, self.source)
@@ -44,11 +52,12 @@ class Fusion:
 
 
 def plain(parts: Parts) -> torch.Tensor:
-    return proxy_mean(parts.proxies) - distrusted(parts)
+    return proxy_mean(parts.proxies, parts.counts) - distrusted(parts)
 
 
 def robust(parts: Parts) -> torch.Tensor:
-    fused = robust_proxy(parts.proxies, parts.references, parts.perturbation(), parts.weights, parts.scale)
+    change = parts.perturbation()
+    fused = robust_proxy(parts.proxies, parts.references, change, parts.weights, parts.scale, parts.counts)
     return fused - parts.weights[0] * distrusted(parts)
 
 
@@ -59,7 +68,8 @@ def distrusted(parts: Parts) -> torch.Tensor | float:
     """
     if parts.trust is None:
         return 0.0
-    return ((1 - parts.trust(parts)).unsqueeze(-1) * unit(parts.proxies)).mean(1)
+    lost = (1 - parts.trust(parts)).unsqueeze(-1) * unit(parts.proxies)
+    return lost.mean(1) if parts.counts is None else lost.sum(1) / parts.counts[:, None]
 
 
 def without_proxy(parts: Parts) -> torch.Tensor:
@@ -67,8 +77,9 @@ def without_proxy(parts: Parts) -> torch.Tensor:
 
 
 def of_another_query(parts: Parts) -> torch.Tensor:
-    others = parts.proxies[other_queries(parts.query_ids, parts.seed)]
-    return robust(dataclasses.replace(parts, proxies=others))
+    rows = other_queries(parts.query_ids, parts.seed)
+    counts = None if parts.counts is None else parts.counts[rows]
+    return robust(dataclasses.replace(parts, proxies=parts.proxies[rows], counts=counts))
 
 
 def other_queries(query_ids, run_seed: int) -> list[int]:
@@ -103,25 +114,47 @@ def fuse(
     [Q, N, D], "target" and "source" [Q, K, D]. trust: as in ``Parts``; it may ask for the captions too.
 
     Queries missing in an input that is needed are zero rows, listed in ``missing``, and have no part in the dataset
-    maximum. So are those of whose proxies none is trusted, where nothing else is fused.
+    maximum. So are those of whose proxies none is trusted, where nothing else is fused. A query of which no proxy was
+    wanted (``Features.counts``) is fused without any.
     """
     fusion, references = FUSIONS[name], inputs["references"]
     needs = fusion.needs if trust is None else dict.fromkeys((*fusion.needs, *CAPTIONS))
     used = {part: inputs[part] for part in ("references", *needs)}
     absent = {query for features in used.values() for query in features.missing}
-    rows = [row for row, query in enumerate(references.names) if query not in absent]
+    unwanted = _unwanted(used.get("proxies"), absent, name)
+    rows = [row for row, query in enumerate(references.names) if query not in absent | unwanted]
     kept = [references.names[row] for row in rows]
     out = np.zeros((len(references.names), references.values.shape[-1]), np.float32)
     if rows:
-        read = {part: torch.from_numpy(np.array(f.values[align(f, kept)])) for part, f in used.items()}
-        captions = {part: read[part].transpose(0, 1) for part in CAPTIONS if part in read}
-        parts = Parts(
-            kept, read["references"], read.get("proxies"), captions.get("target"), captions.get("source"),
-            weights, scale, run_seed, trust,
-        )  # fmt: skip
-        out[rows] = fusion.make(parts).numpy()
+        out[rows] = fusion.make(_parts(used, kept, (weights, scale, run_seed, trust))).numpy()
         if trust is not None:
             absent |= {query for query, row in zip(kept, rows, strict=True) if np.abs(out[row]).max() < NOTHING}
+    if fusion.needs == ("proxies",):  # there is nothing else to fuse
+        absent |= unwanted
+    elif unwanted:
+        some = align(references, sorted(unwanted))
+        out[some] = fuse("no_proxy", inputs, weights, scale).values[some]
     missing = tuple(query for query in references.names if query in absent)
     out[[row for row, query in enumerate(references.names) if query in absent]] = 0
     return Features(out, references.names, missing, references.model)
+
+
+def _parts(used: Mapping[str, Features], kept: list[str], settings: tuple) -> Parts:
+    read = {part: torch.from_numpy(np.array(f.values[align(f, kept)])) for part, f in used.items()}
+    captions = {part: read[part].transpose(0, 1) for part in CAPTIONS if part in read}
+    counts, drawn = None, used.get("proxies")
+    if drawn is not None and drawn.counts is not None:
+        counts = torch.from_numpy(drawn.drawn[align(drawn, kept)])
+    return Parts(
+        kept, read["references"], read.get("proxies"), captions.get("target"), captions.get("source"), *settings, counts
+    )
+
+
+def _unwanted(drawn: Features | None, absent: set[str], name: str) -> set[str]:
+    """The queries that are fused without proxies because none were wanted; and the only one that has any where it would
+    get those of another."""
+    if drawn is None or drawn.counts is None:
+        return set()
+    has = {query for query, count in zip(drawn.names, drawn.drawn, strict=True) if count and query not in absent}
+    alone = has if name == "other_proxy" and len(has) == 1 else set()
+    return set(drawn.names) - absent - has | alone

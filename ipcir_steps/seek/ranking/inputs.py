@@ -107,8 +107,9 @@ def load_retrieval(
     """Read and align the inputs of a search.
 
     text, gallery: feature files; queries, gallery_images: queries.jsonl and gallery.jsonl. proxies: fused proxies by
-    name, which a query may lack. parts: further features by name. Queries that ``text`` or one of ``parts`` lacks are
-    left out. Raises InputError where names, axes or dimensions do not match, or a query's category has no image.
+    name, which a query may lack. parts: further features by name. Queries that ``text`` or one of ``parts`` lacks, or
+    of which no proxy was wanted, are left out. Raises InputError where names, axes or dimensions do not match, or a
+    query's category has no image.
     """
     images, asked, pool = read_images(gallery_images), read_queries(queries), load_features(gallery)
     _same_names(pool, [image.name for image in images], gallery, gallery_images)
@@ -117,7 +118,7 @@ def load_retrieval(
     for name, features in loaded.items():
         _same_shape(features, AXES.get(name, 2), pool, paths[name], gallery)
         _same_names(features, [query.query_id for query in asked], paths[name], queries)
-    absent = {query_id for name in ("text", *(parts or {})) for query_id in loaded[name].missing}
+    absent = {query_id for name in ("text", *(parts or {})) for query_id in lacking(loaded[name])}
     kept = [query for query in asked if query.query_id not in absent]
     row_of = {name: row for row, name in enumerate(pool.names)}
     return RetrievalInputs(
@@ -152,6 +153,13 @@ def from_args(args: argparse.Namespace, **more) -> RetrievalInputs:
         exclude_reference=args.exclude_reference,
         **more,
     )
+
+
+def lacking(features: Features) -> list[str]:
+    """Names of the rows that have nothing: those that are missing, and those of which nothing was wanted."""
+    if features.counts is None:
+        return list(features.missing)
+    return [name for name, count in zip(features.names, features.drawn, strict=True) if not count]
 
 
 def rows_of(features: Features, queries: Sequence[Query]) -> "torch.Tensor":

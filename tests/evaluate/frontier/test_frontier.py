@@ -12,9 +12,9 @@ from ipcir_steps.core.features import Features, load_features, save_features
 from ipcir_steps.core.files import read_json, write_json
 from ipcir_steps.core.records import read_queries
 from ipcir_steps.evaluate.frontier.rows import chosen
-from ipcir_steps.evaluate.frontier.search import overlap
 from ipcir_steps.seek.fusion import robust_proxy, semantic_perturbation
 from ipcir_steps.seek.ranking import rank
+from ipcir_steps.seek.stopping.search import overlap
 
 PARTS = ("references", "target_captions", "source_captions")
 KEY, LAM = "mAP@10", 0.3

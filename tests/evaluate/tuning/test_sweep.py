@@ -141,3 +141,18 @@ def test_whole_lists_tell_the_place_of_every_target():
             for target in query.targets:
                 assert got.index(target) == expected.index(target)
             assert {name for name in got[4:] if name} <= set(query.targets)
+
+
+@pytest.mark.parametrize("scale", ["dataset", "query"])
+def test_a_query_with_fewer_proxies_is_swept_with_those(scale):
+    found, parts = _search()
+    counts = torch.arange(12) % 4 + 1
+    drawn = parts.proxies * (torch.arange(4) < counts[:, None])[..., None]
+    parts = dataclasses.replace(parts, proxies=drawn)
+    for most, row in zip(
+        (2, 4), sweep(found, parts, [Setting(proxies=n) for n in (2, 4)], dict, 9, scale), strict=True
+    ):
+        few = counts.clamp(max=most)
+        fused = fusion.robust_proxy(drawn[:, :most], parts.references, parts.perturbation, scale=scale, counts=few)
+        lists = rank(found.text, found.gallery, 9, fused, (0.3,))[0][0].tolist()
+        assert list(row["metrics"].values()) == [[f"image-{i}" for i in filled] for filled in lists]

@@ -113,3 +113,21 @@ def test_rank_biased_overlap_is_the_sum_over_depths():
     assert expected == pytest.approx(
         sum(sum((1 - p) * p ** (d - 1) / d for d in range(max(a, b) + 1, 13)) for a, b in pairs if one[a] == other[b])
     )
+
+
+@pytest.mark.parametrize("measure", [trust.by_captions, trust.by_one_another, trust.by_lists])
+def test_proxies_that_were_not_drawn_change_no_trust(world, measure):
+    """Room for proxies that no query has changes nothing, and where some queries have fewer, those are judged."""
+    made = parts_of(world([(range(30), range(5))]))
+    inputs = world([(range(30), range(5))]).inputs
+    room = torch.cat([made.proxies, torch.zeros(60, 2, 24)], 1)
+    wide = dataclasses.replace(made, proxies=room, counts=torch.full((60,), 5))
+    assert torch.equal(measure(wide, inputs)[:, :5], measure(made, inputs))
+    counts = torch.arange(60) % 4 + 2
+    few = dataclasses.replace(
+        made, proxies=made.proxies * (torch.arange(5) < counts[:, None])[..., None], counts=counts
+    )
+    found, there = measure(few, inputs), torch.arange(5) < counts[:, None]
+    assert bool(((found >= 0) & (found <= 1)).all())
+    if measure is not trust.by_one_another:  # which does not see five proxies of one wrong query
+        assert found[:30][there[:30]].mean() < 0.2 and found[30:][there[30:]].mean() > 0.85

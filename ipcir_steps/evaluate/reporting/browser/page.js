@@ -29,12 +29,13 @@ function show() {
   box.append(...section(`query ${query.id}${query.category ? ", " + query.category : ""}`, "row", ...first));
   if (query.proxies.length) {
     const drawn = query.proxies.map((source, n) => picture(source, `proxy ${n + 1}`));
-    box.append(...section("imagined proxies", "row", ...drawn));
+    box.append(...section("imagined proxies" + (query.stopped ? `, ${drawn.length} drawn: ${query.stopped}` : ""), "row", ...drawn));
     if (boxed && query.layout) for (const figure of drawn) {
       const image = figure.querySelector("img");
       if (image) image.complete && image.naturalWidth ? place(image, query.layout) : image.addEventListener("load", () => place(image, query.layout), { once: true });
     }
   }
+  if (query.stopped && !query.proxies.length) box.append(make("p", `No proxy was drawn: ${query.stopped}.`, { class: "note" }));
   for (const [variant, title] of data.lists)
     box.append(...section(`${title}: ${where(query, variant)}`, "ten",
       ...query.lists[variant].map(([source, name, hit], n) => picture(source, `${n + 1}  ${name}`, hit))));

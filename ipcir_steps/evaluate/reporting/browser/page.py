@@ -71,6 +71,7 @@ def entry(example: Example, collection: Collection, pictures: "Pictures", varian
         "target": list(example.target_captions),
         "layout": example.layout and {name: example.layout[name] for name in ("scene", "instances")},
         "proxies": [pictures.add(path) for path in example.proxies],
+        **({"stopped": example.stopped} if example.stopped else {}),
         "ranks": {variant: example.rank(variant) for variant in variants},
         "state": "failed" if failed else "won" if gain > 0 else "lost" if gain < 0 else "same",
         "failure": example.failure,
