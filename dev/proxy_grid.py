@@ -43,7 +43,7 @@ def draw_grid(
     for query in queries:
         record = index.get(query.query_id, {})
         try:
-            task = inputs.task(query, 0, 1)
+            task = inputs.task(query, 0, (0,))
         except StepFailure:
             continue
         if "images" in record and (not only_references or any(i.from_image for i in task.instances)):

@@ -35,8 +35,8 @@ class Step:
 
     @property
     def times(self) -> tuple[str, ...]:
-        """``timed``, or where a step has shards the files of the jobs that made those."""
-        return (paths.fill(paths.DEVICE_TIMES, step=self.name),) if self.gathered else self.timed
+        """``timed``, and where a step has shards the files of the jobs that made those."""
+        return (*((paths.fill(paths.DEVICE_TIMES, step=self.name),) if self.gathered else ()), *self.timed)
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -76,7 +76,8 @@ _ALL = (
     _step("Imagine", "masks", "imagine.masks", "segment the reference instances with Grounding DINO and SAM",
           gathered=paths.REFERENCE_MASKS),
     _step("Imagine", "statistics", "imagine.statistics", "measure the boxes of COCO's categories, for layouts"),
-    _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts", gathered=paths.PROXY_INDEX),
+    _step("Imagine", "proxies", "imagine.proxies", "draw proxy images from layouts", gathered=paths.PROXY_INDEX,
+          timed=(paths.ROUND_TIMES,)),
     _step("Imagine", "proxy_captions", "imagine.captions.proxies", "caption the proxies, to join a text side",
           gathered=paths.PROXY_CAPTIONS),
     _step("Imagine", "gather", "imagine.gather", "join the shards of a step in query order"),

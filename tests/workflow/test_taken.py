@@ -21,7 +21,9 @@ JOB = {
     "generator": "migc", "setting": "configured",
 }  # fmt: skip
 # Rules whose wildcards have other values.
+STOPS = {"dataset": "stops", "round": "2"}
 OTHERS = {
+    **dict.fromkeys(("stopping", "round_proxies", "gather_round", "round_features", "join_rounds"), STOPS),
     "captioned_baseline": {"baseline": "ldre_captioned"},
     "mapping": {"baseline": "searle"},
     "submission": {"variant": "rp_bm"},
@@ -29,7 +31,15 @@ OTHERS = {
     "results_figure": {"figure": cards.names("results")[0]},
     "sensitivity_figure": {"figure": cards.names("sweeps")[0]},
 }
-JOINED = {"proxy_captions": {"joined": {"ldre_captioned": {"baseline": "ldre", "weight": 0.3}}}}
+# What their jobs need: a text side that captions of the proxies join, and a dataset whose drawing stops.
+STOPPING = {
+    "benchmark": "circo", "root": "resources/mini/world/mini_circo", "split": "val", "stack": "mini",
+    "exclude_reference": False, "lambda": 0.5, "stopping": {"settled": 0.9},
+}  # fmt: skip
+NEEDED = {
+    "proxy_captions": {"joined": {"ldre_captioned": {"baseline": "ldre", "weight": 0.3}}},
+    "datasets": {"stops": STOPPING},
+}
 
 
 def load(directory: Path, config: dict) -> dict:
@@ -40,7 +50,7 @@ def load(directory: Path, config: dict) -> dict:
 
     shutil.copy(ROOT / "config.yaml", directory)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        settings = {"config_settings": ConfigSettings(config=merged(JOINED, config)), "workdir": directory}
+        settings = {"config_settings": ConfigSettings(config=merged(NEEDED, config)), "workdir": directory}
         workflow = api.workflow(ResourceSettings(), snakefile=ROOT / "Snakefile", **settings)
         rules = [rule for rule in workflow._workflow.rules if rule.shellcmd]
         found = {}
@@ -78,6 +88,7 @@ CHANGES = {
     "lambdas": {"datasets": {"mini_circo": {"lambda": {"default": 0.9}}}},
     "exclude": {"datasets": {"mini_circo": {"exclude_reference": True}}},
     "tuned": {"datasets": {"mini_circo": {"tuned_on": "mini_cirr"}}},
+    "stopping": {"datasets": {"stops": {"stopping": {"settled": 0.5}, "lambda": 0.3}}},
     "stack": {"stacks": {"mini": STACK}},
     "models": {"stacks": {"mini": {"models": {"llm": {"source": "resources/mini/models/other"}}}}},
     "clip": {"stacks": {"mini": {"clip": {"mini": {"source": "resources/mini/models/other"}}}}},
