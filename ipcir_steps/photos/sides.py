@@ -1,12 +1,15 @@
 """Both sides of eq. 2 for what was imagined: S_t by the stack's baseline, S_p by eq. 1, as the workflow makes them."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
 
+from ipcir_steps.config import canonical
+from ipcir_steps.config.base import Section
 from ipcir_steps.config.baselines import BASELINES
+from ipcir_steps.config.settings import read_settings
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.photos import pictures
 from ipcir_steps.photos.similar import Proxy
@@ -38,17 +41,27 @@ class Held(Inputs):
         return encoder
 
 
-def text_side(imagination, captions: Collection[int]) -> torch.Tensor:
-    """f_t [D]: the stack's baseline on the captions that count; further terms of the question are added to it."""
+def configured(config, name: str) -> tuple[Callable, Section]:
+    """A baseline's function and settings. config: the whole one, or that of a stack. Raises InputError where there is
+    no such baseline, one's own cannot be imported or does not take its settings."""
     from ipcir_steps.seek.baselines import find
 
+    if own := config.custom_baselines.get(name):
+        function, section = find(own.function)
+        return function, read_settings(canonical(own.settings), section)
+    function, section = find(name)
+    given = getattr(config, name, None)
+    return function, given if isinstance(given, section) else section()
+
+
+def text_side(imagination, captions: Collection[int]) -> torch.Tensor:
+    """f_t [D]: the stack's baseline on the captions that count; further terms of the question are added to it."""
     finder = imagination.finder
     config, rows = finder.models.stack.config, sorted(captions)
     name = config.baselines[0]
     if getattr(BASELINES.get(name), "sees", False):
         return _with_terms(_together(imagination), imagination)
-    function, section = find(config.custom_baselines.get(name, name))
-    settings = getattr(config, name, None) if isinstance(getattr(config, name, None), section) else section()
+    function, settings = configured(config, name)
     held = {
         "references": finder.asker.image(imagination.reference),
         "source_captions": imagination.source_features[rows],
