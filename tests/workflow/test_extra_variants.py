@@ -15,6 +15,7 @@ def test_none_is_ranked_by_default():
     assert load_config({"extra_variants": ["rrf", "rrf"]}).variants == (*VARIANTS, "rrf")
 
 
+@pytest.mark.slow
 def test_a_dry_run_with_and_without(workspace, drawn_config):
     """Its list is an output of the ranking; with a judge it is judged too; without images there is none."""
 

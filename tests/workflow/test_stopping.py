@@ -26,6 +26,7 @@ def made(directory: Path) -> dict[str, bytes]:
     return {name.relative_to(directory).as_posix(): name.read_bytes() for name in kept}
 
 
+@pytest.mark.slow
 def test_what_cannot_stop_is_refused_before_anything_runs(workspace, drawn_config):
     for more, told in (
         ({"baseline": "ldr"}, "datasets.mine.stopping.baseline: unknown name 'ldr'"),
@@ -36,6 +37,7 @@ def test_what_cannot_stop_is_refused_before_anything_runs(workspace, drawn_confi
         assert done.returncode != 0 and told in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_planned_by_default(workspace, drawn_config):
     plain = workspace.snakemake("-n", TARGET, config=drawn_config).stdout
     assert "stopping" not in plain and "rounds/" not in plain
