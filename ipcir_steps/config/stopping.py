@@ -21,6 +21,12 @@ class Bounds(Section):
     )
     top: Count = Field(10, description="how many first images are compared")
 
+    @property
+    def label(self) -> str:
+        """What a row of a frontier is called by."""
+        given = {"settled": self.settled, "certain": self.certain}
+        return ", ".join(f"{name} {bound:g}" for name, bound in given.items() if bound is not None)
+
     @model_validator(mode="after")
     def _has_a_bound(self) -> "Bounds":
         if self.settled is None and self.certain is None:

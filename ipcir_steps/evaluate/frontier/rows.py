@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ipcir_steps.config.frontier import CONFIGURED, NOTHING, Comparison
+from ipcir_steps.config.stopping import Bounds
 from ipcir_steps.core.errors import InputError
 from ipcir_steps.evaluate.frontier.search import Search
-from ipcir_steps.seek.stopping.rule import REASONS, Bounds, stop
+from ipcir_steps.seek.stopping.rule import REASONS, stop
 from ipcir_steps.seek.stopping.search import Drawn, Lists, overlap
 from ipcir_steps.variants import BASE, METHOD, NO_PROXY
 
@@ -84,11 +85,11 @@ def _of_count(search, reference, settings, name, found, count, shared) -> dict:
 def _bounds(settings: Comparison) -> Iterator[Bounds]:
     for certain, settled in itertools.product((None, *settings.certain), (None, *settings.settled)):
         if certain is not None or settled is not None:
-            yield Bounds(settled, certain)
+            yield Bounds(settled=settled, certain=certain, top=settings.top)
 
 
 def _of_bounds(search, reference, settings, name, found, bounds, shared) -> dict:
-    stopped = stop(search, found, bounds, reference.plain[BASE], settings.top)
+    stopped = stop(search, found, bounds, reference.plain[BASE])
     value, values = search.scores(stopped.lists)
     ids = [query.query_id for query in search.inputs.queries]
     return {
@@ -97,7 +98,7 @@ def _of_bounds(search, reference, settings, name, found, bounds, shared) -> dict
         "value": value,
         "metrics": shared | {METHOD: value},
         **_compared(search, reference, settings, stopped.lists, values),
-        "bounds": dataclasses.asdict(bounds),
+        "bounds": bounds.model_dump(include={"settled", "certain"}),
         "drawn": stopped.counts.double().mean().item(),
         "reasons": {text: stopped.reasons.count(number) for number, text in enumerate(REASONS)},
         "per_query": {

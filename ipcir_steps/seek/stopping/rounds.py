@@ -13,7 +13,7 @@ from ipcir_steps.core.errors import InputError
 from ipcir_steps.core.features import load_features
 from ipcir_steps.core.files import read_jsonl
 from ipcir_steps.core.records import Query
-from ipcir_steps.seek.stopping.rule import ALL, FAILED, FEWER, REASONS, Bounds, State, advance, start
+from ipcir_steps.seek.stopping.rule import ALL, FAILED, FEWER, REASONS, State, advance, start
 from ipcir_steps.seek.stopping.search import Drawn, Search, read
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ REMEDY = "Let the workflow draw the rounds in order, each from the state before 
 def decide(args: argparse.Namespace, settings: "Settings", lams: Mapping[str, float]) -> dict[str, dict]:
     """{query id: its record} after the rounds so far, of the queries that have a text side. args: of the command."""
     search = read(args, lams, settings.fusion, settings.ranking)
-    bounds = Bounds(settings.settled, settings.certain)
     if not args.rounds:
-        state = start(search, bounds, {} if bounds.certain is None else search.texts())
+        state = start(search, settings, {} if settings.certain is None else search.texts())
     else:
         if args.before is None:
             raise InputError("is needed where there are rounds", field="--before", remedy=REMEDY)
         before, drawn = read_state(args.before, search), read_rounds(args.rounds, search)
         number = len(args.rounds)
-        state, _ = advance(search, drawn, before, number, bounds=bounds, top=settings.top, most=settings.count)
+        state, _ = advance(search, drawn, before, number, bounds=settings, most=settings.count)
     ids = [query.query_id for query in search.inputs.queries]
     each = zip(ids, state.counts.tolist(), state.reasons, strict=True)
     return {query_id: entry(query_id, count, reason) for query_id, count, reason in each}

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ipcir_steps.config.stopping import Bounds
 from ipcir_steps.seek.stopping.search import Drawn, Lists, Search, overlap
 from ipcir_steps.variants import METHOD
 
@@ -22,21 +23,6 @@ REASONS = (
     "no more could be drawn",
 )
 CERTAIN, SETTLED, ALL, FAILED, FEWER = range(5)
-
-
-@dataclasses.dataclass(frozen=True)
-class Bounds:
-    """settled: share of the first images that are the same with and without the last proxy, from which no further one
-    is drawn; certain: cosine by which the text's first image leads its second, from which none is drawn at all. None:
-    no such bound."""
-
-    settled: float | None = None
-    certain: float | None = None
-
-    @property
-    def label(self) -> str:
-        parts = [f"settled {self.settled:g}"] if self.settled is not None else []
-        return ", ".join(parts + ([f"certain {self.certain:g}"] if self.certain is not None else []))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,16 +48,16 @@ class Stopped:
     lists: Lists
 
 
-def stop(search: Search, drawn: Drawn, bounds: Bounds, text: Lists, top: int) -> Stopped:
+def stop(search: Search, drawn: Drawn, bounds: Bounds, text: Lists) -> Stopped:
     """Round after round, every query that has not stopped gets one more proxy; all are fused and ranked anew.
 
     The dataset's maximum of eq. 1 is taken over the proxies that there are in each round. text: the lists by the text
-    alone; top: how many first images are compared.
+    alone.
     """
     most, lists = drawn.units.shape[1], None
     state = start(search, bounds, text)
     for number in range(1, most + 1):
-        state, lists = advance(search, drawn, state, number, bounds=bounds, top=top, most=most, before=lists)
+        state, lists = advance(search, drawn, state, number, bounds=bounds, most=most, before=lists)
     return Stopped(state.counts, state.reasons, listed(search, drawn, state))
 
 
@@ -89,13 +75,13 @@ def start(search: Search, bounds: Bounds, text: Lists) -> State:
 
 
 def advance(
-    search: Search, drawn: Drawn, state: State, number: int, *, bounds: Bounds, top: int, most: int,
+    search: Search, drawn: Drawn, state: State, number: int, *, bounds: Bounds, most: int,
     before: Lists | None = None,
 ) -> tuple[State, Lists | None]:  # fmt: skip
     """The state after round ``number`` of at most ``most``, and its lists where they were needed.
 
     drawn: the proxies of the rounds so far, later ones are not looked at; before: the lists of the round before, if
-    known. top: how many first images are compared.
+    known.
     """
     counts, reasons = state.counts.clone(), list(state.reasons)
     for row in state.open:
@@ -109,7 +95,7 @@ def advance(
     if bounds.settled is None or number == 1 or not now.open:
         return now, None
     lists = listed(search, drawn, now)
-    same = overlap(lists, before or listed(search, drawn, state), top)
+    same = overlap(lists, before or listed(search, drawn, state), bounds.top)
     for row in now.open:
         if same[search.inputs.queries[row].query_id] >= bounds.settled:
             reasons[row] = SETTLED
