@@ -61,6 +61,19 @@ def llm(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def blip2(tmp_path_factory) -> Path:
+    """Directory of a tiny untrained BLIP-2."""
+    import torch
+
+    from mini_world import models
+
+    directory = tmp_path_factory.mktemp("blip2") / "model"
+    torch.manual_seed(0)
+    models.blip2(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def chromium():
     """A real browser."""
     import shutil

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import pytest
 
 from ipcir_steps.core.records import Image, write_records
-from mini_world import models
 
 
 def noise_references(directory: Path, count: int, width: int, height: int) -> None:
@@ -19,14 +17,3 @@ def noise_references(directory: Path, count: int, width: int, height: int) -> No
         PIL.Image.fromarray(pixels).save(directory / image.path)
     (directory / "3.png").write_bytes((directory / "3.png").read_bytes()[:100])
     write_records(directory / "references.jsonl", images)
-
-
-@pytest.fixture(scope="session")
-def blip2(tmp_path_factory) -> Path:
-    """A tiny untrained BLIP-2."""
-    import torch
-
-    directory = tmp_path_factory.mktemp("blip2") / "model"
-    torch.manual_seed(0)
-    models.blip2(directory)
-    return directory

@@ -57,18 +57,6 @@ def world(tmp_path) -> World:
 
 
 @pytest.fixture(scope="session")
-def blip2(tmp_path_factory) -> Path:
-    import torch
-
-    from mini_world import models
-
-    directory = tmp_path_factory.mktemp("blip2") / "model"
-    torch.manual_seed(0)
-    models.blip2(directory)
-    return directory
-
-
-@pytest.fixture(scope="session")
 def qwen_vl(tmp_path_factory) -> Path:
     """Qwen2.5-VL, tiny and untrained, laid out as its repository is."""
     from transformers import AutoTokenizer

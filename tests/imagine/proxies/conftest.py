@@ -1,7 +1,9 @@
 """A Stable Diffusion 1 topology small enough for a CPU: the real classes, random weights, saved to disk."""
 
+import importlib.util
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,16 @@ from ipcir_steps.imagine.proxies.migc import MIGC, MIGCPlus
 TEXT_WIDTH = 24
 torch.set_num_threads(1)  # the models are tiny; more threads only wait for each other
 CHANNELS = (16, 16, 32, 32)
+
+
+@pytest.fixture(scope="session")
+def explicit():
+    """dev/benchmarks/explicit_maps.py: the layout generator written out, in any precision."""
+    path = Path(__file__).parents[3] / "dev" / "benchmarks" / "explicit_maps.py"
+    spec = importlib.util.spec_from_file_location("explicit_maps", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def tiny_tokenizer(directory):

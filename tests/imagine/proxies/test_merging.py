@@ -1,8 +1,6 @@
 """Merged tokens against bipartite soft matching written out, pair by pair, and in whole runs."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +18,6 @@ from ipcir_steps.imagine.proxies.merging import MergingProcessor, match, means, 
 from ipcir_steps.imagine.proxies.pipeline import Item, LayoutPipeline
 from tests.hub.pipelines import DRAWING
 
-EXPLICIT = Path(__file__).parents[3] / "dev" / "benchmarks" / "explicit_maps.py"
 ITEMS = [Item("a cat", (0.1, 0.2, 0.6, 0.9)), Item("a red dog", (0.4, 0.05, 0.95, 0.7))]
 
 
@@ -85,14 +82,6 @@ def test_a_row_does_not_depend_on_the_others(numbers):
     (first, count), (second, _) = match(tokens, (8, 8), 0.5), match(other, (8, 8), 0.5)
     assert torch.equal(first[0], second[0]) and not torch.equal(first[1], second[1])
     assert torch.equal(means(tokens, first, count)[0], means(other, second, count)[0])
-
-
-@pytest.fixture(scope="module")
-def explicit():
-    spec = importlib.util.spec_from_file_location("explicit_maps_merged", EXPLICIT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def parts_of(directory, share, checkpoints):

@@ -2,8 +2,6 @@
 
 import copy
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,15 +25,6 @@ from ipcir_steps.imagine.proxies.processors import TwinProcessor
 DISC = (np.hypot(*np.mgrid[-32:32, -32:32]) < 20).astype(np.uint8)
 TEXT = [Item("a cat", (0.1, 0.2, 0.6, 0.9)), Item("a red dog", (0.4, 0.05, 0.95, 0.7))]
 REGIONS = [TEXT[0], dataclasses.replace(TEXT[1], region=DISC)]
-
-
-@pytest.fixture(scope="module")
-def explicit():
-    path = Path(__file__).parents[3] / "dev" / "benchmarks" / "explicit_maps.py"
-    spec = importlib.util.spec_from_file_location("explicit_maps", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

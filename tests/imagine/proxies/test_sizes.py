@@ -1,8 +1,5 @@
 """Small and oblong pictures: boxes of a few latents, levels whose sides are odd, against the explicit computation."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -13,16 +10,7 @@ from ipcir_steps.imagine.proxies.course import Course
 from ipcir_steps.imagine.proxies.pipeline import Item, LayoutPipeline
 from ipcir_steps.imagine.proxies.regions import Regions, box_masks
 
-EXPLICIT = Path(__file__).parents[3] / "dev" / "benchmarks" / "explicit_maps.py"
 BOXES = [(0.1, 0.2, 0.6, 0.9), (0.55, 0.05, 0.68, 0.17)]  # the second: half a position of the deepest level, or less
-
-
-@pytest.fixture(scope="module")
-def explicit():
-    spec = importlib.util.spec_from_file_location("explicit_maps_of_sizes", EXPLICIT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(
