@@ -155,5 +155,5 @@ def test_code_beside_a_model_never_runs(tmp_path):
         hf.AutoConfig.from_pretrained(tmp_path, trust_remote_code=True)
     assert not (tmp_path / "ran").exists()
     assert (dict(os.environ), hf.PreTrainedModel.from_pretrained.__func__) == before
-    hf.AutoConfig.from_pretrained(tmp_path, trust_remote_code=True)
+    hf.AutoConfig.from_pretrained(tmp_path, trust_remote_code=True)  # the three lines above, to show that they can run
     assert (tmp_path / "ran").exists(), "it would have run"

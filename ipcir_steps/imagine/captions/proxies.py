@@ -62,9 +62,6 @@ def main(args: argparse.Namespace) -> None:
     model, index = load_manifest(args.model), read_index(args.index)
     caption = lazy(lambda: captioner(model.path, settings))
 
-    def work(batch: list[Query]) -> list:
-        return [captioned(query) for query in batch]
-
     def captioned(query: Query) -> dict | StepFailure:
         if query.query_id not in index:
             return StepFailure("no proxy was drawn")
@@ -76,12 +73,12 @@ def main(args: argparse.Namespace) -> None:
 
     run_shards(
         read_queries(args.queries),
-        work,
+        lambda batch: [captioned(query) for query in batch],
         args.shard,
         args.output,
         key="query_id",
         key_of=lambda query: query.query_id,
         context={"model": model.digest, "settings": settings.model_dump(exclude={"device"}), "seed": args.seed},
         content_of=content,
-        title="captions",
+        title="proxy captions",
     )

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import PIL.Image
 import torch
 
-from ipcir_steps.config.vision import Embeddings
-from ipcir_steps.core.errors import InputError, StepFailure
-from ipcir_steps.core.images import decode
+from ipcir_steps.config.vision import Embeddings, Reading
+from ipcir_steps.core.errors import InputError, ModelError, StepFailure
+from ipcir_steps.core.images import decode, scaled
 from ipcir_steps.core.manifests import Manifest
 
 
@@ -22,6 +23,25 @@ class Readable:
             return self.transform(decode(path))
         except InputError as error:
             raise StepFailure(f"image {path.name} cannot be read ({error.problem})") from error
+
+
+class Multimodal(Readable):
+    """An encoder that reads an image, a text, or both together; a prepared image is a PIL image.
+
+    reading: how long images may be, and the instructions; identity: what feature files say of the model.
+    """
+
+    reading: Reading
+    identity: dict
+
+    @property
+    def token_embedding(self):
+        """Raises ModelError: no pseudo-word was ever trained for such a model."""
+        raise ModelError(f"pseudo-words need a model in open_clip's layout, {self.identity['model']} is another.")
+
+    def transform(self, image: PIL.Image.Image) -> PIL.Image.Image:
+        """Of any mode → RGB, ``reading.longest`` pixels on the longer side at most."""
+        return scaled(image.convert("RGB"), self.reading.longest)
 
 
 def identity_of(

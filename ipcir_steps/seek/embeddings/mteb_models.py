@@ -13,9 +13,8 @@ from ipcir_steps.config.data import MTEB
 from ipcir_steps.config.vision import Embeddings, Reading
 from ipcir_steps.core.devices import loaded, placement
 from ipcir_steps.core.errors import ModelError
-from ipcir_steps.core.images import scaled
 from ipcir_steps.core.manifests import Manifest
-from ipcir_steps.seek.embeddings.base import Readable, identity_of
+from ipcir_steps.seek.embeddings.base import Multimodal, identity_of
 from ipcir_steps.seek.embeddings.guarded import guarded
 
 log = logging.getLogger(__name__)
@@ -23,8 +22,10 @@ OTHERWISE = (
     "Leave `architecture` out where the directory is a CLIP, SigLIP or Qwen model in transformers' layout, which is"
     " read without it, or give features made elsewhere as a custom baseline."
 )
-UNABLE = (ValueError, KeyError, TypeError, AttributeError, ImportError, NotImplementedError)
-WRONG = (*UNABLE, OSError, RuntimeError, AssertionError)
+# What other people's loaders and encoders raise where a model does not suit them; each is told again as a ModelError with
+# a remedy. Out of memory (a RuntimeError) while encoding stays what it is: a smaller batch may do.
+ENCODING_ERRORS = (ValueError, KeyError, TypeError, AttributeError, ImportError, NotImplementedError)
+LOADING_ERRORS = (*ENCODING_ERRORS, OSError, RuntimeError, AssertionError)
 
 
 class Rows(torch.utils.data.Dataset):
@@ -46,7 +47,7 @@ class Rows(torch.utils.data.Dataset):
 
 
 @dataclasses.dataclass(frozen=True)
-class MTEBModel(Readable):
+class MTEBModel(Multimodal):
     """Answers like ``reader.Reader``; features have unit length.
 
     model: of mteb's EncoderProtocol. task: metadata of a task of mteb, whose prompts are ``reading``'s.
@@ -57,15 +58,6 @@ class MTEBModel(Readable):
     reading: Reading
     identity: dict
     dims: int
-
-    @property
-    def token_embedding(self):
-        """Raises ModelError: where such a model keeps its word embeddings is not known."""
-        raise ModelError(f"pseudo-words need a model in open_clip's layout, {self.identity['model']} is another.")
-
-    def transform(self, image: PIL.Image.Image) -> PIL.Image.Image:
-        """Of any mode → RGB, ``reading.longest`` pixels on the longer side at most."""
-        return scaled(image.convert("RGB"), self.reading.longest)
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """float32 [n, D] on the CPU, of unit length."""
@@ -93,7 +85,7 @@ def encode(model, task, rows: Sequence[dict], query: bool = False) -> torch.Tens
     how = {"hf_split": "test", "hf_subset": "default", "batch_size": len(rows), "show_progress_bar": False}
     try:
         found = model.encode(Rows(rows).loader(), task_metadata=task, prompt_type=kind, **how)
-    except UNABLE as error:
+    except ENCODING_ERRORS as error:
         what = " and ".join(rows[0])
         raise ModelError(f"{type(model).__name__} of mteb could not encode {what} ({error}). {OTHERWISE}") from error
     values = torch.as_tensor(found).float().cpu()
@@ -129,7 +121,7 @@ def load_mteb(manifest: Manifest, where: Path, settings: Embeddings) -> MTEBMode
             task = task_of(settings.reading)
             encode(model, task, [{"image": PIL.Image.new("RGB", (224, 224))}])
             dims = encode(model, task, [{"text": "a"}]).shape[1]
-    except WRONG as error:
+    except LOADING_ERRORS as error:
         why, *more = str(error).split("\n")
         # mteb says what to install; another version than the one that is here would break other steps.
         remedy = more[0] if more and isinstance(error, ImportError) and "(installed:" not in why else OTHERWISE

@@ -14,16 +14,15 @@ import torch
 from ipcir_steps.config.vision import Embeddings, Reading
 from ipcir_steps.core.devices import placement
 from ipcir_steps.core.errors import ModelError
-from ipcir_steps.core.images import scaled
 from ipcir_steps.core.manifests import Manifest
 from ipcir_steps.core.pretrained import load_pretrained, load_processor
-from ipcir_steps.seek.embeddings.base import Readable, identity_of
+from ipcir_steps.seek.embeddings.base import Multimodal, identity_of
 
 KINDS = {"qwen2_vl": "Qwen2VLModel", "qwen2_5_vl": "Qwen2_5_VLModel", "qwen3_vl": "Qwen3VLModel"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Reader(Readable):
+class Reader(Multimodal):
     """Answers like ``clip.Encoder``; a prepared image is a PIL image here, and ``joint`` reads an image and a text."""
 
     model: torch.nn.Module
@@ -35,15 +34,6 @@ class Reader(Readable):
     @property
     def device(self) -> torch.device:
         return self.model.device
-
-    @property
-    def token_embedding(self):
-        """Raises ModelError: no pseudo-word was ever trained for such a model."""
-        raise ModelError(f"pseudo-words need a model in open_clip's layout, {self.identity['model']} is another.")
-
-    def transform(self, image: PIL.Image.Image) -> PIL.Image.Image:
-        """Of any mode → RGB, ``reading.longest`` pixels on the longer side at most."""
-        return scaled(image.convert("RGB"), self.reading.longest)
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """float32 [n, D] on the CPU, un-normalised."""
