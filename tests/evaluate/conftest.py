@@ -46,3 +46,24 @@ def options():
         return list(map(str, words))
 
     return give
+
+
+@pytest.fixture
+def watched(chromium):
+    """A function that opens a page file in a browser; in the end no page may have complained, nor asked a network."""
+    tabs, told, asked = [], [], []
+
+    def open_page(path):
+        tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+        tab.on("console", lambda message: told.append(message.text))
+        tab.on("pageerror", lambda error: told.append(str(error)))
+        tab.on("dialog", lambda dialog: told.append(dialog.message))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(path.as_uri())
+        tabs.append(tab)
+        return tab
+
+    yield open_page
+    for tab in tabs:
+        tab.close()
+    assert told == [] and all(url.startswith(("file:", "data:")) for url in asked)

@@ -22,8 +22,8 @@ OTHERWISE = (
     "Leave `architecture` out where the directory is a CLIP, SigLIP or Qwen model in transformers' layout, which is"
     " read without it, or give features made elsewhere as a custom baseline."
 )
-# What other people's loaders and encoders raise where a model does not suit them; each is told again as a ModelError with
-# a remedy. Out of memory (a RuntimeError) while encoding stays what it is: a smaller batch may do.
+# What other people's loaders and encoders raise where a model does not suit them; each is told again as a ModelError
+# with a remedy. Out of memory (a RuntimeError) while encoding stays what it is: a smaller batch may do.
 ENCODING_ERRORS = (ValueError, KeyError, TypeError, AttributeError, ImportError, NotImplementedError)
 LOADING_ERRORS = (*ENCODING_ERRORS, OSError, RuntimeError, AssertionError)
 

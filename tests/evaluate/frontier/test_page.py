@@ -141,17 +141,9 @@ def test_hostile_names_are_text():
 
 
 @pytest.fixture
-def opened(chromium, tmp_path, drawn):
+def opened(watched, tmp_path, drawn):
     (tmp_path / "page.html").write_text(page.html(result(mark="TOY"), pictures.read(*drawn)), encoding="utf-8")
-    tab = chromium.new_page(viewport={"width": 1200, "height": 900})
-    tab.told, tab.asked = [], []
-    for event in ("console", "pageerror", "dialog"):
-        tab.on(event, lambda told: tab.told.append(str(told)))
-    tab.on("request", lambda request: tab.asked.append(request.url))
-    tab.goto((tmp_path / "page.html").as_uri())
-    yield tab
-    assert tab.told == [] and all(url.startswith(("file:", "data:")) for url in tab.asked)
-    tab.close()
+    return watched(tmp_path / "page.html")
 
 
 @pytest.mark.slow

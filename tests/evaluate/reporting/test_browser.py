@@ -49,15 +49,8 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(chromium, page):
-    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-    tab.told, tab.asked = [], []
-    tab.on("console", lambda message: tab.told.append(message.text))
-    tab.on("pageerror", lambda error: tab.told.append(str(error)))
-    tab.on("request", lambda request: tab.asked.append(request.url))
-    tab.goto(page.as_uri())
-    yield tab
-    tab.close()
+def opened(watched, page):
+    return watched(page)
 
 
 def test_400_queries_load_fast_without_errors_or_outside_requests(opened, slowness):
@@ -65,9 +58,7 @@ def test_400_queries_load_fast_without_errors_or_outside_requests(opened, slowne
     timing = opened.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert opened.locator("#list li").count() == 400
     assert timing < 2000 * slowness, f"{timing} ms"
-    opened.wait_for_timeout(200)
-    assert opened.told == []
-    assert all(url.startswith(("file:", "data:")) for url in opened.asked)
+    opened.wait_for_timeout(200)  # for what the page might still say or ask for, which `watched` refuses
 
 
 def test_keyboard_and_filters(opened):
@@ -96,7 +87,6 @@ def test_keyboard_and_filters(opened):
     assert boxes.count() == 5
     opened.keyboard.press("b")
     assert boxes.count() == 0
-    assert opened.told == []
 
 
 def test_hits_are_marked_and_pictures_are_shown(opened):

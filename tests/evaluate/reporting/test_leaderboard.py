@@ -112,20 +112,11 @@ def test_a_run_has_one(finished):
 
 
 @pytest.fixture
-def opened(chromium, tmp_path):
+def opened(watched, tmp_path):
     more = write(tmp_path / "more.csv", {**ROW, "method": HOSTILE, "read_in": "javascript:alert(1)"})
     found = rows.parts(read_reported(more), [result(), result(dataset=HOSTILE)])
     (tmp_path / "page.html").write_text(page.html(found, "TOY & MODELS"), encoding="utf-8")
-    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-    tab.told, tab.asked = [], []
-    tab.on("console", lambda message: tab.told.append(message.text))
-    tab.on("pageerror", lambda error: tab.told.append(str(error)))
-    tab.on("dialog", lambda dialog: tab.told.append(dialog.message))
-    tab.on("request", lambda request: tab.asked.append(request.url))
-    tab.goto((tmp_path / "page.html").as_uri())
-    yield tab
-    assert tab.told == [] and all(url.startswith(("file:", "data:")) for url in tab.asked)
-    tab.close()
+    return watched(tmp_path / "page.html")
 
 
 @pytest.mark.slow
