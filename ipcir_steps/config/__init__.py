@@ -279,9 +279,8 @@ def _keys(path: Sequence, section: type[Section] | None) -> list[str]:
         field = getattr(section, "model_fields", {}).get(part)
         # A name in a catalogue, such as datasets.circo, has the keys of the catalogue's entries.
         section = field.annotation if field else section
-        while typing.get_origin(section) is dict:
-            section = typing.get_args(section)[1]
-        section = CustomBaseline if path[0] == "custom_baselines" else section
+        while inner := typing.get_args(section):  # {name: section}, a section or null, a section with a validator
+            section = inner[1] if typing.get_origin(section) is dict else inner[0]
     return [field.alias or name for name, field in getattr(section, "model_fields", {}).items()]
 
 

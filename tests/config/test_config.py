@@ -44,6 +44,10 @@ def test_catalogues_are_changed_not_replaced():
     ("values", "message"),
     [
         ({"sede": 1}, r"unknown key 'sede' \(value 1\) \(did you mean 'seed'\?\)"),
+        (
+            {"datasets": {"mini_circo": {"stopping": {"settld": 0.9}}}},  # a section that may be null
+            r"unknown key 'datasets.mini_circo.stopping.settld' .*did you mean 'settled'",
+        ),
         ({"captions": {"count": 3}}, r"key 'captions' belongs to a stack.*stacks: {published: {captions: …}}"),
         ({"shards": "4"}, r"key 'shards': .*valid integer, but the value is '4'"),
         ({"baselines": ["LDREE"]}, r"baselines: unknown name 'LDREE'"),
