@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pydantic
 
 from ipcir_steps.config.base import Count, Section, nearest, plain
-from ipcir_steps.config.baselines import BASELINES, MAPPED, CustomBaseline, CustomEntry
+from ipcir_steps.config.baselines import BASELINES, MAPPED, CustomEntry
 from ipcir_steps.config.data import MINI, Dataset, Name
 from ipcir_steps.config.defaults import DATASETS
 from ipcir_steps.config.figures import Figures, Sensitivity
