@@ -215,7 +215,8 @@ def table(result: dict) -> str:
         reasons = ", ".join(f"{count} because {reason}" for reason, count in stopped["reasons"].items())
         each = stopped["images"] / max(1, result["queries"])
         note += f"{stopped['images']} proxies drawn, {each:.2f} of a query; drawing stopped for {reasons}.\n"
-    note += "Δ: difference to base, with its 95 % interval (paired bootstrap over the queries)."
+    unit = "requests" if any("paraphrases" in entry for entry in result["entries"]) else "queries"
+    note += f"Δ: difference to base, with its 95 % interval (paired bootstrap over the {unit})."
     for entry in result["entries"]:
         if told := entry.get("captions"):
             change = _change(told["difference"].get(card.tuned_by))

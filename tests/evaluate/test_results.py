@@ -31,9 +31,12 @@ def test_result_file(tmp_path):
     assert change["value"] == 0.5 and 0.3 < change["low"] < 0.5 < change["high"] < 0.7
     assert collected["failures"] == {"queries": 1, "by_step": {"layouts": 1}}
     text = results.table(collected)
+    assert "paired bootstrap over the queries" in text
     assert "75.00" in text and "1 failed (1 in layouts)" in text
     assert "Δ recall@1 [95 %]" in text and "Δ mAP@10 [95 %]" in text and text.count("+50.00 [") == 2
     assert result(tmp_path, {"base": 10, "rp_bm": 30}) == collected
+    base["paraphrases"] = {}  # where a request stands in several wordings, these are resampled together
+    assert "paired bootstrap over the requests" in results.table(collected)
 
 
 def test_a_variant_without_its_base_is_refused(tmp_path):
