@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -208,21 +209,25 @@ def table(result: dict) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join([*heading(result), "", *lines, "", *_notes(result, card.tuned_by)])
+
+
+def _notes(result: dict, deciding: str) -> Iterator[str]:
+    """What stands below the table. deciding: the metric."""
     failed = result["failures"]["queries"]
     steps = ", ".join(f"{count} in {step}" for step, count in result["failures"]["by_step"].items())
-    note = f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}.\n"
+    yield f"{result['queries']} queries, {failed} failed{f' ({steps})' if steps else ''}. {result['protocol_text']}."
     if stopped := result.get("stopping"):
         reasons = ", ".join(f"{count} because {reason}" for reason, count in stopped["reasons"].items())
         each = stopped["images"] / max(1, result["queries"])
-        note += f"{stopped['images']} proxies drawn, {each:.2f} of a query; drawing stopped for {reasons}.\n"
+        yield f"{stopped['images']} proxies drawn, {each:.2f} of a query; drawing stopped for {reasons}."
     unit = "requests" if any("paraphrases" in entry for entry in result["entries"]) else "queries"
-    note += f"Δ: difference to base, with its 95 % interval (paired bootstrap over the {unit})."
+    yield f"Δ: difference to base, with its 95 % interval (paired bootstrap over the {unit})."
     for entry in result["entries"]:
         if told := entry.get("captions"):
-            change = _change(told["difference"].get(card.tuned_by))
-            note += f"\n{entry['backbone']} {entry['baseline']} {entry['variant']}, {card.tuned_by}: {change} to "
-            note += f"{told['baseline']}, without the captions of the proxies."
-    return "\n".join([*heading(result), "", *lines, "", note])
+            change, rest = _change(told["difference"].get(deciding)), "without the captions of the proxies"
+            row = f"{entry['backbone']} {entry['baseline']} {entry['variant']}"
+            yield f"{row}, {deciding}: {change} to {told['baseline']}, {rest}."
 
 
 def _change(difference: dict | None) -> str:
